@@ -18,7 +18,7 @@ from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 
 EXAMPLES = Path(__file__).parents[1]
-NAMES = ["gates", "hooks", "memo", "schedule", "subworkflow", "sweep", "tour"]
+NAMES = ["failures", "gates", "hooks", "memo", "schedule", "subworkflow", "sweep", "tour"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -123,6 +123,24 @@ def test_hooks_run_after_a_failure_and_always(
         removed
         == f"{run_pb2.Status.Name(status).removeprefix('STATUS_')}: removed temporary_{rows}"
     )
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_what_does_not_depend_on_a_failure_goes_on(
+    load: Callable[[str], Workflow], client: Client, broken: bool
+) -> None:
+    run = ended(client, client.submit(load("failures"), {"broken": broken}).run.run_id)
+    ends = {step.path: run_pb2.Status.Name(step.status)[7:] for step in run.steps}
+    assert run.run.status == run_pb2.STATUS_SUCCEEDED
+    assert ends == {
+        "load": "SUCCEEDED",
+        "weather": "FAILED",
+        "regions[de]/report": "SUCCEEDED",
+        f"regions[{'broken' if broken else 'fr'}]/report": "FAILED" if broken else "SUCCEEDED",
+        "regions[us]/report": "SUCCEEDED",
+        "apologize": "SUCCEEDED" if broken else "SKIPPED",
+        "archive": "SUCCEEDED",
+    }
 
 
 def test_an_equal_execution_is_not_repeated(

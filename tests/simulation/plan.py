@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass, field, replace
 
 import hostile
+import richer
 
 from kaon_coordinator.bootstrap import validator
 from kaon_coordinator.engine.definition.limits import Limits
@@ -32,6 +33,7 @@ ALL_FEATURES = frozenset(
         "forks",
         "schedules",
         "hostile",
+        "policies",
     }
 )
 # What definitions are called that have extremes in their fields, and the first of their submissions.
@@ -129,6 +131,8 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
     # What was added later draws from a stream of its own.
     more = random.Random(f"more {seed}")
     definitions = _definitions(chance, features, more)
+    if "policies" in features:
+        definitions = tuple(richer.enrich(each, seed) for each in definitions)
     # A quarter of the seeds see no noise, a quarter no faults: what they find is easier to understand.
     quiet, orderly = chance.random() < 0.25, chance.random() < 0.25
     plan = Plan(

@@ -84,7 +84,7 @@ def hooked(kind: str, part: Part, names: Names) -> Part:
         case "failure":
             return part.on_failure(names.step() >> names.step())
         case "group":
-            return group(part, timeout="1m")
+            return group(part, timeout="1m", on_error="finish").optional()
     return names.step() >> group(part).when_any()
 
 

@@ -850,6 +850,7 @@ from kaon import *
 def step(name, **rest): return steps.shell(name, argv=["true"], **rest)
 a = step("a", outputs={"rows": list})
 body = a >> step("b") ** each("row", a["rows"]) >> approval("ok") >> branch(when(expr("true"), step("c")), otherwise=step("e"))
+body = body >> (step("fix").when_any_failed() | group(step("f"), on_error="finish").optional())
 w = Workflow("w", body.finally_(step("clean")))
 """)
     lines = kaon("graph", str(project / "flow.py"))[1].splitlines()
@@ -860,6 +861,8 @@ w = Workflow("w", body.finally_(step("clean")))
         '    subgraph branch--1["otherwise"]',
         '  clean["clean: shell step, finally"]',
         "  a --> rows",
+        "  branch -->|any failed| fix",
+        '  subgraph group["group: group, others finish after a failure, optional"]',
     ):
         assert line in lines, lines
 

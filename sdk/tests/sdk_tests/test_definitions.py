@@ -17,6 +17,7 @@ from kaon import (
     Resources,
     Retry,
     Workflow,
+    WorkflowError,
     approval,
     branch,
     each,
@@ -296,6 +297,44 @@ def test_a_rule_says_when_a_block_starts() -> None:
         "done": d.TRIGGER_RULE_ALL_DONE,
         "all-good": d.TRIGGER_RULE_ALL_SUCCEEDED,
     }
+
+
+def test_rules_over_failures_are_words_too() -> None:
+    a = shell("a")
+    after = (
+        shell("none").when_none_failed(),
+        shell("any").when_any_failed().optional(),
+        shell("all").optional().when_all_failed(),
+        shell("always").when_always(),
+        shell("usual").optional(),
+    )
+    blocks = Workflow("w", a >> parallel(*after)).definition().body.blocks
+    assert {block.name: (block.trigger, block.optional) for block in blocks[1:]} == {
+        "none": (d.TRIGGER_RULE_ALL_PASSED, False),
+        "any": (d.TRIGGER_RULE_ANY_FAILED, True),
+        "all": (d.TRIGGER_RULE_ALL_FAILED, True),
+        "always": (d.TRIGGER_RULE_ALWAYS, False),
+        "usual": (d.TRIGGER_RULE_UNSPECIFIED, True),
+    }
+
+
+def test_what_always_starts_knows_no_outputs_of_what_is_before_it() -> None:
+    a = shell("a", outputs={"x": int})
+    watch = shell("watch", x=a["x"]).when_always()
+    with pytest.raises(WorkflowError, match="need not have ended before"):
+        Workflow("w", a >> watch)
+
+
+def test_a_scope_says_what_a_failure_stops() -> None:
+    inner = group(shell("a"), on_error="fail")
+    loop = shell("b") ** each("i", [1], on_error="finish")
+    definition = Workflow(
+        "w", (inner | loop | group(shell("c")).optional()), on_error="finish"
+    ).definition()
+    first, second, third = definition.body.blocks
+    assert definition.on_error == second.for_each.on_error == d.ON_ERROR_FINISH
+    assert first.group.on_error == d.ON_ERROR_FAIL
+    assert (third.group.on_error, third.optional) == (d.ON_ERROR_UNSPECIFIED, True)
 
 
 def test_a_step_with_a_rule_still_has_its_outputs() -> None:

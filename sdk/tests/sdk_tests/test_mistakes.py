@@ -168,6 +168,10 @@ MISTAKES = [
         "has another rule of when to start",
     ),
     ("body = b >> sequence(a, step('c')).when_any()", 5, "belongs to one block"),
+    ("body = b >> sequence(a, step('c')).optional()", 5, "optional() belongs to one block"),
+    # what a failure stops
+    ('body = group(a, on_error="continue")', 5, 'group: on_error is "fail" or "finish", not'),
+    ('body = a ** each("i", [1], on_error=True)', 5, "each('i'): on_error is"),
     # gates
     ('body = approval("Ok?")', 5, "'Ok?' is not a good name for a gate"),
     ('body = approval("ok", roles="owner")', 5, "roles is a list"),

@@ -14,6 +14,22 @@ RULES = {
     d.TRIGGER_RULE_ANY_SUCCEEDED: "any of ",
     d.TRIGGER_RULE_ALL_DONE: "end of ",
     d.TRIGGER_RULE_ALL_SUCCEEDED: "success of ",
+    d.TRIGGER_RULE_ANY_FAILED: "any failure of ",
+    d.TRIGGER_RULE_ALL_FAILED: "failure of ",
+    d.TRIGGER_RULE_ALWAYS: "nothing, drawn behind ",
+}
+# Start rules on the edges that lead to a block.
+EDGES = {
+    d.TRIGGER_RULE_ANY_SUCCEEDED: "any",
+    d.TRIGGER_RULE_ALL_DONE: "all done",
+    d.TRIGGER_RULE_ALL_SUCCEEDED: "all succeeded",
+    d.TRIGGER_RULE_ANY_FAILED: "any failed",
+    d.TRIGGER_RULE_ALL_FAILED: "all failed",
+    d.TRIGGER_RULE_ALWAYS: "always",
+}
+_ON_ERROR = {
+    d.ON_ERROR_FAIL: ", a failure stops all",
+    d.ON_ERROR_FINISH: ", others finish after a failure",
 }
 
 _HEADINGS = {"body": "", "else": "otherwise"}
@@ -25,13 +41,25 @@ def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
         yield _HEADINGS.get(name, f"case {name}"), body
 
 
+def on_error(policy: d.OnError.ValueType) -> str:
+    """Describe a failure policy after a comma; empty when it is that of the scope around."""
+    return _ON_ERROR.get(policy, "")
+
+
 def describe(block: d.Block) -> str:
     """Describe a block in a few words."""
+    optional = ", optional" if block.optional else ""
+    return f"{_kind(block)}{optional}"
+
+
+def _kind(block: d.Block) -> str:
     match block.WhichOneof("kind"):
         case "step":
             return f"{block.step.type} step{_gives(block.step.outputs)}"
         case "for_each":
             return _for_each(block.for_each)
+        case "group":
+            return f"group{on_error(block.group.on_error)}"
         case "repeat":
             return f"repeat, at most {block.repeat.max_iterations} iterations"
         case "gate":
@@ -57,7 +85,7 @@ def _for_each(loop: d.ForEach) -> str:
         text += f" in {drawn} {', '.join(sorted(axes))}"
     if loop.HasField("early_stopping"):
         text += f", stopping early by {loop.early_stopping.metric}"
-    return text
+    return text + on_error(loop.on_error)
 
 
 def _gate(gate: d.Gate) -> str:

@@ -2,7 +2,8 @@
 
 `a >> b` is `sequence(a, b)`, `a | b` is `parallel(a, b)`, `a ** each(...)` is `for_each(each, a)` and `a ** until(...)` is
 `repeat(a, until=...)`. Python binds `**` tighter than `>>`, and `>>` tighter than `|`. Every part has hooks (`.finally_(cleanup)`,
-`.on_failure(alert)`), and every block a rule of when it starts (`.when_any()`, `.when_all_done()`, `.when_all_succeeded()`).
+`.on_failure(alert)`), and every block a rule of when it starts (`.when_any()`, `.when_all_done()`, ...); the failure of an
+`.optional()` block stops nothing.
 """
 
 from __future__ import annotations
@@ -76,6 +77,30 @@ class Part:
         """Start this part when all blocks before it have succeeded; skip it when one of them was skipped."""
         return _triggered(self, d.TRIGGER_RULE_ALL_SUCCEEDED)
 
+    def when_none_failed(self) -> Triggered:
+        """Start this part when all blocks before it have succeeded or were skipped: the usual rule, said aloud."""
+        return _triggered(self, d.TRIGGER_RULE_ALL_PASSED)
+
+    def when_any_failed(self) -> Triggered:
+        """Start this part as soon as one of the blocks before it has failed; skip it when all end and none fails."""
+        return _triggered(self, d.TRIGGER_RULE_ANY_FAILED)
+
+    def when_all_failed(self) -> Triggered:
+        """Start this part when all blocks before it have failed; otherwise skip it, and their failures count."""
+        return _triggered(self, d.TRIGGER_RULE_ALL_FAILED)
+
+    def when_always(self) -> Triggered:
+        """Start this part at once, whatever becomes of the blocks before it."""
+        return _triggered(self, d.TRIGGER_RULE_ALWAYS)
+
+    def optional(self) -> Triggered:
+        """Record a failure of this part, and let it stop nothing: what comes after starts as after a skipped block."""
+        source = caller()
+        part = _one_block(self, "optional() belongs to one block: give it to each step", source)
+        if isinstance(part, Triggered):
+            return replace(part, settles=True)
+        return Triggered(block=part, settles=True, source=source)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sequence(Part):
@@ -121,10 +146,12 @@ class Block(Part):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Triggered(Part):
-    """A block and its trigger rule."""
+    """A block with what it has in this place: its trigger rule, and whether its failure is settled there."""
 
     block: Block
-    rule: d.TriggerRule.ValueType
+    # Unspecified: the usual rule.
+    rule: d.TriggerRule.ValueType = d.TRIGGER_RULE_UNSPECIFIED
+    settles: bool = False
     source: Source
 
     def __getitem__(self, output: str) -> Reference:
@@ -145,6 +172,7 @@ class Group(Block):
     final_hooks: tuple[Part, ...] = ()
     # Made by `group`.
     explicit: bool
+    on_error: d.OnError.ValueType = d.ON_ERROR_UNSPECIFIED
     name: str | None = None
     timeout_ms: int = 0
     deadline_ms: int = 0
@@ -165,6 +193,7 @@ class Each(Item):
     max_concurrency: int
     failure: d.FailurePolicy | None
     early_stopping: d.EarlyStopping | None
+    on_error: d.OnError.ValueType
     # Name of the foreach; None when it is made from `items`.
     block: str | None
     # Times of the foreach as a whole.
@@ -352,15 +381,21 @@ def _with_hooks(
 
 def _triggered(part: Part, rule: d.TriggerRule.ValueType) -> Triggered:
     source = caller()
-    part = unwrapped(part)
-    if isinstance(part, Triggered):
+    part = _one_block(
+        part, "a rule of when to start belongs to one block: give it to the first step", source
+    )
+    if not isinstance(part, Triggered):
+        return Triggered(block=part, rule=rule, source=source)
+    if part.rule:
         _raise_two_rules(part, source)
-    if not isinstance(part, Block):
-        raise WorkflowError(
-            "a rule of when to start belongs to one block: give it to the first step, or make one of them by group(...)",
-            source,
-        )
-    return Triggered(block=part, rule=rule, source=source)
+    return replace(part, rule=rule, source=source)
+
+
+def _one_block(part: Part, problem: str, source: Source) -> Block | Triggered:
+    part = unwrapped(part)
+    if not isinstance(part, Block | Triggered):
+        raise WorkflowError(f"{problem}, or make one of them by group(...)", source)
+    return part
 
 
 def _raise_two_rules(part: Triggered, source: Source) -> NoReturn:

@@ -129,6 +129,7 @@ class _Compiler:
         )
         if place.trigger is not None:
             message.trigger = place.trigger.rule
+        message.optional = place.optional
         if place.phase != BODY:
             message.phase = place.phase
         self._set_kind(message, block, place)
@@ -145,7 +146,9 @@ class _Compiler:
             case Branch():
                 message.branch.CopyFrom(self._branch(block, place))
             case Group():
-                message.group.CopyFrom(d.Group(body=self.graph(place.bodies[0])))
+                message.group.CopyFrom(
+                    d.Group(body=self.graph(place.bodies[0]), on_error=block.on_error)
+                )
             case Gate():
                 message.gate.CopyFrom(self._gate(block, place))
             case SubWorkflow():
@@ -223,6 +226,7 @@ class _Compiler:
             max_concurrency=each.max_concurrency,
             failure=each.failure,
             early_stopping=each.early_stopping,
+            on_error=each.on_error,
         )
         if isinstance(each.items, Space):
             message.sweep.CopyFrom(self._sweep(each.items, block.label, place))

@@ -55,6 +55,8 @@ class Place:
     phase: d.Phase.ValueType
     # When it starts; None means when all before it have succeeded or were skipped.
     trigger: Triggered | None = None
+    # Its failure is settled here.
+    optional: bool = False
     name: str = ""
     # The block's bodies: one of a foreach, repeat or group, one for each way of a branch (`otherwise` last).
     bodies: list[Scope] = field(default_factory=list)
@@ -159,7 +161,10 @@ def _add(block: Block, scope: Scope, phase: d.Phase.ValueType, trigger: Triggere
             "name of its own",
             block.source,
         )
-    if trigger is not None:
+    if trigger is None:
+        return
+    place.optional |= trigger.settles
+    if trigger.rule:
         if place.trigger is not None and place.trigger.rule != trigger.rule:
             raise WorkflowError(
                 f"{block.label} has another rule of when to start, from {place.trigger.source}",
@@ -221,13 +226,18 @@ def _order(scope: Scope) -> None:
         block = ready.pop()
         bits = scope.before[block] | 1 << scope.places[block].index
         for after in successors[block]:
-            scope.before[after] |= bits
+            if not _starts_at_once(scope.places[after]):
+                scope.before[after] |= bits
             waits[after] -= 1
             if waits[after] == 0:
                 ready.append(after)
     _check_triggers(scope)
     if stuck := [block for block, count in waits.items() if count]:
         _raise_cycle(scope, stuck)
+
+
+def _starts_at_once(place: Place) -> bool:
+    return place.trigger is not None and place.trigger.rule == d.TRIGGER_RULE_ALWAYS
 
 
 def _check_triggers(scope: Scope) -> None:

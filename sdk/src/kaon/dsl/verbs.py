@@ -27,6 +27,7 @@ from kaon.dsl.source import Source, caller
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 Exhausted: TypeAlias = Literal["fail", "accept"]
+OnError: TypeAlias = Literal["fail", "finish"]
 
 
 class RepeatOptions(TypedDict, total=False):
@@ -43,6 +44,11 @@ class RepeatOptions(TypedDict, total=False):
 
 
 _EXHAUSTED = {"fail": d.EXHAUSTED_FAIL, "accept": d.EXHAUSTED_ACCEPT}
+_ON_ERROR = {
+    None: d.ON_ERROR_UNSPECIFIED,
+    "fail": d.ON_ERROR_FAIL,
+    "finish": d.ON_ERROR_FINISH,
+}
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
@@ -72,6 +78,7 @@ def each(
     *,
     max_concurrency: int = 0,
     tolerate: int | str = 0,
+    on_error: OnError | None = None,
     stop_early: d.EarlyStopping | None = None,
     timeout: Duration = 0,
     deadline: Duration = 0,
@@ -89,6 +96,8 @@ def each(
             or a search space: `grid(...)`, `sample(...)`.
         max_concurrency: how many cells run at once; 0 means all.
         tolerate: how many cells may fail, as a number or as a percentage; with 0 the first failure stops the others.
+        on_error: "finish": one failure more than that stops none of the other cells, and in a cell nothing that does not come
+            after what has failed; "fail": it stops them all. By default that of the scope around.
         stop_early: `median(...)` or `halving(...)`: when a cell that does badly is stopped.
         timeout: how long the foreach may take in all.
         deadline: after this it counts as late, and goes on.
@@ -113,6 +122,7 @@ def each(
         max_concurrency=max_concurrency,
         failure=_failure(item, tolerate, source),
         early_stopping=stop_early,
+        on_error=on_error_of(on_error, f"each({item!r})", source),
         block=name,
         timeout_ms=milliseconds(timeout, f"each({item!r}): timeout", source),
         deadline_ms=milliseconds(deadline, f"each({item!r}): deadline", source),
@@ -257,6 +267,7 @@ def group(
     *,
     on_failure: Part | None = None,
     finally_: Part | None = None,
+    on_error: OnError | None = None,
     timeout: Duration = 0,
     deadline: Duration = 0,
     name: str | None = None,
@@ -269,6 +280,8 @@ def group(
         body: what runs.
         on_failure: runs when the body has failed or timed out; `group(body).on_failure(...)`.
         finally_: runs after everything else, whatever became of it; `group(body).finally_(...)`.
+        on_error: "finish": a failure stops nothing in the group that does not come after it; "fail": it stops everything. By
+            default that of the scope around.
         timeout: how long it may take in all, hooks included.
         deadline: after this it counts as late, and goes on.
         name: its name in paths; by default "group".
@@ -285,11 +298,23 @@ def group(
     return Group(
         body=body,
         explicit=True,
+        on_error=on_error_of(on_error, "group", source),
         name=name,
         timeout_ms=milliseconds(timeout, "group: timeout", source),
         deadline_ms=milliseconds(deadline, "group: deadline", source),
         source=source,
     )
+
+
+def on_error_of(given: object, what: str, source: Source) -> d.OnError.ValueType:
+    """Return the failure policy that a word stands for; None stands for that of the scope around.
+
+    Raises:
+        WorkflowError: there is no such policy.
+    """
+    if not isinstance(given, str | None) or given not in _ON_ERROR:
+        raise WorkflowError(f'{what}: on_error is "fail" or "finish", not {given!r}', source)
+    return _ON_ERROR[given]
 
 
 # `repeat` has an argument of this name.

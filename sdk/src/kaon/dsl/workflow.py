@@ -19,6 +19,7 @@ from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.producers import Step
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Parameter
+from kaon.dsl.verbs import OnError, on_error_of
 from kaon_wire import canonical
 from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.definitions.validate import validate
@@ -38,6 +39,8 @@ class Workflow:
         outputs: what a run gives when it succeeds, by name: values as steps take them, such as train["model"].
         on_failure: runs when the body has failed or timed out; `body.on_failure(...)`.
         finally_: runs after everything else, whatever became of it, cancels included; `body.finally_(...)`.
+        on_error: "finish": a failure stops nothing that does not come after it, and then the run fails; "fail", which is the
+            default: it stops everything. Groups and foreach in the workflow may have another policy.
         timeout: how long a run may take, hooks excluded; then it is stopped and ends TIMED_OUT.
         deadline: a run that has not ended after this is reported late, and goes on.
         max_active_runs: how many runs of this workflow may be active at once; further ones wait. 0 means without limit.
@@ -57,6 +60,7 @@ class Workflow:
         outputs: Mapping[str, Any] | None = None,
         on_failure: Part | None = None,
         finally_: Part | None = None,
+        on_error: OnError | None = None,
         timeout: Duration = 0,
         deadline: Duration = 0,
         max_active_runs: int = 0,
@@ -69,6 +73,7 @@ class Workflow:
         self.root = (Path(root) if root is not None else self.source.path.parent).resolve()
         self._timeout_ms = milliseconds(timeout, "timeout of the workflow", self.source)
         self._deadline_ms = milliseconds(deadline, "deadline of the workflow", self.source)
+        self._on_error = on_error_of(on_error, "workflow", self.source)
         self._max_active_runs = _checked_count(max_active_runs, self.source)
         body = check_part(body, "a workflow's body", self.source)
         body = body if on_failure is None else body.on_failure(on_failure)
@@ -149,6 +154,7 @@ class Workflow:
             timeout_ms=self._timeout_ms,
             deadline_ms=self._deadline_ms,
             max_active_runs=self._max_active_runs,
+            on_error=self._on_error,
         )
         self._name_code(definition)
         if problems := validate(definition, checks.limits()):

@@ -23,6 +23,10 @@ CheckExpression = Callable[[str], str]
 _INNER = re.compile(r"(?P<field>[a-z_]+)(?:\[(?P<index>[0-9]+)\])?\.")
 
 
+# Start rules that mean nothing without predecessors.
+_OVER_FAILURES = frozenset({d.TRIGGER_RULE_ANY_FAILED, d.TRIGGER_RULE_ALL_FAILED})
+
+
 def accept_any(expression: str) -> str:
     """Leave the check of an expression to its evaluation."""
     return ""
@@ -89,6 +93,7 @@ def _graph_problems(
                 yield f"{place}: edge {edge.source} -> {edge.target}: no block {name!r} here"
         if {edge.source, edge.target} <= names and phases[edge.source] != phases[edge.target]:
             yield f"{place}: edge {edge.source} -> {edge.target} leads from one phase to another; hooks start by themselves"
+    yield from _rule_problems(graph)
     if _cyclic(graph):
         yield f"{place}: the blocks wait for one another in a circle"
     for block in graph.blocks:
@@ -97,6 +102,13 @@ def _graph_problems(
         yield from block_problems(block, Place(chain=chain, hook=in_hook), checks)
         for _, inner in inner_graphs(block):
             yield from _graph_problems(inner, chain, in_hook, checks)
+
+
+def _rule_problems(graph: d.Graph) -> Iterator[str]:
+    targets = {edge.target for edge in graph.edges}
+    for block in graph.blocks:
+        if block.trigger in _OVER_FAILURES and block.name not in targets:
+            yield f"{block.name}: it starts after failures of the blocks before it, and there are none"
 
 
 def _cyclic(graph: d.Graph) -> bool:

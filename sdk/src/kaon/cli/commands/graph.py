@@ -46,8 +46,11 @@ def _graph(body: d.Graph, depth: int) -> Iterator[str]:
             else:
                 yield from _graph(graph, depth + 1)
         yield f"{indent}end"
+    rules = {block.name: kinds.EDGES.get(block.trigger, "") for block in body.blocks}
     for edge in body.edges:
-        yield f"{indent}{edge.source} --> {edge.target}"
+        rule = rules.get(edge.target, "")
+        arrow = f"-->|{rule}|" if rule else "-->"
+        yield f"{indent}{edge.source} {arrow} {edge.target}"
 
 
 def _title(block: d.Block) -> str:

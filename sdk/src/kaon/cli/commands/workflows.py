@@ -134,6 +134,8 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
             f"  parameter {parameter.name}: {types.name_of(parameter.type)}{default}{about}",
             markup=False,
         )
+    if policy := kinds.on_error(definition.on_error):
+        out.print(f"  on error{policy.replace(',', ':')}", markup=False)
     for line in _lines(definition.body, 1):
         out.print(line, markup=False, soft_wrap=True)
     for name, given in sorted(definition.outputs.items()):

@@ -20,11 +20,17 @@ from kaon_coordinator.matching.formatting import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
 from kaon_wire import paths
 from kaonapi.runner.v1 import runner_pb2 as r
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Links of a step that are followed further, and the length of a chain.
 _FOLLOWED = 3
 _LONGEST = 24
 _WHY_CHARACTERS = 2_000
+# When a node starts that need not start.
+_RULES = {
+    d.TRIGGER_RULE_ANY_FAILED: ", which starts only after a failure,",
+    d.TRIGGER_RULE_ALL_FAILED: ", which starts only when all before it have failed,",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -245,7 +251,8 @@ class WaitReasons:
         before = [scope.nodes[name] for name in scope.graph.predecessors[node.block.name]]
         unfinished = [each for each in before if each.status not in t.TERMINAL]
         if unfinished:
-            self._waits_for(node.path, unfinished, f"{node.path} waits for")
+            rule = _RULES.get(scope.graph.rules[node.block.name], "")
+            self._waits_for(node.path, unfinished, f"{node.path}{rule} waits for")
         elif isinstance(node, StepState) and (tags := self._exhausted(node.block.step.tags)):
             words = ", ".join(
                 f"{tag} ({each.taken} of {each.bound} taken)" for tag, each in tags.items()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import random
-from collections.abc import Iterator
 
-from kaon_wire.definitions.graphs import inner_graphs
+from richer import graphs
+
 from kaon_wire.definitions.validate import validate
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -22,18 +22,11 @@ def changed(definition: d.WorkflowDefinition, chance: random.Random) -> d.Workfl
     for _ in range(chance.randint(1, 4)):
         new = d.WorkflowDefinition()
         new.CopyFrom(definition)
-        graph = chance.choice(list(_graphs(new.body)))
+        graph = chance.choice(list(graphs(new.body)))
         _CHANGES[chance.randrange(len(_CHANGES))](graph, chance, f"new-{next(numbers)}")
         if not validate(new):
             definition = new
     return definition
-
-
-def _graphs(graph: d.Graph) -> Iterator[d.Graph]:
-    yield graph
-    for block in graph.blocks:
-        for _, inner in inner_graphs(block):
-            yield from _graphs(inner)
 
 
 def _configure(graph: d.Graph, chance: random.Random, name: str) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 
+import richer
+
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import literal, output, step
@@ -22,6 +24,7 @@ class Generator:
 
     def __init__(self, seed: int, *, depth: int = 2) -> None:
         self._depth = depth
+        self._seed = seed
         self._random = random.Random(seed)
         self._names = itertools.count()
         # Steps and gates that any later block may refer to.
@@ -38,7 +41,7 @@ class Generator:
         if self._chance(0.3):
             definition.outputs["given"].type = d.VALUE_TYPE_ANY
             definition.outputs["given"].value.CopyFrom(self._value())
-        return definition
+        return richer.enrich(definition, self._seed)
 
     def graph(self, depth: int) -> d.Graph:
         blocks = [self._block(depth) for _ in range(self._random.randint(1, 3))]

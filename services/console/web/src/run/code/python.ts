@@ -9,6 +9,7 @@ import {
   type ForEach,
   type Gate,
   type Graph,
+  OnError,
   Phase,
   type Step,
   TriggerRule,
@@ -43,6 +44,7 @@ class Writer {
       ...(options.length > 0 ? [`outputs={${options.join(", ")}}`] : []),
       ...duration("timeout", definition.timeoutMs),
       ...duration("deadline", definition.deadlineMs),
+      ...onError(definition.onError),
       ...(definition.maxActiveRuns > 0 ? [`max_active_runs=${definition.maxActiveRuns}`] : []),
     ];
     this.lines.push("", call("workflow = Workflow", [text(definition.name), ...rest]));
@@ -94,7 +96,9 @@ class Writer {
         this.lines.push(
           call(`${variable(kind.value.item)} = each`, [text(kind.value.item), ...eachOptions(kind.value), ...own]),
         );
-        this.lines.push(`${name} = ${wrapped(body)}**${variable(kind.value.item)}${trigger(block)}`);
+        const loop = `${wrapped(body)}**${variable(kind.value.item)}`;
+        const rule = trigger(block);
+        this.lines.push(`${name} = ${rule ? `(${loop})${rule}` : loop}`);
         return name;
       }
       case "repeat": {
@@ -117,8 +121,13 @@ class Writer {
       case "group": {
         const body = this.graph(kind.value.body);
         this.lines.push(
-          call(`${name} = group`, [body, `name=${text(block.name)}`, ...hooks(kind.value.body), ...own]) +
-            trigger(block),
+          call(`${name} = group`, [
+            body,
+            `name=${text(block.name)}`,
+            ...hooks(kind.value.body),
+            ...onError(kind.value.onError),
+            ...own,
+          ]) + trigger(block),
         );
         return name;
       }
@@ -241,6 +250,7 @@ function eachOptions(each: ForEach): string[] {
   const tolerate = each.failure?.tolerate;
   if (tolerate?.case === "count") options.push(`tolerate=${tolerate.value}`);
   if (tolerate?.case === "percent") options.push(`tolerate="${tolerate.value}%"`);
+  options.push(...onError(each.onError));
   const early = each.earlyStopping;
   if (early?.rule.case === "halving") {
     options.push(
@@ -295,10 +305,18 @@ const TRIGGERS: Partial<Record<TriggerRule, string>> = {
   [TriggerRule.ALL_SUCCEEDED]: ".when_all_succeeded()",
   [TriggerRule.ANY_SUCCEEDED]: ".when_any()",
   [TriggerRule.ALL_DONE]: ".when_all_done()",
+  [TriggerRule.ANY_FAILED]: ".when_any_failed()",
+  [TriggerRule.ALL_FAILED]: ".when_all_failed()",
+  [TriggerRule.ALWAYS]: ".when_always()",
 };
 
 function trigger(block: Block): string {
-  return TRIGGERS[block.trigger] ?? "";
+  return (TRIGGERS[block.trigger] ?? "") + (block.optional ? ".optional()" : "");
+}
+
+function onError(policy: OnError): string[] {
+  if (policy === OnError.UNSPECIFIED) return [];
+  return [`on_error="${policy === OnError.FINISH ? "finish" : "fail"}"`];
 }
 
 function binding(of: Binding | undefined): string {

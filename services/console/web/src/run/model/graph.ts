@@ -4,6 +4,7 @@ import {
   type Binding,
   type Block,
   type Graph,
+  OnError,
   Phase,
   TriggerRule,
   type WorkflowDefinition,
@@ -120,12 +121,31 @@ function phaseOf(phase: Phase): GraphNode["phase"] {
 }
 
 function triggerOf(rule: TriggerRule): string {
-  if (rule === TriggerRule.ANY_SUCCEEDED) return "any succeeded";
-  if (rule === TriggerRule.ALL_DONE) return "all done";
-  return rule === TriggerRule.ALL_SUCCEEDED ? "all succeeded" : "";
+  return TRIGGERS[rule] ?? "";
+}
+
+const TRIGGERS: Partial<Record<TriggerRule, string>> = {
+  [TriggerRule.ANY_SUCCEEDED]: "any succeeded",
+  [TriggerRule.ALL_DONE]: "all done",
+  [TriggerRule.ALL_SUCCEEDED]: "all succeeded",
+  [TriggerRule.ANY_FAILED]: "any failed",
+  [TriggerRule.ALL_FAILED]: "all failed",
+  [TriggerRule.ALWAYS]: "always",
+};
+
+/** The failure policy of a foreach or group, after its other details. */
+function policyOf(policy: OnError): string {
+  if (policy === OnError.FINISH) return "others finish after a failure";
+  return policy === OnError.FAIL ? "a failure stops all" : "";
 }
 
 function detailOf(block: Block): string {
+  const kind = block.kind;
+  const policy = kind.case === "forEach" || kind.case === "group" ? policyOf(kind.value.onError) : "";
+  return [kindDetail(block), policy, block.optional ? "optional" : ""].filter(Boolean).join(", ");
+}
+
+function kindDetail(block: Block): string {
   const kind = block.kind;
   switch (kind.case) {
     case "step":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from kaon_wire.definitions.graphs import inner_graphs
@@ -12,8 +12,10 @@ BODY = d.PHASE_BODY
 ON_FAILURE = d.PHASE_ON_FAILURE
 FINALLY = d.PHASE_FINALLY
 
-# Rules under which a block starts although a predecessor has failed.
+# Rules under which a block handles whatever becomes of its predecessors, cancels included.
 _FORGIVING = frozenset({d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE})
+# Rules under which a block starts after every failure of a predecessor, or itself fails for it.
+_HANDLING = _FORGIVING | {d.TRIGGER_RULE_ANY_FAILED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,12 @@ class CompiledGraph:
     sizes: Mapping[d.Phase.ValueType, int]
     # Blocks whose failure a direct or indirect successor handles.
     handled: frozenset[str]
+    # Those whose cancel, too, it handles.
+    cancels_handled: frozenset[str]
+    # For each other block: the successors that handle its failure unless they are skipped, since others have not failed.
+    perhaps_handled: Mapping[str, frozenset[str]]
+    # A failure stops nothing that does not come after it.
+    finishes: bool
     # The graphs inside each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of
     # a branch.
     inner: Mapping[str, Mapping[str, CompiledGraph]]
@@ -52,12 +60,16 @@ class CompiledWorkflow:
 def compile_workflow(definition: d.WorkflowDefinition, version: str) -> CompiledWorkflow:
     """Index a definition that has passed `validate`."""
     chains: dict[str, tuple[str, ...]] = {}
-    root = _compile_graph(definition.body, (), chains)
+    finishes = definition.on_error == d.ON_ERROR_FINISH
+    root = _compile_graph(definition.body, (), chains, finishes)
     return CompiledWorkflow(version=version, definition=definition, root=root, chains=chains)
 
 
 def _compile_graph(
-    graph: d.Graph, around: tuple[str, ...], chains: dict[str, tuple[str, ...]]
+    graph: d.Graph,
+    around: tuple[str, ...],
+    chains: dict[str, tuple[str, ...]],
+    finishes: bool,
 ) -> CompiledGraph:
     successors: dict[str, list[str]] = {block.name: [] for block in graph.blocks}
     predecessors: dict[str, list[str]] = {name: [] for name in successors}
@@ -68,11 +80,13 @@ def _compile_graph(
     for block in graph.blocks:
         chain = (*around, block.name)
         chains[block.name] = chain
+        inside = _finishes(block, finishes)
         inner[block.name] = {
-            name: _compile_graph(body, chain, chains) for name, body in inner_graphs(block)
+            name: _compile_graph(body, chain, chains, inside) for name, body in inner_graphs(block)
         }
     rules = {block.name: block.trigger or d.TRIGGER_RULE_ALL_PASSED for block in graph.blocks}
     phases = {block.name: block.phase or BODY for block in graph.blocks}
+    handled = _before_those(predecessors, rules, _HANDLING)
     return CompiledGraph(
         blocks={block.name: block for block in graph.blocks},
         successors={name: tuple(targets) for name, targets in successors.items()},
@@ -84,25 +98,54 @@ def _compile_graph(
             phase: sum(each == phase for each in phases.values())
             for phase in (BODY, ON_FAILURE, FINALLY)
         },
-        handled=_handled(predecessors, rules),
+        handled=handled,
+        cancels_handled=_before_those(predecessors, rules, _FORGIVING),
+        perhaps_handled=_perhaps_handled(predecessors, rules, handled),
+        finishes=finishes,
         inner=inner,
     )
 
 
-def _handled(
-    predecessors: Mapping[str, list[str]], rules: Mapping[str, d.TriggerRule.ValueType]
+def _finishes(block: d.Block, around: bool) -> bool:
+    """Tell whether a failure inside a block stops nothing that does not come after it."""
+    kind = block.WhichOneof("kind")
+    own = getattr(block, kind).on_error if kind in {"group", "for_each"} else d.ON_ERROR_UNSPECIFIED
+    return around if own == d.ON_ERROR_UNSPECIFIED else own == d.ON_ERROR_FINISH
+
+
+def _before_those(
+    predecessors: Mapping[str, list[str]],
+    rules: Mapping[str, d.TriggerRule.ValueType],
+    wanted: Collection[d.TriggerRule.ValueType],
 ) -> frozenset[str]:
-    """Return all direct and indirect predecessors of the blocks that start although a predecessor has failed."""
+    """Return all direct and indirect predecessors of the blocks with one of the rules."""
+    return _all_before(predecessors, rules, (name for name in rules if rules[name] in wanted))
+
+
+def _all_before(
+    predecessors: Mapping[str, list[str]],
+    rules: Mapping[str, d.TriggerRule.ValueType],
+    names: Iterable[str],
+) -> frozenset[str]:
+    """Return all direct and indirect predecessors of blocks, as far as blocks depend on their predecessors."""
     found: set[str] = set()
-    waiting = [
-        before
-        for name in predecessors
-        if rules[name] in _FORGIVING
-        for before in predecessors[name]
-    ]
+    waiting = [before for name in names for before in predecessors[name]]
     while waiting:
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += predecessors[name]
+            waiting += predecessors[name] if rules[name] != d.TRIGGER_RULE_ALWAYS else ()
     return frozenset(found)
+
+
+def _perhaps_handled(
+    predecessors: Mapping[str, list[str]],
+    rules: Mapping[str, d.TriggerRule.ValueType],
+    handled: frozenset[str],
+) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for name, rule in rules.items():
+        if rule == d.TRIGGER_RULE_ALL_FAILED:
+            for before in _all_before(predecessors, rules, [name]) - handled:
+                found.setdefault(before, set()).add(name)
+    return {name: frozenset(handlers) for name, handlers in found.items()}

@@ -30,9 +30,9 @@ _FREE = {
             "exclusive",
         ]
     ),
-    "for_each": ["body", "max_concurrency", "failure"],
+    "for_each": ["body", "max_concurrency", "failure", "on_error"],
     "repeat": ["body", "backoff_ms", "backoff_factor", "max_backoff_ms"],
-    "group": ["body"],
+    "group": ["body", "on_error"],
     "sub_workflow": ["version"],
     "gate": ["timeout_ms", "on_timeout", "default_json"],
     "branch": [],

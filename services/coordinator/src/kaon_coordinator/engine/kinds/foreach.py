@@ -16,7 +16,7 @@ from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import paths
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
-from kaon_coordinator.engine.state.counting import counts_as_failed, tolerated
+from kaon_coordinator.engine.state.counting import counts_as_failed, tolerated, too_many_failed
 from kaon_coordinator.engine.state.state import BlockState, Items, Preparation, ScopeState
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
@@ -174,7 +174,7 @@ def _fail(decision: Decision, block: BlockState, problem: str) -> None:
 
 def _cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None:
     """Handle the end of a cell: start the next cell, stop after too many failures, or end the foreach."""
-    if counts_as_failed(cell) and block.failed == tolerated(block) + 1:
+    if counts_as_failed(cell) and block.failed == tolerated(block) + 1 and too_many_failed(block):
         for other in list(block.cells.values()):
             stop_scope(decision, other)
     if decision.state.halted:
@@ -193,7 +193,7 @@ def _cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None
 
 
 def _stopping(decision: Decision, block: BlockState) -> bool:
-    return block.stop != t.NONE or block.failed > tolerated(block) or ending(decision, block.scope)
+    return block.stop != t.NONE or too_many_failed(block) or ending(decision, block.scope)
 
 
 def _end(decision: Decision, block: BlockState) -> None:

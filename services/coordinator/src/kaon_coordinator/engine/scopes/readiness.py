@@ -13,6 +13,15 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 Verdict: TypeAlias = Literal["start", "fail", "skip", "wait"]
 
+# Rules under which a node may start before all its predecessors have ended.
+_EAGER = frozenset(
+    {
+        d.TRIGGER_RULE_ANY_SUCCEEDED,
+        d.TRIGGER_RULE_ANY_FAILED,
+        d.TRIGGER_RULE_ALWAYS,
+    }
+)
+
 
 def may_start(decision: Decision, node: Node) -> bool:
     """Tell whether a node has not begun and nothing but its predecessors keeps it from beginning."""
@@ -24,8 +33,18 @@ def may_start(decision: Decision, node: Node) -> bool:
 
 
 def may_go(scope: ScopeState, name: str) -> bool:
-    """Tell whether a node may gather what it needs: all predecessors have ended, or any one of them suffices."""
-    return not scope.waiting.get(name) or scope.graph.rules[name] == d.TRIGGER_RULE_ANY_SUCCEEDED
+    """Tell whether a node may gather what it needs: all predecessors have ended, or it need not wait for all of them."""
+    return not scope.waiting.get(name) or scope.graph.rules[name] in _EAGER
+
+
+def lets_start(node: Node, after: str) -> bool:
+    """Tell whether the end of a node may let a successor start that need not wait for all its predecessors."""
+    match node.scope.graph.rules[after]:
+        case d.TRIGGER_RULE_ANY_SUCCEEDED:
+            return node.status == t.SUCCEEDED
+        case d.TRIGGER_RULE_ANY_FAILED:
+            return node.status in t.BROKEN or is_blocked(node)
+    return False
 
 
 def in_turn(node: Node) -> bool:
@@ -54,13 +73,18 @@ def ending(decision: Decision, scope: ScopeState) -> bool:
             return True
         if around.phase != BODY:
             return False
-        if around.error is not None or around.cancelled or around.stop != t.NONE:
+        if around.stop != t.NONE or (is_broken(around) and not around.graph.finishes):
             return True
         parent = around.parent
         if parent is not None and (parent.stop != t.NONE or too_many_failed(parent)):
             return True
         around = parent.scope if parent is not None else None
     return False
+
+
+def is_broken(scope: ScopeState) -> bool:
+    """Tell whether the body of a scope cannot succeed any more."""
+    return scope.error is not None or scope.cancelled
 
 
 def before(node: Node) -> list[Node]:
@@ -79,25 +103,41 @@ def verdict(node: Node) -> Verdict:
                 return "start"
             if waits:
                 return "wait"
-            return "fail" if _failed(earlier) else "skip"
+            return "fail" if has_failed(earlier, optional=False) else "skip"
+        case d.TRIGGER_RULE_ANY_FAILED:
+            good = has_failed(earlier)
+            waits = waits and not good
+        case d.TRIGGER_RULE_ALL_FAILED:
+            good = not waits and all(has_failed([each]) for each in earlier)
+        case d.TRIGGER_RULE_ALWAYS:
+            return "start"
         case d.TRIGGER_RULE_ALL_DONE:
             return "wait" if waits else "start"
         case d.TRIGGER_RULE_ALL_SUCCEEDED:
             good = all(each.status == t.SUCCEEDED for each in earlier)
         case _:
-            good = all(each.status in t.PASSED and not is_blocked(each) for each in earlier)
+            good = all(_has_passed(each) for each in earlier)
     if waits:
         return "wait"
     return "start" if good else "skip"
 
 
-def _failed(nodes: list[Node]) -> bool:
-    """Tell whether none of the nodes succeeded because of a failure: one failed, or was skipped because of a failed one."""
+def _has_passed(node: Node) -> bool:
+    if node.status in t.BROKEN:
+        return node.block.optional
+    return node.status in t.PASSED and not is_blocked(node)
+
+
+def has_failed(nodes: list[Node], *, optional: bool = True) -> bool:
+    """Tell whether one of the nodes failed, or was skipped because of a failed one.
+
+    The failures of optional nodes count unless `optional` is False.
+    """
     seen: set[str] = set()
     stack = list(nodes)
     while stack:
         node = stack.pop()
-        if node.status in t.BROKEN:
+        if node.status in t.BROKEN and (optional or not node.block.optional):
             return True
         if node.path not in seen and is_blocked(node):
             seen.add(node.path)

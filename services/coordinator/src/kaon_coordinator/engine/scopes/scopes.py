@@ -13,6 +13,8 @@ from kaon_coordinator.engine.scopes.readiness import (
     before,
     ending,
     had_turn,
+    is_broken,
+    lets_start,
     may_go,
     may_start,
     verdict,
@@ -101,19 +103,13 @@ def end_block(
 def node_ended(decision: Decision, node: Node) -> None:
     """Apply the consequences of a node's end to its scope."""
     scope = node.scope
-    name = node.block.name
-    for after in scope.graph.successors[name]:
+    for after in scope.graph.successors[node.block.name]:
         # A node with the rule any_succeeded checks all predecessors only when this one succeeded or was the
-        # last.
-        if not scope.waiting.get(after) or (node.status == t.SUCCEEDED and may_go(scope, after)):
+        # last; likewise any_failed.
+        if not scope.waiting.get(after) or lets_start(node, after):
             decision.then(lambda after=after: start_node(decision, scope.nodes[after]))  # type: ignore[misc]
-    breaks = node.status in t.BROKEN or node.status == t.CANCELLED
-    if (
-        breaks
-        and scope.phase == BODY
-        and name not in scope.graph.handled
-        and not _stopping(decision, scope)
-    ):
+    stops = is_broken(scope) and not scope.graph.finishes
+    if stops and scope.phase == BODY and not _stopping(decision, scope):
         stop_scope(decision, scope)
     decision.then(lambda: check_scope(decision, scope))
 

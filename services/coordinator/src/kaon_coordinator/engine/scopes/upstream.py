@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kaon_coordinator.engine.decision import user_error
+from kaon_coordinator.engine.scopes.readiness import has_failed
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.counting import is_blocked
+from kaon_coordinator.engine.state.counting import UPSTREAM_FAILED, is_blocked
 from kaon_coordinator.engine.state.state import Node
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
-UPSTREAM_FAILED = "UpstreamFailed"
+# The type of the error of a node that is skipped, and that keeps nothing from starting.
+SKIPPED = "Skipped"
+# Rules of nodes that start only after failures.
+_FOR_FAILURES = frozenset({d.TRIGGER_RULE_ANY_FAILED, d.TRIGGER_RULE_ALL_FAILED})
 _NAMED = 5
 _MESSAGE_CHARACTERS = 200
 
@@ -30,6 +35,9 @@ def skipped(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
     The error's details hold the failure at the root, if any; nodes that are skipped because of this node
     inherit it.
     """
+    rule = node.scope.graph.rules[node.block.name]
+    if rule in _FOR_FAILURES and not has_failed(list(before)):
+        return user_error(SKIPPED, f"{node.path}: none of the blocks before it has failed")
     others = [each for each in before if each.status != t.SUCCEEDED] or list(before)
     other = min(others, key=_rank)
     error = user_error(UPSTREAM_FAILED, f"{node.path}: {_outcome(other)}")

@@ -5,6 +5,10 @@ from __future__ import annotations
 from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+# The type of the error of a node that predecessors keep from starting.
+UPSTREAM_FAILED = "UpstreamFailed"
 
 
 def recount(scope: ScopeState) -> None:
@@ -24,7 +28,7 @@ def recount(scope: ScopeState) -> None:
             continue
         scope.note_end(name)
     if scope.status == t.RUNNING:
-        _judge(scope)
+        judge(scope)
 
 
 def _ended(node: Node) -> bool:
@@ -47,7 +51,7 @@ def counts_as_failed(cell: ScopeState) -> bool:
     return cell.status in t.BROKEN or (cell.status == t.CANCELLED and cell.stop == t.CANCELLED)
 
 
-def _judge(scope: ScopeState) -> None:
+def judge(scope: ScopeState) -> None:
     """Determine whether a failure breaks the scope, and which node failed first."""
     scope.error, scope.hook_error, scope.cancelled = None, None, False
     broken = [node for node in scope.nodes.values() if node.status in t.BROKEN]
@@ -59,22 +63,43 @@ def _judge(scope: ScopeState) -> None:
 
 
 def note_failure(scope: ScopeState, node: Node) -> None:
-    """Record a node's failure: unless a later node handles it, the body fails; the scope remembers a failed hook."""
+    """Record a node's failure, unless it is optional.
+
+    The body fails unless a later node handles the failure; the scope remembers a failed hook.
+    """
+    if node.block.optional:
+        return
     if scope.graph.phases[node.block.name] != BODY:
         scope.hook_error = scope.hook_error or node.error
-    elif node.block.name not in scope.graph.handled and scope.error is None:
+    elif scope.error is None and not _is_handled(scope, node.block.name):
         scope.error = node.error
+
+
+def _is_handled(scope: ScopeState, name: str) -> bool:
+    """Tell whether a later node handles a failure, as far as that is known."""
+    if name in scope.graph.handled:
+        return True
+    handlers = (scope.nodes[each] for each in scope.graph.perhaps_handled.get(name, ()))
+    return not all(each.status == t.SKIPPED and _ended(each) for each in handlers)
+
+
+def note_skip(scope: ScopeState, node: Node) -> None:
+    """Record a skip: a node that would have handled failures handles none."""
+    if scope.graph.rules[node.block.name] == d.TRIGGER_RULE_ALL_FAILED:
+        judge(scope)
 
 
 def note_cancel(scope: ScopeState, node: Node) -> None:
     """Record a node's cancellation: unless a later node handles it, the body cannot succeed."""
     in_body = scope.graph.phases[node.block.name] == BODY
-    scope.cancelled |= in_body and node.block.name not in scope.graph.handled
+    scope.cancelled |= in_body and node.block.name not in scope.graph.cancels_handled
 
 
 def is_blocked(node: Node) -> bool:
     """Tell whether a node was skipped because of its predecessors."""
-    return node.status == t.SKIPPED and node.error is not None
+    return (
+        node.status == t.SKIPPED and node.error is not None and node.error.type == UPSTREAM_FAILED
+    )
 
 
 def tolerated(block: BlockState) -> int:
@@ -89,5 +114,7 @@ def tolerated(block: BlockState) -> int:
 
 
 def too_many_failed(block: BlockState) -> bool:
-    """Tell whether more cells of a foreach have failed than it tolerates."""
-    return block.kind == "for_each" and block.failed > tolerated(block)
+    """Tell whether more cells of a foreach have failed than it tolerates, so that the others are stopped."""
+    if block.kind != "for_each" or block.failed <= tolerated(block):
+        return False
+    return not block.scope.graph.inner[block.block.name]["body"].finishes

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.counting import counts_as_failed, note_cancel, note_failure
+from kaon_coordinator.engine.state.counting import (
+    counts_as_failed,
+    note_cancel,
+    note_failure,
+    note_skip,
+)
 from kaon_coordinator.engine.state.state import (
     BlockState,
     Items,
@@ -147,6 +152,8 @@ def node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
         note_failure(scope, node)
     elif node.status == t.CANCELLED:
         note_cancel(scope, node)
+    elif node.status == t.SKIPPED:
+        note_skip(scope, node)
 
 
 def close_scope(state: RunState, scope: ScopeState, status: t.Status) -> None:

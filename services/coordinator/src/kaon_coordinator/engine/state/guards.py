@@ -81,7 +81,9 @@ def ahead_of(targets: Iterable[Node], called: Called) -> Iterator[d.Block]:
             continue
         seen.add(node.path)
         scope = node.scope
-        for name in scope.graph.predecessors[node.block.name]:
+        rule = scope.graph.rules[node.block.name]
+        names = scope.graph.predecessors[node.block.name]
+        for name in names if rule != d.TRIGGER_RULE_ALWAYS else ():
             before = scope.nodes[name]
             if before.status not in t.PASSED or is_blocked(before):
                 yield from guarded_in([before.block], called)
@@ -118,6 +120,7 @@ def left_behind(old: CompiledWorkflow, new: CompiledWorkflow, called: Called) ->
             continue
         same = later.get(block.name, d.Block())
         stays = same.gate == block.gate and same.sub_workflow == block.sub_workflow
+        stays = stays and (block.optional or not same.optional)
         if not stays or not _after(old, block.name) <= _after(new, block.name):
             yield from guarded_in([block], called)
 
@@ -131,7 +134,7 @@ def _after(workflow: CompiledWorkflow, name: str) -> set[str]:
         waiting = list(graph.successors[around])
         while waiting:
             after = waiting.pop()
-            if after not in found:
+            if after not in found and graph.rules[after] != d.TRIGGER_RULE_ALWAYS:
                 alone = d.Graph(blocks=[graph.blocks[after]])
                 found |= {each.name for each in all_blocks(alone)}
                 waiting += graph.successors[after]
