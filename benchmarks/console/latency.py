@@ -1,8 +1,9 @@
-"""From an event to who watches: over the view service, and to the pixels of a browser."""
+"""From the commit of an event to who watches it over the view service."""
 
 from __future__ import annotations
 
 import itertools
+import sqlite3
 import threading
 import time
 from bisect import bisect_left
@@ -17,6 +18,8 @@ from benchmarks.console.place import FOREACH, METADATA, Place
 from kaonapi.view.v1 import watch_pb2
 
 _MOST_MS = 150.0
+# Between two looks at the database for what is committed.
+_LOOK_SECONDS = 0.005
 
 
 @dataclass(kw_only=True)
@@ -63,35 +66,71 @@ def watcher(place: Place, *topics: watch_pb2.Topic) -> Iterator[dict[str, Heard]
         thread.join()
 
 
+@contextmanager
+def commits(place: Place, run_id: str) -> Iterator[list[tuple[int, int]]]:
+    """Note until the context ends which events of a run are committed, and when: (seq, microseconds since the epoch)."""
+    found: list[tuple[int, int]] = []
+    over = threading.Event()
+
+    def look() -> None:
+        database = sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)
+        known = 0
+        while not over.wait(_LOOK_SECONDS):
+            (seq,) = database.execute("SELECT seq FROM runs WHERE run_id = ?", (run_id,)).fetchone()
+            if seq > known:
+                found.append((seq, time.time_ns() // 1_000))
+                known = seq
+        database.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield found
+    finally:
+        over.set()
+        thread.join()
+
+
+def commit_times(committed: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return (seq, time in microseconds) of each event but those of the first look."""
+    pairs = itertools.pairwise(committed)
+    return [(seq, at) for (before, _), (last, at) in pairs for seq in range(before + 1, last + 1)]
+
+
 def event_times(place: Place, run_id: str) -> list[tuple[int, int]]:
-    """Return (seq, time in microseconds) of each event."""
+    """Return (seq, time in microseconds) of each event, as the engine has decided it."""
     return [(event.seq, event.time_us) for event in place.client.history(run_id)]
+
+
+def rate_of(times: Sequence[tuple[int, int]], cells: int) -> float:
+    """Return how many cells a second have passed."""
+    return cells * 1e6 / (times[-1][1] - times[0][1])
 
 
 def to_watchers(place: Place, cells: int) -> list[Figure]:
     """Follow a run of many quick cells by its graph and by its cells."""
     file = str(place.system.config.state / "watched.items")
     run_id = place.submit("bench-cells", file=file, count=cells, seconds=0.004)
-    place.until_started(run_id)
     topics = (
         watch_pb2.Topic(key="run", run=watch_pb2.RunTopic(run_id=run_id)),
         watch_pb2.Topic(key="cells", cells=watch_pb2.CellsTopic(run_id=run_id, block=FOREACH)),
     )
-    with watcher(place, topics[0]) as run, watcher(place, topics[1]) as of_cells:
-        place.until_ended(run_id)
-        time.sleep(1)
-    times = event_times(place, run_id)
-    seconds = (times[-1][1] - times[0][1]) / 1e6
+    with commits(place, run_id) as committed:
+        place.until_started(run_id)
+        with watcher(place, topics[0]) as run, watcher(place, topics[1]) as of_cells:
+            place.until_ended(run_id)
+            time.sleep(1)
+    times = commit_times(committed)
     figures = []
     for name, heard in itertools.chain(run.items(), of_cells.items()):
         delays = heard.delays_ms(times)
         figures.append(
             Figure(
-                name=f"event to watcher of {name}, p95",
+                name=f"commit to watcher of {name}, p95",
                 value=percentile(delays, 0.95),
                 unit="ms",
                 most=_MOST_MS,
-                note=f"p50 {percentile(delays, 0.5):.0f}, {cells / seconds:.0f} cells/s, "
+                note=f"p50 {percentile(delays, 0.5):.0f}, {rate_of(times, cells):.0f} cells/s, "
                 f"{len(heard.seqs)} responses",
             )
         )

@@ -41,6 +41,11 @@ class Place:
         return f"http://{self.system.console.config.env['KAON_CONSOLE_ADDRESS']}"
 
     @property
+    def database(self) -> Path:
+        """The coordinator's SQLite file."""
+        return self.system.config.state / "coordinator" / "kaon.db"
+
+    @property
     def view_address(self) -> str:
         """Where the view service is."""
         assert self.system.view is not None

@@ -15,6 +15,7 @@ import structlog
 from kaon_console.bootstrap import Application
 from kaon_console.doors import new_link
 from kaon_console.settings import origins_of, settings_from, split_address
+from kaon_service.niceness import give_way
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
@@ -45,6 +46,7 @@ def main() -> None:
     except KaonError as error:
         print(f"kaon-console: {error}", file=sys.stderr)
         sys.exit(2)
+    give_way()
     try:
         asyncio.run(serve(lambda: application))
     except KaonError as error:

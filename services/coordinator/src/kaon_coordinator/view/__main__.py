@@ -10,8 +10,10 @@ import sys
 import structlog
 import uvloop
 
+from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaon_coordinator.view.application import Application
 from kaon_coordinator.view.view_settings import settings_from
+from kaon_service.niceness import give_way
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
@@ -33,9 +35,10 @@ def main() -> None:
     except KaonError as error:
         print(f"kaon-view: {error}", file=sys.stderr)
         sys.exit(2)
+    give_way()
     try:
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-        asyncio.run(serve(lambda: Application(settings)))
+        asyncio.run(serve(lambda: Application(settings), started=lambda _port: collect_seldom()))
     except KaonError as error:
         log.error("the view service cannot go on", reason=str(error))
         sys.exit(1)

@@ -78,10 +78,12 @@ class Folded:
     def put(self, key: str, instance: Instance) -> Place | None:
         """Count an instance as it stands, by its path (of a cell: its key); the place that has changed."""
         kind = _kind(instance)
-        place = folded(key, self._begin) if kind else None
+        known = self._instances.get(key)
+        place = known.place if known else folded(key, self._begin) if kind else None
         if place is None:
             return None
-        self._out(key)
+        if known is not None:
+            self._sums[place].add(known, -1)
         one = _counted(place, instance)
         self._instances[key] = one
         self.sum_at(place, kind).add(one, 1)
@@ -100,6 +102,9 @@ class Folded:
 
     def place(self, key: str) -> Place | None:
         """Return the place of a path or key, if anything was counted there."""
+        known = self._instances.get(key)
+        if known is not None:
+            return known.place
         place = folded(key, self._begin)
         return place if place in self._sums else None
 

@@ -1,4 +1,4 @@
-"""What changes, gathered once for all who watch: hints become ticks, each 50 ms after the one before at least.
+"""What changes, gathered once for all who watch: hints become ticks, 50 ms after the one before at least; longer when many watch.
 
 Everything here belongs to one event loop.
 """
@@ -20,6 +20,9 @@ from kaonapi.run.v1 import run_pb2
 _TICKS = 1_200
 # Runs whose progress is remembered.
 _PROGRESS_RUNS = 2_000
+# So many watch at the usual pace; with more of them ticks are rarer, up to a bound.
+_FEW = 25
+_SLOWEST = 5.0
 
 
 class Watching(Protocol):
@@ -124,7 +127,9 @@ class Hub:
             await self._heard.wait()
             self._heard.clear()
             self.now()
-            await asyncio.sleep(self._parts.interval_seconds)
+            # Each tick costs something for everybody who watches.
+            slower = min(max(self.watches / _FEW, 1.0), _SLOWEST)
+            await asyncio.sleep(slower * self._parts.interval_seconds)
 
     async def _poll(self) -> None:
         """Look whether runs that are watched have changed: hints may be lost."""

@@ -81,9 +81,14 @@ class LiveRun:
         for change in self._changes:
             if change.seq > seq:
                 # What was dropped may have come again later, and the other way round.
-                dropped = (dropped | change.dropped) - change.steps - change.blocks
-                steps = (steps | change.steps) - change.dropped
-                blocks = (blocks | change.blocks) - change.dropped
+                dropped |= change.dropped
+                dropped -= change.steps
+                dropped -= change.blocks
+                steps |= change.steps
+                blocks |= change.blocks
+                if change.dropped:
+                    steps -= change.dropped
+                    blocks -= change.dropped
         return Changed(
             seq=self.state.seq,
             steps=frozenset(steps),

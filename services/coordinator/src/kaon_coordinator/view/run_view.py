@@ -93,17 +93,17 @@ def changes(run: RunRecord, live: LiveRun, wish: Wish, seq: int) -> run_view_pb2
         return None
     found = _outside(scope, wish.iterations)
     paths = changed.steps | changed.blocks
-    inside = [path for path in paths | changed.dropped if at_or_under(path, scope.key)]
-    # The state of an iteration or of a case shows in its block.
-    blocks = {_block_of(state, key) for key in paths}
     counts = live.folded if scope is state.root else _counts_of(scope)
+    inside = [path for path in paths | changed.dropped if at_or_under(path, scope.key)]
+    places = {place for path in inside if (place := counts.place(path)) is not None}
+    # The state of an iteration or of a case shows in its block, that of cells in their foreach.
+    blocks = {foreach for foreach, _ in places}
+    blocks |= {_block_of(state, key) for key in paths if folded(key, len(scope.key)) is None}
     return run_view_pb2.RunView(
         run=shown_run(run, state),
         steps=[shown_step(step) for step in found.steps if step.path in changed.steps],
         blocks=[_shown_block(block, counts) for block in found.blocks if block.path in blocks],
-        folded=counts.shown(
-            {place for path in inside if (place := counts.place(path)) is not None}
-        ),
+        folded=counts.shown(places),
         iterations=[
             _shown_iteration(cell) for cell in found.iterations if _is_touched(cell, paths)
         ],

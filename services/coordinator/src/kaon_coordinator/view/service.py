@@ -199,10 +199,10 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
             request.filter.run_id, lambda run: log_pages.count(reads, artifacts, run, request)
         )
 
-    async def Watch(  # noqa: N802
+    async def Watch(  # type: ignore[override] # noqa: N802
         self, request: watch_pb2.WatchRequest, context: Any
-    ) -> AsyncIterator[watch_pb2.WatchResponse]:
-        """Stream topics as they stand and as they change."""
+    ) -> AsyncIterator[bytes]:
+        """Stream topics as they stand and as they change: responses come encoded, since many are told the same."""
         stream = Stream(self._hub, self._parts, principal.current().tenant, request.topics)
         async for response in stream.responses():
             yield response

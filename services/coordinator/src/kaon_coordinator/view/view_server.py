@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import grpc
 from prometheus_client import Histogram
 
 from kaon_coordinator.api.calls import call_rules
@@ -12,7 +13,7 @@ from kaon_coordinator.view.parts import ViewParts
 from kaon_coordinator.view.service import ViewServicer
 from kaon_service.access.guard import Guard
 from kaon_service.server import GrpcServer
-from kaonapi.view.v1 import view_service_pb2, view_service_pb2_grpc
+from kaonapi.view.v1 import view_service_pb2, view_service_pb2_grpc, watch_pb2
 
 SERVICE = view_service_pb2.DESCRIPTOR.services_by_name["ViewService"].full_name
 
@@ -28,6 +29,11 @@ class View:
         """Serve the methods."""
         servicer = ViewServicer(self._parts, self._hub)
         view_service_pb2_grpc.add_ViewServiceServicer_to_server(servicer, server)
+        # In place of the generated handler, which would encode each response for each watcher.
+        watch: Any = grpc.unary_stream_rpc_method_handler(
+            servicer.Watch, request_deserializer=watch_pb2.WatchRequest.FromString
+        )
+        server.add_registered_method_handlers(SERVICE, {"Watch": watch})
 
     @property
     def watches(self) -> int:

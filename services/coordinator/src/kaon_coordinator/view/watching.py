@@ -1,9 +1,10 @@
-"""Watches: streams of topics, each told as often as its watcher wants, made once for all who want the same."""
+"""Watches: streams of topics, each told as often as its watcher wants, made and encoded once for all who want the same."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
 
 from kaon_coordinator.view.hub import Hub
 from kaon_coordinator.view.parts import ViewParts
@@ -14,13 +15,26 @@ from kaonapi.view.v1 import watch_pb2
 _MOST_TOPICS = 100
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Told:
+    """What is told of a topic, encoded: the same bytes for all who are told it."""
+
+    cursor: str
+    body: bytes
+
+    def response(self, key: str, time_us: int) -> bytes:
+        """Return the response for one watcher: messages that follow each other are one message."""
+        return self.body + watch_pb2.WatchResponse(key=key, time_us=time_us).SerializeToString()
+
+
 class _Following:
     """One topic of one stream."""
 
     def __init__(self, tenant: str, wish: watch_pb2.Topic, interval: float) -> None:
         self.key = wish.key
         self.topic = topic_of(tenant, wish)
-        self.interval = max(wish.interval_ms / 1_000, interval)
+        # Beyond the time between two ticks, which pass for everybody.
+        self.longer = max(wish.interval_ms / 1_000 - interval, 0.0)
         self.cursor = wish.cursor
         # Whether there may be news, and when they may be told at the earliest.
         self.stale = True
@@ -33,8 +47,8 @@ class _Following:
             named.ClearField(field)
         self._name = (tenant, named.SerializeToString(deterministic=True))
 
-    async def look(self, hub: Hub, parts: ViewParts) -> watch_pb2.WatchResponse | None:
-        """Return what is new; None when nothing is."""
+    async def look(self, hub: Hub, parts: ViewParts) -> bytes | None:
+        """Return the response that tells what is new; None when nothing is."""
         self.stale = False
         try:
             told = await self._look(hub, parts)
@@ -42,17 +56,13 @@ class _Following:
             self.failed = True
             status = "NOT_FOUND" if isinstance(error, NotFound) else "FAILED_PRECONDITION"
             failure = watch_pb2.TopicFailure(status=status, message=str(error))
-            told = watch_pb2.WatchResponse(cursor=self.cursor, failure=failure)
+            told = _told(watch_pb2.WatchResponse(cursor=self.cursor, failure=failure))
         if told is None:
             return None
         self.cursor = told.cursor
-        response = watch_pb2.WatchResponse()
-        # Others may be given the same one.
-        response.CopyFrom(told)
-        response.key, response.time_us = self.key, parts.now_us()
-        return response
+        return told.response(self.key, parts.now_us())
 
-    async def _look(self, hub: Hub, parts: ViewParts) -> watch_pb2.WatchResponse | None:
+    async def _look(self, hub: Hub, parts: ViewParts) -> _Told | None:
         topic, cursor = self.topic, self.cursor
         tick = cursor_tick(cursor, hub.life)
         news = News(
@@ -61,12 +71,21 @@ class _Following:
             progress=hub.progress_of(topic.run_id, tick),
             changed=hub.changed_since(tick) if tick >= 0 else None,
         )
+
+        def looked() -> _Told | None:
+            found = topic.look(parts, cursor, news)
+            return None if found is None else _told(found)
+
         if topic.polled:
-            return await parts.threads.read(topic.look, parts, cursor, news)
-        found: watch_pb2.WatchResponse | None = await hub.once(
-            (self._name, cursor), lambda: parts.threads.read(topic.look, parts, cursor, news)
+            return await parts.threads.read(looked)
+        told: _Told | None = await hub.once(
+            (self._name, cursor), lambda: parts.threads.read(looked)
         )
-        return found
+        return told
+
+
+def _told(response: watch_pb2.WatchResponse) -> _Told:
+    return _Told(cursor=response.cursor, body=response.SerializeToString())
 
 
 class Stream:
@@ -93,21 +112,22 @@ class Stream:
                 each.stale = True
         self._news.set()
 
-    async def responses(self) -> AsyncIterator[watch_pb2.WatchResponse]:
-        """Return what is new, as long as somebody takes it."""
+    async def responses(self) -> AsyncIterator[bytes]:
+        """Return what is new, each as an encoded WatchResponse, as long as somebody takes it."""
         loop = asyncio.get_running_loop()
         with self._hub.watch(self):
             told_at = loop.time()
             while True:
                 self._news.clear()
-                for each in self._ready(loop.time()):
+                for each in self._ready(began := loop.time()):
                     response = await each.look(self._hub, self._parts)
-                    each.due = loop.time() + self._interval(each, told=response is not None)
+                    took, began = loop.time() - began, loop.time()
+                    each.due = began + self._rest(each, took, told=response is not None)
                     if response is not None:
                         yield response
-                        told_at = loop.time()
+                        told_at = began = loop.time()
                 if loop.time() - told_at >= self._parts.quiet_seconds:
-                    yield watch_pb2.WatchResponse(time_us=self._parts.now_us())
+                    yield watch_pb2.WatchResponse(time_us=self._parts.now_us()).SerializeToString()
                     told_at = loop.time()
                 await self._until(min(self._next_due(), told_at + self._parts.quiet_seconds))
 
@@ -118,11 +138,13 @@ class Stream:
             if not each.failed and (each.stale or each.topic.polled) and each.due <= now
         ]
 
-    def _interval(self, each: _Following, *, told: bool) -> float:
+    def _rest(self, each: _Following, took: float, *, told: bool) -> float:
+        """Return for how long nothing is told of a topic: what is costly to make takes half of the time at most."""
+        base = self._parts.interval_seconds
         if each.topic.polled:
             # What has just come may not be all.
-            return each.interval if told else max(self._parts.log_seconds, each.interval)
-        return each.interval if told else 0.0
+            return base + each.longer if told else max(self._parts.log_seconds, base + each.longer)
+        return max(each.longer, took) if told else 0.0
 
     def _next_due(self) -> float:
         dues = (
