@@ -18,6 +18,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "docs/steps.md",
         "docs/coming-from/*.md",
         "docs/console.md",
+        "docs/notifications.md",
         "docs/operations.md",
         "docs/security.md",
         "docs/closing.md",

@@ -29,6 +29,7 @@ from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.notifications.notices import notices_of
 from kaon_coordinator.schedules import due, times
 from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.shell.partition import NO_CONTEXT
@@ -36,6 +37,7 @@ from kaon_coordinator.store.base import (
     Holder,
     LoadedRun,
     NewRun,
+    Notice,
     PartitionBatch,
     PermitWish,
     RunRecord,
@@ -242,10 +244,15 @@ class Checks(Witness):
             )
             return
         self._released = frozenset(batch.released)
+        self._owed: list[Notice] = []
         try:
             for event in batch.history:
                 self._fold(event, owner, batch.partition)
             self._compare(batch)
+            if list(batch.notices) != self._owed:
+                self.fail(
+                    "I12", f"partition {batch.partition}: {batch.notices} are not {self._owed}"
+                )
         except Exception as error:
             self.fail("I4", f"partition {batch.partition}: {type(error).__name__}: {error}")
 
@@ -268,6 +275,7 @@ class Checks(Witness):
         if look is not None:
             look(self, state, event, owner, partition)
         evolve(state, event)
+        self._owed += notices_of(state, [event])
 
     def _workflow(self, tenant: str, name: str, version: str) -> CompiledWorkflow:
         key = (tenant, name, version)

@@ -15,6 +15,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reference_sql
 from kaon_coordinator.store.base import (
     ALL_RUNS,
+    DueNotice,
     EncodedEvent,
     Fenced,
     InboxRow,
@@ -38,6 +39,7 @@ from kaon_coordinator.store.base import (
     TenantRecord,
     TokenPage,
     TokenRecord,
+    Undelivered,
     WorkflowRecord,
 )
 from kaon_coordinator.store.grant_sql import given_by
@@ -53,6 +55,7 @@ from kaonapi.workflow.v1 import definition_pb2
 
 from .memory_access import MemoryAccess
 from .memory_logs import MemoryLogs
+from .memory_notices import MemoryNotices
 from .memory_permits import MemoryPermits
 from .memory_schedules import MemorySchedules
 
@@ -111,6 +114,7 @@ class MemoryStore(Store):
         self._workflows: dict[tuple[str, str, str], WorkflowRecord] = {}
         self._current: dict[tuple[str, str], str] = {}
         self._memos: dict[tuple[str, str], Memo] = {}
+        self._notices = MemoryNotices()
         self._schedules = MemorySchedules()
         self._access = MemoryAccess()
         # Tenant and digest of the artifacts that tenants have.
@@ -446,6 +450,7 @@ class MemoryStore(Store):
             self._submit(run)
         self._tell(batch.messages)
         self._memos.update({(memo.tenant, memo.key): memo for memo in batch.memos})
+        self._notices.add(batch.notices)
         self.permits.release(batch.released)
         for row in batch.set_aside:
             self.put_aside(row)
@@ -565,6 +570,30 @@ class MemoryStore(Store):
     @_transaction
     def find_memo(self, tenant: str, key: str) -> Memo | None:
         return self._memos.get((tenant, key))
+
+    @_transaction
+    def take_notices(self, now_us: int, until_us: int, limit: int) -> list[DueNotice]:
+        return self._notices.take(now_us, until_us, limit)
+
+    @_transaction
+    def next_notice_us(self) -> int | None:
+        return self._notices.next_us()
+
+    @_transaction
+    def notice_delivered(self, notice: DueNotice) -> None:
+        self._notices.delivered(notice)
+
+    @_transaction
+    def notice_failed(self, notice: DueNotice, error: str, due_us: int | None) -> None:
+        self._notices.failed(notice, error, due_us)
+
+    @_transaction
+    def undelivered(self, limit: int) -> list[Undelivered]:
+        return self._notices.undelivered(limit)
+
+    @_transaction
+    def remove_notices(self, before_us: int, limit: int) -> list[str]:
+        return self._notices.remove_old(before_us, limit)
 
     @_transaction
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:

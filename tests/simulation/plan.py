@@ -14,7 +14,7 @@ from kaon_wire import topics
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .poison import PLACES
-from .workflows import CHILD, Generator
+from .workflows import CHILD, EVERY_OCCASION, Generator
 
 ALL_FEATURES = frozenset(
     {
@@ -206,6 +206,7 @@ def _definitions(
     for index in range(chance.choice((1, 1, 2))):
         generator = Generator(chance, chance.choice((1, 2, 3, 4)), features, more)
         definitions.append(generator.workflow(f"w{index}"))
+        definitions[-1].notifications.add(channel="all", on=EVERY_OCCASION)
     return tuple(definitions)
 
 

@@ -16,6 +16,7 @@ CHILD = "child"
 TAGS = ("gold", "silver")
 SIGNALS = ("go", "data")
 _TRIGGERS = (d.TRIGGER_RULE_ALL_SUCCEEDED, d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE)
+EVERY_OCCASION = tuple(value for value in d.Occasion.values() if value)
 _ON_TIMEOUT = (
     d.GATE_TIMEOUT_FAIL,
     d.GATE_TIMEOUT_DEFAULT,

@@ -15,6 +15,7 @@ from kaon.cli import options, output
 from kaon.cli.commands import runs
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
+from kaon_coordinator.notifications.channels import VARIABLE as NOTIFICATIONS
 from kaon_embedded import foreground
 from kaon_embedded.leftovers import leftovers
 from kaon_embedded.system import (
@@ -89,6 +90,7 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
             output.note(
                 "The published model goes with the run's files when the command ends: --state DIR keeps both."
             )
+        _tell_of_channels(loaded)
         with EmbeddedSystem(settings) as system, ExitStack() as beside:
             if lacks := system.lacks(loaded.definition()):
                 raise KaonError("; ".join(lacks))
@@ -123,6 +125,14 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
                 )
             )
     return code
+
+
+def _tell_of_channels(workflow: Workflow) -> None:
+    named = dict.fromkeys(each.channel for each in workflow.definition().notifications)
+    if named and not os.environ.get(NOTIFICATIONS):
+        output.note(
+            f"Nobody is notified ({', '.join(named)}): set {NOTIFICATIONS} to a file of channels."
+        )
 
 
 def console_beside(settings: EmbeddedSettings, system: EmbeddedSystem, port: int) -> Console:

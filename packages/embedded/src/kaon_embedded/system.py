@@ -12,6 +12,8 @@ from types import TracebackType
 
 from kaon.dsl import Workflow
 from kaon_coordinator.bootstrap import Application
+from kaon_coordinator.notifications import channels
+from kaon_coordinator.notifications.channels import Channels, read_channels
 from kaon_coordinator.retention import Keep
 from kaon_coordinator.settings import Settings as CoordinatorSettings
 from kaon_coordinator.transport.base import Handler
@@ -219,6 +221,11 @@ class EmbeddedSystem:
     def _scratch(self) -> str:
         return (self._settings.state / "scratch").as_uri()
 
+    def _channels(self) -> Channels:
+        """Return the channels of KAON_NOTIFICATIONS; without that, workflows notify nobody and are run all the same."""
+        file = "" if self._settings.looking else os.environ.get(channels.VARIABLE, "")
+        return read_channels(file) if file else Channels(strict=False)
+
     def _make_coordinator(self) -> Application:
         settings = CoordinatorSettings(
             database=database_url(self._settings.state),
@@ -230,6 +237,7 @@ class EmbeddedSystem:
             catalogue=self._catalogue,
             log_settle_seconds=_LOG_SETTLE_SECONDS,
             calls=self._settings.calls,
+            channels=self._channels(),
             keep=_FOR_EVER if self._settings.looking else Keep(),
         )
         transport = (_Onlooker if self._settings.looking else MemoryTransport)(

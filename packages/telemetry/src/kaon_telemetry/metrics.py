@@ -51,6 +51,12 @@ class CoordinatorMetrics:
             ["reason"],
             registry=registry,
         )
+        self.notifications = Counter(
+            "kaon_notifications",
+            "Deliveries of notifications, by channel and outcome (sent, failed)",
+            ["channel", "outcome"],
+            registry=registry,
+        )
         self.late = Counter(
             "kaon_deadlines_missed", "Runs and blocks that were late", registry=registry
         )

@@ -6,6 +6,7 @@ from kaon.dsl.bundle import Bundle
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.gates import approval, signal, sub_workflow, timer
 from kaon.dsl.loading import load_workflow
+from kaon.dsl.notifying import Notification, notify
 from kaon.dsl.policies import Memo, Resources, Retry, RetryRule
 from kaon.dsl.producers import Gate, Step, SubWorkflow
 from kaon.dsl.sweeps import (
@@ -47,6 +48,7 @@ __all__ = [
     "Item",
     "Last",
     "Memo",
+    "Notification",
     "Outcome",
     "Parameter",
     "Part",
@@ -77,6 +79,7 @@ __all__ = [
     "load_workflow",
     "log_uniform",
     "median",
+    "notify",
     "outcome",
     "parallel",
     "param",

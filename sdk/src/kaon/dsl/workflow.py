@@ -15,6 +15,8 @@ from kaon.dsl.bundle import Bundle, digest_of_files, make_bundle
 from kaon.dsl.compiler import compile_body, parameter_messages
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.ignore import IGNORE_FILE
+from kaon.dsl.notifying import Notification
+from kaon.dsl.notifying import checked as checked_notifications
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.producers import Step
 from kaon.dsl.source import Source, caller
@@ -44,6 +46,7 @@ class Workflow:
         timeout: how long a run may take, hooks excluded; then it is stopped and ends TIMED_OUT.
         deadline: a run that has not ended after this is reported late, and goes on.
         max_active_runs: how many runs of this workflow may be active at once; further ones wait. 0 means without limit.
+        notify: whom to tell of what becomes of runs: `notify("failed", to="ops")`, or several of them.
         description: for people.
         root: the directory of the code bundle, in which files are looked up; by default that of the file that makes the workflow.
 
@@ -64,6 +67,7 @@ class Workflow:
         timeout: Duration = 0,
         deadline: Duration = 0,
         max_active_runs: int = 0,
+        notify: Notification | Iterable[Notification] = (),
         description: str = "",
         root: str | Path | None = None,
     ) -> None:
@@ -75,6 +79,7 @@ class Workflow:
         self._deadline_ms = milliseconds(deadline, "deadline of the workflow", self.source)
         self._on_error = on_error_of(on_error, "workflow", self.source)
         self._max_active_runs = _checked_count(max_active_runs, self.source)
+        self._notify = checked_notifications(notify, self.source)
         body = check_part(body, "a workflow's body", self.source)
         body = body if on_failure is None else body.on_failure(on_failure)
         body = body if finally_ is None else body.finally_(finally_)
@@ -155,6 +160,7 @@ class Workflow:
             deadline_ms=self._deadline_ms,
             max_active_runs=self._max_active_runs,
             on_error=self._on_error,
+            notifications=[each.to_proto() for each in self._notify],
         )
         self._name_code(definition)
         if problems := validate(definition, checks.limits()):

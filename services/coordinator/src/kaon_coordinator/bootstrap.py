@@ -27,6 +27,8 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression
+from kaon_coordinator.notifications.notices import KINDS
+from kaon_coordinator.notifications.notifier import Notifier
 from kaon_coordinator.retention import Retention
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.schedules.topic_records import RecordSource
@@ -105,6 +107,7 @@ class Application:
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
         clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
         self._artifact_io = ArtifactIO(artifacts, settings.limits)
+        self._notifier = Notifier(self._store, settings.channels, clocks.now_us, metrics)
         self.coordinator = Coordinator(
             settings=ShellSettings(
                 owner=settings.owner,
@@ -119,7 +122,11 @@ class Application:
             transport=transport,
             meter=partial(expressions.Meter, settings.limits.cel_cost),
             sinks=_Sinks(
-                feed, archive, self._scratch, RunTelemetry(metrics, self._spans, self._find_run)
+                feed,
+                archive,
+                self._scratch,
+                RunTelemetry(metrics, self._spans, self._find_run),
+                self._notifier.wake,
             ),
             clocks=clocks,
             artifact_io=self._artifact_io,
@@ -159,6 +166,7 @@ class Application:
                 entitlements=settings.tenants,
                 limits=settings.limits,
                 tenant_limits=settings.calls.limits,
+                channels=settings.channels,
                 feed=feed,
                 logs=archive,
                 matchers=self.coordinator.pools,
@@ -212,6 +220,7 @@ class Application:
             self._transport.failed,
         ]
         work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
+        work.append(self._notifier.run)
         if self._auditing.keeps:
             work.append(self._auditing.run)
         if self._scratch is not None:
@@ -273,7 +282,7 @@ class Application:
 
 
 class _Sinks(ApiSinks):
-    """The API's sinks, telemetry, and the removal of an ended run's scratch space."""
+    """The API's sinks, telemetry, the removal of an ended run's scratch space, and the wake-up of the notifier."""
 
     def __init__(
         self,
@@ -281,8 +290,10 @@ class _Sinks(ApiSinks):
         archive: LogArchive,
         scratch: ScratchSpace | None,
         telemetry: RunTelemetry,
+        notify: Callable[[], None],
     ) -> None:
         super().__init__(feed, archive)
+        self._notify = notify
         self._scratch = scratch
         self._telemetry = telemetry
 
@@ -290,6 +301,8 @@ class _Sinks(ApiSinks):
         """Receive durable history events."""
         super().committed(events)
         self._telemetry.committed(events)
+        if any(event.WhichOneof("event") in KINDS for event in events):
+            self._notify()
         if self._scratch is not None:
             for event in events:
                 if event.HasField("run_ended"):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import structlog
 
 from kaon_coordinator.faults import going_on
+from kaon_coordinator.store.protocols.notice_store import NoticeStore
 from kaon_coordinator.store.protocols.retention_store import RetentionStore
 from kaon_coordinator.store.store_calls import StoreCalls
 
@@ -17,6 +19,8 @@ log = structlog.get_logger(__name__)
 DAY_US = 86_400_000_000
 # Interval between two rounds. Every coordinator makes them; runs deleted by one are not found by the next.
 ROUND_SECONDS = 600.0
+# For how long a notification that was given up is reported.
+NOTICE_DAYS = 7.0
 # Runs per transaction: it delays the owners' own, so it must be short.
 RUNS_AT_ONCE = 20
 # Pause between two transactions of a round.
@@ -35,6 +39,10 @@ class Keep:
     artifact_days: float = 7.0
 
 
+class KeptStore(RetentionStore, NoticeStore, Protocol):
+    """What retention deletes from."""
+
+
 class Retention:
     """The retention of one coordinator.
 
@@ -44,9 +52,7 @@ class Retention:
         now_us: Returns microseconds since the epoch.
     """
 
-    def __init__(
-        self, store: StoreCalls[RetentionStore], keep: Keep, now_us: Callable[[], int]
-    ) -> None:
+    def __init__(self, store: StoreCalls[KeptStore], keep: Keep, now_us: Callable[[], int]) -> None:
         self._store = store
         self._keep = keep
         self._now_us = now_us
@@ -64,6 +70,7 @@ class Retention:
         removed = await self._remove(store.remove_runs, self._keep.run_days)
         cleared = await self._remove(store.remove_logs, self._keep.log_days)
         forgotten = await self._remove(store.remove_memos, self._keep.run_days)
+        await self._remove(store.remove_notices, NOTICE_DAYS)
         if removed or cleared or forgotten:
             log.info("old runs deleted", runs=removed, runs_without_output=cleared, memos=forgotten)
         return removed

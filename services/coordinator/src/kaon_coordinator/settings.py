@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits, limits_from
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
+from kaon_coordinator.notifications.channels import Channels, read_channels
 from kaon_coordinator.retention import Keep
 from kaon_service.access.limits import tenant_file
 from kaon_service.call_settings import CallSettings, call_settings
@@ -63,6 +64,8 @@ class Settings:
     lease_tokens_required: bool = True
     # KAON_COMMAND_KEY: a PEM file with the Ed25519 key that signs commands to runners; empty: they are not signed.
     command_signer: CommandSigner | None = None
+    # KAON_NOTIFICATIONS: a TOML file with the channels that workflows may notify (docs/notifications.md); empty: there are none.
+    channels: Channels = field(default_factory=Channels)
     # KAON_LIMITS: bounds that keep one run from harming the others, such as "foreach_items=1000, iterations=50".
     limits: Limits = DEFAULT
     # KAON_RETENTION_DAYS: days for which ended runs are kept; 0: for ever.
@@ -110,6 +113,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         command_signer=CommandSigner.read(environment),
         lease_tokens_required=_lease_tokens(environment) == "required",
         limits=_limits(environment.get("KAON_LIMITS", "")),
+        channels=read_channels(environment.get("KAON_NOTIFICATIONS", "")),
         keep=Keep(
             run_days=_number(
                 environment, "KAON_RETENTION_DAYS", default.keep.run_days, or_zero=True

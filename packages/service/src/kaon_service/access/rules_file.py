@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from kaon_service.access.watched import read_text
 from kaon_service.principal import Principal, is_name, is_role, is_tenant
 from kaon_service.roles import Kind, Role, included
+from kaon_service.toml_table import Table
 from kaon_wire.errors import InvalidValue
 
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
@@ -58,73 +59,12 @@ def read_rules(path: Path) -> AuthRules:
     """
     text = read_text("KAON_AUTH_FILE", path)
     try:
-        return _rules(_Table(tomllib.loads(text), ""))
+        return _rules(Table(tomllib.loads(text), ""))
     except (tomllib.TOMLDecodeError, InvalidValue) as error:
         raise InvalidValue(f"KAON_AUTH_FILE: {path}: {error}") from error
 
 
-class _Table:
-    """A table of the file: what was not asked for is refused."""
-
-    def __init__(self, content: Any, place: str) -> None:
-        if not isinstance(content, dict):
-            raise InvalidValue(f"{place}: write a table")
-        self.place = place
-        self._left = dict(content)
-
-    def text(self, name: str, default: str | None = None) -> str:
-        """Return a text.
-
-        Raises:
-            InvalidValue: It is missing without a default, or no text.
-        """
-        value = self._left.pop(name, default)
-        if not isinstance(value, str) or (default is None and not value):
-            raise InvalidValue(f"{self.at(name)}: write a text")
-        return value
-
-    def texts(self, name: str) -> tuple[str, ...]:
-        """Return a text, or a list of texts.
-
-        Raises:
-            InvalidValue: It is neither.
-        """
-        value = self._left.pop(name, ())
-        found = (value,) if isinstance(value, str) else tuple(value)
-        if not all(isinstance(each, str) and each for each in found):
-            raise InvalidValue(f"{self.at(name)}: write a text, or a list of texts")
-        return found
-
-    def tables(self, name: str) -> list[_Table]:
-        """Return a list of tables."""
-        found = self._left.pop(name, [])
-        if not isinstance(found, list):
-            raise InvalidValue(f"{self.at(name)}: write [[{name}]] before each entry")
-        return [_Table(each, f"{self.at(name)} {number}") for number, each in enumerate(found, 1)]
-
-    def table(self, name: str) -> _Table:
-        """Return a table."""
-        return _Table(self._left.pop(name, {}), self.at(name))
-
-    def names(self) -> tuple[str, ...]:
-        """Return the names that are left."""
-        return tuple(self._left)
-
-    def end(self) -> None:
-        """Check that nothing is left.
-
-        Raises:
-            InvalidValue: Something is.
-        """
-        if self._left:
-            raise InvalidValue(f"{self.at(next(iter(self._left)))}: there is no such setting")
-
-    def at(self, name: str) -> str:
-        """Return the place of an entry."""
-        return f"{self.place}.{name}" if self.place else name
-
-
-def _rules(document: _Table) -> AuthRules:
+def _rules(document: Table) -> AuthRules:
     issuers = [_issuer(each) for each in document.tables("issuer")]
     certificates = [_certificate(each) for each in document.tables("certificate")]
     document.end()
@@ -143,7 +83,7 @@ def _once(what: str, entries: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _issuer(table: _Table) -> IssuerRules:
+def _issuer(table: Table) -> IssuerRules:
     issuer = checked_url(table.text("issuer"), table.at("issuer"))
     audiences = table.texts("audience")
     if not audiences:
@@ -177,7 +117,7 @@ def _issuer(table: _Table) -> IssuerRules:
     )
 
 
-def _certificate(table: _Table) -> tuple[str, Principal]:
+def _certificate(table: Table) -> tuple[str, Principal]:
     name = table.text("name")
     if not name.startswith(_NAMES):
         raise InvalidValue(f"{table.at('name')}: {name!r} begins with none of {', '.join(_NAMES)}")
@@ -206,7 +146,7 @@ def _certificate(table: _Table) -> tuple[str, Principal]:
     )
 
 
-def _roles(table: _Table, name: str) -> tuple[str, ...]:
+def _roles(table: Table, name: str) -> tuple[str, ...]:
     roles = table.texts(name)
     if wrong := [each for each in roles if not is_role(each)]:
         raise InvalidValue(f"{table.at(name)}: {wrong[0]!r} is no name of a role")

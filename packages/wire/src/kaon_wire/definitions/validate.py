@@ -11,6 +11,7 @@ from kaon_wire.definitions.blocks import block_problems
 from kaon_wire.definitions.graphs import inner_graphs
 from kaon_wire.definitions.limits import DEFAULT, DefinitionLimits
 from kaon_wire.definitions.names import Names, collect_names
+from kaon_wire.definitions.notifications import notification_problems
 from kaon_wire.definitions.parameters import output_problems, parameter_problems
 from kaon_wire.definitions.places import Checks, Place
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -57,6 +58,7 @@ def validate(
     problems += parameter_problems(definition, checks)
     problems += _graph_problems(definition.body, (), False, checks)
     problems += output_problems(definition, checks)
+    problems += notification_problems(definition)
     return problems or [_located(definition, each.text) for each in bounds.violations(definition)]
 
 

@@ -28,6 +28,7 @@ from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
+from kaon_coordinator.notifications.channels import Channels
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.access.calling import Calling
@@ -88,6 +89,8 @@ class ApiParts:
     limits: Limits = DEFAULT
     # What each tenant may store.
     tenant_limits: AllLimits = field(default_factory=AllLimits)
+    # The channels that workflows may notify.
+    channels: Channels = field(default_factory=Channels)
     # Observes the duration of each unary call, by method and status.
     call_seconds: Histogram | None = None
     # Called when a schedule was put.
@@ -154,6 +157,7 @@ class ApiServer(GrpcServer):
             validate=parts.validate,
             now_us=parts.now_us,
             quotas=quotas,
+            channels=parts.channels,
         )
         logs = LogParts(
             store=parts.store,

@@ -15,6 +15,7 @@ from kaon_coordinator.api.runners import Matchers
 from kaon_coordinator.api.shown import shown_tenant
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.database_store import DatabaseStore
+from kaon_coordinator.store.protocols.notice_store import NoticeStore
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.records import SetAside
@@ -33,7 +34,7 @@ STUCK_SECONDS = 10.0
 SHOWN_ASIDE = 20
 
 
-class DiagnosedStore(DatabaseStore, AsideStore, PartitionStore, RunStore, Protocol):
+class DiagnosedStore(DatabaseStore, AsideStore, NoticeStore, PartitionStore, RunStore, Protocol):
     """What a diagnosis looks at."""
 
 
@@ -79,6 +80,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         if checks[0].verdict != BAD:
             checks.append(await self._inboxes())
             checks += await self._set_aside()
+            checks += await self._notifications()
         checks += [self._pool(pool) for pool in self._parts.pools]
         return system_pb2.DiagnoseResponse(
             owner=self._parts.owner,
@@ -144,6 +146,21 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
                 _check("set aside", WARNING, f"{hidden} runs or schedules of other tenants")
             )
         return checks
+
+    async def _notifications(self) -> list[system_pb2.Check]:
+        """Report the channels that do not take their notifications; their errors to those who may know of all tenants."""
+        store, tenant = self._parts.store, shown_tenant()
+        return [
+            _check(
+                f"notifications to {each.channel}",
+                WARNING,
+                f"{each.waiting} not delivered yet, {each.given_up} given up"
+                + ("" if tenant else f": {each.error}"),
+                "check the channel in the file KAON_NOTIFICATIONS, and its server; they are tried again for a day",
+            )
+            for each in await store.read(store.store.undelivered, SHOWN_ASIDE)
+            if tenant in ("", each.tenant)
+        ]
 
     def _pool(self, pool: str) -> system_pb2.Check:
         """Report a pool; return nothing for a pool of another coordinator, which reports it."""

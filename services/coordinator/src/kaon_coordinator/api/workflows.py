@@ -17,6 +17,7 @@ from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api import views
 from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.receiving import DIGEST, Receiving, check_digest
+from kaon_coordinator.notifications.channels import Channels
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -49,6 +50,8 @@ class WorkflowParts:
     now_us: Callable[[], int]
     quotas: Quotas
     grants: Grants
+    # The channels that workflows may notify.
+    channels: Channels
 
 
 class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
@@ -87,6 +90,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         if not await self._is_known(tenant, definition.name, version):
             await self._parts.quotas.check_version(tenant, definition.name)
             problems = await self._problems(definition)
+        problems += self._channel_problems(tenant, definition)
         if definition.code_bundle and not problems:
             problems = await self._bundle_problems(definition.code_bundle)
         if not problems:
@@ -134,6 +138,12 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def _problems(self, definition: d.WorkflowDefinition) -> list[str]:
         # Validation of a large definition takes long.
         return list(await asyncio.to_thread(self._parts.validate, definition))
+
+    def _channel_problems(self, tenant: str, definition: d.WorkflowDefinition) -> list[str]:
+        """Describe the channels that are not there: also for a known version, which would tell nobody."""
+        named = dict.fromkeys(each.channel for each in definition.notifications)
+        found = [self._parts.channels.problem(tenant, name) for name in named]
+        return [problem for problem in found if problem]
 
     async def _is_known(self, tenant: str, name: str, version: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Effects that a turn writes together with its events: child runs, commands to other runs, memos, released permits."""
+"""Effects that a turn writes together with its events: child runs, commands to other runs, memos, released permits, notices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from kaon_coordinator.engine.actions import (
 )
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.store.base import Holder, Memo, Message, NewRun
+from kaon_coordinator.store.base import Holder, Memo, Message, NewRun, Notice
 from kaon_wire.partitioning import partition_of
 
 
@@ -25,6 +25,8 @@ class AtomicEffects:
     messages: list[Message] = field(default_factory=list)
     memos: list[Memo] = field(default_factory=list)
     released: list[Holder] = field(default_factory=list)
+    # Made from events, which make a turn durable by themselves.
+    notices: list[Notice] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.new_runs or self.messages or self.memos or self.released)
@@ -65,6 +67,7 @@ class AtomicEffects:
             messages=[message for message in self.messages if message.sender != run_id],
             memos=[memo for memo in self.memos if memo.run_id != run_id],
             released=[holder for holder in self.released if holder.run_id != run_id],
+            notices=[notice for notice in self.notices if notice.run_id != run_id],
         )
 
 

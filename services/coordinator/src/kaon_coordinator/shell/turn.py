@@ -19,6 +19,7 @@ from kaon_coordinator.engine.rows.codec import (
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault
+from kaon_coordinator.notifications.notices import notices_of
 from kaon_coordinator.shell.atomic_effects import AtomicEffects
 from kaon_coordinator.store.base import InboxRow
 from kaonapi.run.v1 import history_pb2
@@ -71,6 +72,8 @@ class Turn:
                 self.actions.append((state, action))
         if decision.events:
             self.events += decision.events
+            if state.workflow.definition.notifications:
+                self.atomic_effects.notices += notices_of(state, decision.events)
             self.touched[state.run_id] = state
 
     @property

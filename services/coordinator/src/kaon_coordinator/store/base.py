@@ -20,6 +20,7 @@ from kaon_coordinator.store.protocols.database_store import DatabaseStore
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.log_store import LogStore
 from kaon_coordinator.store.protocols.memo_store import MemoStore
+from kaon_coordinator.store.protocols.notice_store import NoticeStore
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.pool_store import PoolStore
@@ -34,6 +35,7 @@ from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.records import (
     ALL_RUNS,
     NO_LABELS,
+    DueNotice,
     EncodedEvent,
     Holder,
     InboxRow,
@@ -42,6 +44,7 @@ from kaon_coordinator.store.records import (
     Memo,
     Message,
     NewRun,
+    Notice,
     PartitionBatch,
     PermitRecord,
     PermitWish,
@@ -56,6 +59,7 @@ from kaon_coordinator.store.records import (
     TenantRecord,
     TokenPage,
     TokenRecord,
+    Undelivered,
     WorkflowRecord,
     encode_event,
 )
@@ -63,6 +67,7 @@ from kaon_coordinator.store.records import (
 __all__ = [
     "ALL_RUNS",
     "NO_LABELS",
+    "DueNotice",
     "EncodedEvent",
     "encode_event",
     "Fenced",
@@ -73,6 +78,7 @@ __all__ = [
     "Memo",
     "Message",
     "NewRun",
+    "Notice",
     "PartitionBatch",
     "PermitRecord",
     "PermitWish",
@@ -88,6 +94,7 @@ __all__ = [
     "TenantRecord",
     "TokenPage",
     "TokenRecord",
+    "Undelivered",
     "WorkflowRecord",
 ]
 
@@ -102,6 +109,7 @@ class Store(
     AsideStore,
     PermitStore,
     MemoStore,
+    NoticeStore,
     ScheduleStore,
     LogStore,
     RetentionStore,

@@ -1,4 +1,7 @@
-"""The parts of a batch besides the history and rows of its runs: child runs, commands to other runs, memos, released permits."""
+"""The parts of a batch besides the history and rows of its runs.
+
+They are child runs, commands to other runs, memos, released permits and notices.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from sqlalchemy import Connection, bindparam, delete
 from kaon_coordinator.store import permit_sql
 from kaon_coordinator.store.bulk import Bulk
 from kaon_coordinator.store.memo_sql import Memos
+from kaon_coordinator.store.notice_sql import Notices
 from kaon_coordinator.store.records import PartitionBatch
 from kaon_coordinator.store.submission_sql import Submissions
 from kaon_coordinator.store.tables import blocks, steps
@@ -21,6 +25,7 @@ class Owed:
     def __init__(self, database: Database, submissions: Submissions) -> None:
         self._submissions = submissions
         self._memos = Memos(database)
+        self._notices = Notices(database)
         self._drops = [
             Bulk(
                 database,
@@ -52,6 +57,7 @@ class Owed:
         if messages:
             self._submissions.tell(connection, messages)
         self._memos.remember(connection, [memo for batch in batches for memo in batch.memos])
+        self._notices.add(connection, [notice for batch in batches for notice in batch.notices])
         released = {holder for batch in batches for holder in batch.released}
         if released:
             permit_sql.release(connection, released)

@@ -193,6 +193,41 @@ class Memo:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Notice:
+    """A message for a channel, about one event of a run. It is stored with the event."""
+
+    tenant: str
+    run_id: str
+    # The event's number.
+    seq: int
+    channel: str
+    # Canonical JSON; `notifications/notices.py` says what is in it.
+    payload: str
+    time_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DueNotice(Notice):
+    """A notice that its taker must deliver, until another may take it."""
+
+    # Deliveries that failed before.
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undelivered:
+    """What a channel has not accepted."""
+
+    tenant: str
+    channel: str
+    # Notices that are given up, and those that are tried again.
+    given_up: int
+    waiting: int
+    # Why the newest delivery failed.
+    error: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class References:
     """The digests that rows name, as hex digits of SHA-256."""
 
@@ -367,6 +402,7 @@ class PartitionBatch:
     memos: Sequence[Memo] = ()
     # Holders whose permits are released.
     released: Sequence[Holder] = ()
+    notices: Sequence[Notice] = ()
     # Handled commands, applied or refused.
     applied_inbox: Sequence[int] = ()
     # By run: the seq up to which its history is published and acknowledged. A mark never decreases.

@@ -13,6 +13,7 @@ from kaon_coordinator.store import (
     aside_sql,
     grant_sql,
     memo_sql,
+    notice_sql,
     partition_sql,
     permit_sql,
     reference_sql,
@@ -29,6 +30,7 @@ from kaon_coordinator.store.log_sql import LogArchive
 from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
+    DueNotice,
     InboxRow,
     LoadedRun,
     LogChunk,
@@ -47,6 +49,7 @@ from kaon_coordinator.store.records import (
     TenantRecord,
     TokenPage,
     TokenRecord,
+    Undelivered,
     WorkflowRecord,
 )
 from kaon_coordinator.store.submission_sql import Submissions
@@ -285,6 +288,36 @@ class SqlStore(Store):
         """Return the newest memo under a key."""
         with self._reading("find_memo") as connection:
             return memo_sql.find(connection, tenant, key)
+
+    def take_notices(self, now_us: int, until_us: int, limit: int) -> list[DueNotice]:
+        """Take the notices that are due, oldest first."""
+        with self._writing("take_notices") as connection:
+            return notice_sql.take(connection, now_us, until_us, limit)
+
+    def next_notice_us(self) -> int | None:
+        """Return when the next notice is due; None when none waits."""
+        with self._reading("next_notice_us") as connection:
+            return notice_sql.next_us(connection)
+
+    def notice_delivered(self, notice: DueNotice) -> None:
+        """Delete a notice that its channel has accepted."""
+        with self._writing("notice_delivered") as connection:
+            notice_sql.remove(connection, notice)
+
+    def notice_failed(self, notice: DueNotice, error: str, due_us: int | None) -> None:
+        """Note a failed delivery, and when the next one is due; None gives the notice up."""
+        with self._writing("notice_failed") as connection:
+            notice_sql.put_off(connection, notice, error, due_us)
+
+    def undelivered(self, limit: int) -> list[Undelivered]:
+        """Return what channels have not accepted, by tenant and channel."""
+        with self._reading("undelivered") as connection:
+            return notice_sql.undelivered(connection, limit)
+
+    def remove_notices(self, before_us: int, limit: int) -> list[str]:
+        """Delete notices that were given up, and return their runs."""
+        with self._writing("remove_notices") as connection:
+            return notice_sql.remove_old(connection, before_us, limit)
 
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
         """Store a schedule or replace the one of its name, and return it with True when it is new."""

@@ -27,6 +27,7 @@ __all__ = [
     "log_leases",
     "memos",
     "metadata",
+    "notices",
     "partitions",
     "permit_holds",
     "permit_waits",
@@ -444,3 +445,23 @@ grants = Table(
     Column("digest", Text, nullable=False),
     PrimaryKeyConstraint("tenant", "digest"),
 )
+
+# What channels must be told: the outbox of notifications.
+notices = Table(
+    "notices",
+    metadata,
+    Column("run_id", Text, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("tenant", Text, nullable=False),
+    # Canonical JSON.
+    Column("payload", Text, nullable=False),
+    Column("create_us", BigInteger, nullable=False),
+    # Deliveries that failed, and why the newest did.
+    Column("attempts", Integer, nullable=False),
+    Column("error", Text, nullable=False),
+    # When it is due; whoever takes it moves this on. Null: it is given up.
+    Column("due_us", BigInteger),
+    PrimaryKeyConstraint("run_id", "seq", "channel"),
+)
+Index("notices_due", notices.c.due_us)

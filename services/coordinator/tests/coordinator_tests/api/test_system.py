@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
-from kaon_coordinator.store.base import SetAside
+from kaon_coordinator.store.base import Notice, SetAside
 from kaonapi.run.v1 import run_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-from .conftest import Api
+from ..store.build import batch, submitted
+from .conftest import NOW_US, Api
 
 
 async def test_a_coordinator_tells_how_it_is(api: Api) -> None:
@@ -74,3 +76,27 @@ async def test_what_is_set_aside_is_told_and_a_retry_takes_it_back(api: Api) -> 
         "start",
         "cancel",
     ]
+
+
+async def test_channels_that_take_nothing_are_told(api: Api) -> None:
+    run = submitted(api.store)
+    epoch = api.store.claim_partition(run.partition, "owner")
+    notices = [
+        Notice(
+            tenant=tenant, run_id=run.run_id, seq=1, channel=tenant, payload="{}", time_us=NOW_US
+        )
+        for tenant in ("default", "other")
+    ]
+    api.store.commit(replace(batch(epoch, run, first=1, last=1), notices=notices))
+    system = system_pb2_grpc.SystemServiceStub(api.channel)
+
+    async def told() -> dict[str, system_pb2.Check]:
+        checks = (await system.Diagnose(system_pb2.DiagnoseRequest())).checks
+        return {check.name: check for check in checks if check.name.startswith("notifications")}
+
+    assert await told() == {}
+    for each in api.store.take_notices(NOW_US, NOW_US + 1, 10):
+        api.store.notice_failed(each, f"{each.channel} is shut", None)
+    found = await told()
+    assert found["notifications to default"].verdict == system_pb2.VERDICT_WARNING
+    assert "1 given up" in found["notifications to default"].text

@@ -11,6 +11,7 @@ import pytest
 from grpc import StatusCode, aio
 
 from kaon_wire.canonical import digest_bytes, digest_message
+from kaonapi.workflow.v1 import definition_pb2 as d
 from kaonapi.workflow.v1 import workflow_service_pb2 as w
 
 from .conftest import NOW_US, Api, definition
@@ -126,3 +127,11 @@ async def test_problems_in_any_letters_are_told_in_words(api: Api, letter: str) 
         with pytest.raises(aio.AioRpcError, match=f"{letter}{letter}") as told:
             await api.register()
         assert told.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_workflow_may_notify_only_channels_that_its_tenant_has(api: Api) -> None:
+    notified = definition()
+    notified.notifications.add(on=[d.OCCASION_FAILED], channel="ops")
+    with pytest.raises(aio.AioRpcError, match="there is no channel 'ops'") as told:
+        await api.workflows.RegisterWorkflow(w.RegisterWorkflowRequest(definition=notified))
+    assert told.value.code() == StatusCode.INVALID_ARGUMENT
