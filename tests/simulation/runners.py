@@ -82,6 +82,8 @@ class Played:
         self.lease = lease
         self.claim = claim
         self.started = False
+        # It builds no environment.
+        self.building = None
         self.world = world
         self._report_event = around.report
         self._exclusive_seconds = around.settings.exclusive_seconds
