@@ -1,6 +1,12 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
-import { Phase, TriggerRule, ValueType, WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
+import {
+  Occasion,
+  Phase,
+  TriggerRule,
+  ValueType,
+  WorkflowDefinitionSchema,
+} from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { definitionText } from "./python";
 
 it("writes a definition as somebody would write it", () => {
@@ -92,5 +98,18 @@ it("writes a part of a definition that is too large, and says so", () => {
   }));
   expect(definitionText(create(WorkflowDefinitionSchema, { name: "big", body: { blocks } }))).toContain(
     "7000 more blocks",
+  );
+});
+
+it("writes whom the workflow notifies", () => {
+  const definition = create(WorkflowDefinitionSchema, {
+    name: "w",
+    notifications: [
+      { on: [Occasion.FAILED, Occasion.LATE], channel: "ops" },
+      { on: [Occasion.WAITING], channel: "reviewers" },
+    ],
+  });
+  expect(definitionText(definition)).toContain(
+    'notify=[notify("failed", "late", to="ops"), notify("waiting", to="reviewers")]',
   );
 });

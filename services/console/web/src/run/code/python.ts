@@ -9,6 +9,8 @@ import {
   type ForEach,
   type Gate,
   type Graph,
+  type Notification,
+  Occasion,
   OnError,
   Phase,
   type Step,
@@ -46,6 +48,7 @@ class Writer {
       ...duration("deadline", definition.deadlineMs),
       ...onError(definition.onError),
       ...(definition.maxActiveRuns > 0 ? [`max_active_runs=${definition.maxActiveRuns}`] : []),
+      ...notifications(definition.notifications),
     ];
     this.lines.push("", call("workflow = Workflow", [text(definition.name), ...rest]));
     if (this.omitted > 0) this.lines.push("", `# ${this.omitted} more blocks are not shown.`);
@@ -201,6 +204,14 @@ function count(names: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
   return counts;
+}
+
+function notifications(all: readonly Notification[]): string[] {
+  const calls = all.map(({ on, channel }) => {
+    const words = on.map((occasion) => text((Occasion[occasion] ?? String(occasion)).toLowerCase()));
+    return call("notify", [...words, `to=${text(channel)}`]);
+  });
+  return calls.length > 0 ? [`notify=[${calls.join(", ")}]`] : [];
 }
 
 function hooks(graph: Graph | undefined): string[] {
