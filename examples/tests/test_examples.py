@@ -13,12 +13,23 @@ import pytest
 from kaon import Workflow, load_workflow
 from kaon.cli import schedule_file
 from kaon.client import Client, Endpoints
+from kaon_coordinator.notifications.channels import read_channels
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 
 EXAMPLES = Path(__file__).parents[1]
-NAMES = ["failures", "gates", "hooks", "memo", "schedule", "subworkflow", "sweep", "tour"]
+NAMES = [
+    "failures",
+    "gates",
+    "hooks",
+    "memo",
+    "notifications",
+    "schedule",
+    "subworkflow",
+    "sweep",
+    "tour",
+]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -56,6 +67,14 @@ def waits(client: Client, run_id: str, path: str) -> None:
         if update.event.block_started.path == path:
             return
     raise AssertionError(f"the run ended, and {path} never waited")
+
+
+def test_the_channels_of_the_example_are_those_that_it_names(
+    load: Callable[[str], Workflow],
+) -> None:
+    channels = read_channels(str(EXAMPLES / "notifications" / "channels.toml"))
+    named = {each.channel for each in load("notifications").definition().notifications}
+    assert named == set(channels.by_name)
 
 
 @pytest.mark.parametrize("name", NAMES)
