@@ -24,7 +24,6 @@ NAMES = [
     "gates",
     "hooks",
     "memo",
-    "notifications",
     "schedule",
     "subworkflow",
     "sweep",
