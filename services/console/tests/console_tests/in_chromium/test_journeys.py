@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from kaonapi.run.v1 import run_pb2
 
 from ..serving import serving
 from .looking import DESKTOP, looking
+from .scrubber import Scrubber, shown_status
 from .world import SOMEBODY, World
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -119,3 +121,57 @@ def test_a_console_that_was_away_is_found_again_with_what_has_happened_meanwhile
             row = window.page.get_by_role("row").filter(has_text=run_id[-8:])
             expect(row.first).to_be_visible(timeout=PATIENCE)
             expect(window.page.get_by_role("status")).to_have_count(0, timeout=PATIENCE)
+
+
+def test_a_sub_workflow_opens_inside_of_the_drawing_and_leads_to_its_run(
+    chromium: Browser, world: World
+) -> None:
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        run_id = client.submit(load_workflow(world.file, "nested"), {}).run.run_id
+        for _ in client.watch(run_id):
+            pass
+        (child,) = (block.child_run_id for block in client.run(run_id).blocks)
+        window.log_in(SOMEBODY, f"/runs/{run_id}")
+        page = window.page
+        page.get_by_role("button", name="Open inside").click()
+        inner = page.locator('.react-flow__node[data-id="inside > within"]')
+        expect(inner.get_by_role("img", name="Succeeded")).to_be_visible(timeout=PATIENCE)
+        window.picture("run-nested")
+        # A link shows others the same, and at the moment before it began nothing of it had.
+        window.go(f"/runs/{run_id}?open=inside&seq=3")
+        assert "open=inside" in page.url
+        expect(inner).to_have_count(0)
+        window.go(f"/runs/{run_id}?open=inside")
+        inner.click()
+        page.wait_for_url(f"**/runs/{child}?step=within", timeout=PATIENCE)
+        assert window.take_problems() == []
+
+
+def test_the_scrubber_shows_what_the_server_replays_after_twenty_events(
+    chromium: Browser, world: World, tmp_path: Path
+) -> None:
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        again = load_workflow(world.file, "again")
+        run_id = client.submit(again, {"mark": str(tmp_path / "mark")}).run.run_id
+        for _ in client.watch(run_id):
+            pass
+        # Goes back before the step that was retried.
+        (tmp_path / "mark").unlink()
+        newest = client.run(run_id).run.last_seq
+        client.restart(run_id, "flaky")
+        for _ in client.watch(run_id, newest):
+            pass
+        kinds = {event.WhichOneof("event") for event in client.history(run_id)}
+        assert {"step_retry_scheduled", "blocks_reset"} <= kinds
+        last = client.run(run_id).run.last_seq
+        window.log_in(SOMEBODY, f"/runs/{run_id}")
+        scrubber = Scrubber(window.page, last)
+        for seq in random.Random(7).sample(range(1, last), 20):
+            told = client.run_at(run_id, seq)
+            wanted = {step.name: shown_status(step.status) for step in told.steps}
+            scrubber.drag(seq)
+            scrubber.shows(wanted, f"dragged over event {seq}")
+            scrubber.let_go()
+            scrubber.shows(wanted, f"at event {seq}")
+            assert told.state_hash.removeprefix("sha256:").startswith(scrubber.digest()), seq
+        assert window.take_problems() == []

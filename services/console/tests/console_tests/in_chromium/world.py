@@ -34,7 +34,9 @@ HOSTILE = (
     "a" * 5000,
 )
 _FLOWS = """
-from kaon import Workflow, approval, each, param, steps
+from pathlib import Path
+
+from kaon import Retry, Workflow, approval, each, param, steps, sub_workflow
 
 HOSTILE = {hostile!r}
 
@@ -60,6 +62,21 @@ def make(count):
 
 def echo(item):
     return {{"item": item}}
+
+def unsure(mark):
+    if not Path(mark).exists():
+        Path(mark).touch()
+        raise RuntimeError("not the first time")
+
+def quick():
+    pass
+
+first = steps.python("first", quick)
+flaky = steps.python("flaky", unsure, mark=param("mark", str), retry=Retry(max_attempts=3, backoff="10ms"))
+last = steps.python("last", quick)
+again = Workflow("again", first >> flaky >> last)
+small = Workflow("small", steps.python("within", quick))
+nested = Workflow("nested", steps.python("before", quick) >> sub_workflow("inside", small))
 
 count = param("count", int, default={cells}, description="How many cells there are")
 many = steps.python("list", items, count=count, outputs={{"items": list}})

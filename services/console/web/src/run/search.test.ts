@@ -4,7 +4,7 @@ import { formatRunSearch, parseRunSearch } from "./search";
 
 it("keeps everything that is seen in the address, and nothing that stands for itself", () => {
   const address =
-    "?tab=timeline&step=cycle%232/regions[US]/train&panel=logs&seq=41&line=1.2.7&pass=cycle%232&kind=step_ended";
+    "?tab=timeline&step=cycle%232/regions[US]/train&panel=logs&seq=41&line=1.2.7&pass=cycle%232&open=child&kind=step_ended";
   const search = parseRunSearch(parseSearch(address));
   expect(search).toMatchObject({
     tab: "timeline",
@@ -13,6 +13,7 @@ it("keeps everything that is seen in the address, and nothing that stands for it
     seq: 41,
     line: "1.2.7",
     passes: { cycle: 2 },
+    opened: ["child"],
     kinds: ["step_ended"],
   });
   expect(parseRunSearch(parseSearch(formatSearch(formatRunSearch(search))))).toEqual(search);

@@ -23,6 +23,8 @@ export interface RunSearch {
   /** Attempt, generation and number of a line of the log. */
   readonly line: string;
   readonly passes: ChosenPasses;
+  /** Sub-workflows that are open in the drawing, by their names there. */
+  readonly opened: readonly string[];
   readonly text: string;
   readonly kinds: readonly string[];
 }
@@ -36,6 +38,7 @@ export function parseRunSearch(search: Record<string, unknown>): RunSearch {
     seq: numberOf(search.seq),
     line: textOf(search.line) ?? "",
     passes: Object.fromEntries(listOf(search.pass).flatMap(passOf)),
+    opened: listOf(search.open),
     text: textOf(search.text) ?? "",
     kinds: listOf(search.kind),
   };
@@ -51,6 +54,7 @@ export function formatRunSearch(search: RunSearch): Record<string, unknown> {
     seq: search.seq === undefined ? undefined : String(search.seq),
     line: search.line || undefined,
     pass: Object.entries(search.passes).map(([block, pass]) => `${block}#${pass}`),
+    open: search.opened,
     text: search.text || undefined,
     kind: search.kinds,
   };

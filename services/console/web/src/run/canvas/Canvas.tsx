@@ -2,6 +2,7 @@ import "@xyflow/react/dist/style.css";
 import { ActionIcon, Tooltip } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { IconFocusCentered, IconMinus, IconPlus } from "@tabler/icons-react";
+import { useNavigate } from "@tanstack/react-router";
 import {
   Background,
   type Node,
@@ -16,7 +17,7 @@ import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { formatCount } from "../../common/text";
 import { useRunPage } from "../context";
 import { addCounts, type Counts, noCounts } from "../model/counts";
-import type { GraphModel, GraphNode } from "../model/graph";
+import { type GraphModel, type GraphNode, graphModel, NODE_LIMIT } from "../model/graph";
 import type { Overlay } from "../model/overlay";
 import { nodeName } from "../model/paths";
 import classes from "./canvas.module.css";
@@ -24,25 +25,40 @@ import { drawn, openDepth } from "./folding";
 import { Lines } from "./Lines";
 import type { Box, Direction, Layout } from "./layout";
 import { type CardData, NodeCard } from "./NodeCard";
+import { type InnerRuns, useInner } from "./useInner";
 import { useLayout } from "./useLayout";
 
 const NODE_TYPES = { card: NodeCard, ground: Ground };
 
 /** The workflow as it is defined, with how the run stands in it. */
 export function Canvas() {
-  const { graph, view } = useRunPage();
+  const { graph: outer, view, definition, search, go } = useRunPage();
+  const inner = useInner(outer);
+  const graph = useMemo(
+    () => (definition && inner.definitions.size > 0 ? graphModel(definition, NODE_LIMIT, inner.definitions) : outer),
+    [definition, inner.definitions, outer],
+  );
   const { ref, width, height } = useElementSize();
   const size = useMemo(() => ({ width, height }), [width, height]);
   const [closed, setClosed] = useState<ReadonlySet<string>>(new Set());
   const direction: Direction = width > 0 && width < 620 ? "TB" : "LR";
-  const layout = useLayout(view.run?.version ?? "", graph, closed, direction);
-  const toggle = useCallback((name: string) => {
-    setClosed((before) => {
-      const next = new Set(before);
-      if (!next.delete(name)) next.add(name);
-      return next;
-    });
-  }, []);
+  const layout = useLayout(view.run?.version ?? "", graph, closed, direction, inner.versions);
+  const toggle = useCallback(
+    (node: GraphNode) => {
+      if (node.kind === "subWorkflow") {
+        const others = search.opened.filter((name) => name !== node.name);
+        const opened = others.length < search.opened.length ? others : [...others, node.name];
+        go({ opened }, { replace: true });
+        return;
+      }
+      setClosed((before) => {
+        const next = new Set(before);
+        if (!next.delete(node.name)) next.add(node.name);
+        return next;
+      });
+    },
+    [search.opened, go],
+  );
   return (
     <div ref={ref} className={classes.canvas}>
       {graph?.byName.size === 0 && <EmptyState title="This workflow has no steps" />}
@@ -50,7 +66,15 @@ export function Canvas() {
       {!layout.data && !layout.error && <LoadingState label="Laying out the workflow" />}
       {layout.data && graph && (
         <ReactFlowProvider>
-          <Flow graph={graph} layout={layout.data} closed={closed} direction={direction} toggle={toggle} size={size} />
+          <Flow
+            graph={graph}
+            inner={inner}
+            layout={layout.data}
+            closed={closed}
+            direction={direction}
+            toggle={toggle}
+            size={size}
+          />
         </ReactFlowProvider>
       )}
       {graph !== undefined && graph.omitted > 0 && (
@@ -97,20 +121,27 @@ function stateOf(nodes: readonly Node[], name: string): CardData["state"] {
 
 interface FlowProps {
   graph: GraphModel;
+  inner: InnerRuns;
   layout: Layout;
   closed: ReadonlySet<string>;
   direction: Direction;
-  toggle: (name: string) => void;
+  toggle: (node: GraphNode) => void;
   size: { width: number; height: number };
 }
 
-function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
+function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowProps) {
   const { go, search } = useRunPage();
+  const navigate = useNavigate();
+  const leave = useCallback(
+    (runId: string, place: { step?: string; cells?: string }) =>
+      void navigate({ to: "/runs/$runId", params: { runId }, search: place as never }),
+    [navigate],
+  );
   // Only what folding depends on: the canvas does not render anew with every step of the wheel.
   const level = useFlow((state) => openDepth(state.transform[2]));
   const zoom = level === 0 ? 0.1 : level === 1 ? 0.3 : 1;
   const seen = useMemo(() => drawn(graph, zoom, closed), [graph, zoom, closed]);
-  const nodes = useNodes(graph, layout, seen, closed, direction, toggle);
+  const nodes = useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave });
   const { setViewport, setCenter, getZoom } = useReactFlow();
   const selectedBox = useRef<Box>(undefined);
   selectedBox.current = layout.nodes[nodeName(search.step)];
@@ -125,11 +156,16 @@ function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
     return () => cancelAnimationFrame(frame);
   }, [shape, layout, size, direction, setViewport]);
   const into = useZoomInto(getZoom, (name) => {
-    const path = foreachAround(graph.byName.get(name), (each) => stateOf(nodes, each)?.block?.path);
-    if (path !== undefined) go({ cells: path, step: "" });
+    const node = graph.byName.get(name);
+    const path = foreachAround(node, (each) => stateOf(nodes, each)?.block?.path);
+    if (path === undefined || node === undefined) return;
+    if (node.within === "") go({ cells: path, step: "" });
+    else leave(inner.runs.get(node.within) as string, { cells: path });
   });
   const move = (event: KeyboardEvent): void => {
-    const next = neighbour(layout, seen.nodes, nodeName(search.step), event.key);
+    // What is in a sub-workflow belongs to another run, whose page has its own cursor.
+    const own = seen.nodes.filter((node) => node.within === "");
+    const next = neighbour(layout, own, nodeName(search.step), event.key);
     if (next === undefined) return;
     event.preventDefault();
     go({ step: pathFor(next, nodes) }, { replace: true });
@@ -160,12 +196,16 @@ function Flow({ graph, layout, closed, direction, toggle, size }: FlowProps) {
         maxZoom={MOST_ZOOM}
         onlyRenderVisibleElements={nodes.length > 120}
         onNodeClick={(_event, node) => {
-          if (node.type === "card") go({ step: pathFor((node.data as CardData).node, nodes) });
+          if (node.type !== "card") return;
+          const { node: card, runId } = node.data as CardData;
+          const path = pathFor(card, nodes);
+          if (card.within === "") go({ step: path });
+          else leave(runId, { step: path });
         }}
         onNodeDoubleClick={(_event, node) => {
           const data = node.data as CardData;
           if (node.type === "card" && data.node.kind === "forEach" && data.state?.block) {
-            go({ cells: data.state.block.path, step: "" });
+            data.onCells(data.state.block.path);
           }
         }}
         onPaneClick={() => search.step !== "" && go({ step: "", line: "" })}
@@ -247,20 +287,20 @@ function Ground({ data }: { data: GroundData }) {
   return box ? <Lines box={box} direction={data.direction} /> : null;
 }
 
-function useNodes(
-  graph: GraphModel,
-  layout: Layout,
-  seen: { nodes: GraphNode[]; folded: Set<string> },
-  closed: ReadonlySet<string>,
-  direction: Direction,
-  toggle: (name: string) => void,
-): Node[] {
-  const { overlay, search, go, runId, seq, dragging } = useRunPage();
+interface NodesOf extends Omit<FlowProps, "size"> {
+  seen: { nodes: GraphNode[]; folded: Set<string> };
+  leave: (runId: string, place: { step?: string; cells?: string }) => void;
+}
+
+function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave }: NodesOf): Node[] {
+  const { search, go, runId, seq, dragging } = useRunPage();
+  const { overlay, runs } = inner;
   const onPass = useCallback(
     (block: string, pass: number) => go({ passes: { ...search.passes, [block]: pass } }, { replace: true }),
     [go, search.passes],
   );
   const onCells = useCallback((block: string) => go({ cells: block, step: "" }), [go]);
+  const others = useMemo(() => new Map([...runs].map(([name, id]) => [name, callsOf(id, leave)])), [runs, leave]);
   return useMemo(() => {
     const ground: Node = {
       id: "",
@@ -285,12 +325,15 @@ function useNodes(
         closed: closed.has(node.name),
         selected: selected === node.name,
         runId,
+        opens:
+          node.kind === "subWorkflow" && (node.scopes.length > 0 || Boolean(overlay.get(node.name)?.block?.childRunId)),
         live: seq === undefined && !dragging,
         takenWay: node.kind === "branch" ? takenWay(node, overlay) : undefined,
         inside: seen.folded.has(node.name) ? insideCounts(node, overlay) : undefined,
         onToggle: toggle,
         onPass,
         onCells,
+        ...others.get(node.within),
       };
       return [
         {
@@ -305,7 +348,31 @@ function useNodes(
       ];
     });
     return graph.byName.size === 0 ? [] : [ground, ...cards];
-  }, [graph, layout, seen, closed, direction, toggle, overlay, search.step, runId, seq, dragging, onPass, onCells]);
+  }, [
+    graph,
+    layout,
+    seen,
+    closed,
+    direction,
+    toggle,
+    overlay,
+    search.step,
+    runId,
+    seq,
+    dragging,
+    onPass,
+    onCells,
+    others,
+  ]);
+}
+
+/** What is pressed in a node of a sub-workflow leads to the run by which that began. */
+function callsOf(runId: string, leave: NodesOf["leave"]): Pick<CardData, "runId" | "onPass" | "onCells"> {
+  return {
+    runId,
+    onPass: (block) => leave(runId, { step: block }),
+    onCells: (block) => leave(runId, { cells: block }),
+  };
 }
 
 /** The id of the way of a branch in which something has begun; undefined when none has. */

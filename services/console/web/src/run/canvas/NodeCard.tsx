@@ -47,8 +47,10 @@ export interface CardData extends Record<string, unknown> {
   readonly closed: boolean;
   readonly selected: boolean;
   readonly runId: string;
+  /** A sub-workflow whose run is known: it can be opened. */
+  readonly opens: boolean;
   readonly live: boolean;
-  readonly onToggle: (name: string) => void;
+  readonly onToggle: (node: GraphNode) => void;
   readonly onPass: (block: string, pass: number) => void;
   readonly onCells: (block: string) => void;
 }
@@ -84,7 +86,8 @@ function StepBody({ data }: { data: CardData }) {
     <>
       <div className={classes.line}>
         <StatusMark status={state?.status || Status.PENDING} size={15} />
-        <span className={classes.name}>{shown(node.name)}</span>
+        <span className={classes.name}>{shown(node.label)}</span>
+        {data.opens && <Toggle data={data} closed />}
         {step !== undefined && step.attempt > 1 && (
           <span className={classes.attempt} title={`attempt ${step.attempt}`}>
             ×{step.attempt}
@@ -195,17 +198,8 @@ function BlockHeader({ data }: { data: CardData }) {
     <div className={classes.head}>
       <div className={classes.line}>
         <StatusMark status={state?.status || Status.PENDING} size={15} />
-        <span className={classes.name}>{shown(node.name)}</span>
-        <UnstyledButton
-          className={classes.toggle}
-          aria-label={closed ? `Open ${node.name}` : `Close ${node.name}`}
-          onClick={(event) => {
-            event.stopPropagation();
-            data.onToggle(node.name);
-          }}
-        >
-          {closed ? <IconChevronRight size={14} /> : <IconChevronDown size={14} />}
-        </UnstyledButton>
+        <span className={classes.name}>{shown(node.label)}</span>
+        <Toggle data={data} closed={closed} />
       </div>
       <div className={classes.sub}>
         <KindIcon node={node} />
@@ -215,6 +209,21 @@ function BlockHeader({ data }: { data: CardData }) {
         </span>
       </div>
     </div>
+  );
+}
+
+function Toggle({ data: { node, onToggle }, closed }: { data: CardData; closed: boolean }) {
+  return (
+    <UnstyledButton
+      className={classes.toggle}
+      aria-label={closed ? `Open ${node.name}` : `Close ${node.name}`}
+      onClick={(event) => {
+        event.stopPropagation();
+        onToggle(node);
+      }}
+    >
+      {closed ? <IconChevronRight size={14} /> : <IconChevronDown size={14} />}
+    </UnstyledButton>
   );
 }
 

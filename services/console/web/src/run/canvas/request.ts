@@ -25,7 +25,12 @@ export function layoutRequest(model: GraphModel, closed: ReadonlySet<string>): L
   return scope(model.root, false);
 }
 
-/** A version's digest names its definition, so the layout follows from these three. */
-export function layoutKey(version: string, closed: ReadonlySet<string>, direction: Direction): string {
-  return `${version}|${direction}|${[...closed].sort().join(",")}`;
+/** A version's digest names its definition, so the layout follows from these four; `inner` are versions of open sub-workflows. */
+export function layoutKey(
+  version: string,
+  closed: ReadonlySet<string>,
+  direction: Direction,
+  inner: readonly string[] = [],
+): string {
+  return [version, direction, [...closed].sort().join(","), ...inner].join("|");
 }

@@ -26,9 +26,10 @@ export function useLayout(
   graph: GraphModel | undefined,
   closed: ReadonlySet<string>,
   direction: Direction,
+  inner: readonly string[],
 ) {
   return useQuery({
-    queryKey: ["layout", layoutKey(version, closed, direction)],
+    queryKey: ["layout", layoutKey(version, closed, direction, inner)],
     queryFn: () => layoutInWorker(layoutRequest(graph as GraphModel, closed), direction),
     enabled: graph !== undefined,
     staleTime: Number.POSITIVE_INFINITY,

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
+import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { follow } from "../../api/live/live";
 import { workflows } from "../../api/transport";
@@ -56,8 +56,8 @@ export function useRunAt(runId: string, seq: number | undefined) {
 }
 
 /** The definition of a version: it never changes. */
-export function useDefinition(name: string | undefined, version: string | undefined) {
-  return useQuery({
+export function definitionQuery(name: string | undefined, version: string | undefined) {
+  return queryOptions({
     queryKey: ["definition", name, version],
     queryFn: async ({ signal }): Promise<WorkflowDefinition> => {
       const { workflow } = await workflows.getWorkflow({ name, version }, { signal });
@@ -68,6 +68,10 @@ export function useDefinition(name: string | undefined, version: string | undefi
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: Number.POSITIVE_INFINITY,
   });
+}
+
+export function useDefinition(name: string | undefined, version: string | undefined) {
+  return useQuery(definitionQuery(name, version));
 }
 
 /** All attempts of a run, for timeline and scrubber; asked for again while the run goes on. */

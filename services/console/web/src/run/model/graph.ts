@@ -13,8 +13,12 @@ import {
 export type NodeKind = "step" | "forEach" | "repeat" | "branch" | "group" | "subWorkflow" | "gate";
 
 export interface GraphNode {
-  /** Unique in the whole workflow. */
+  /** Unique in the whole drawing: of a node within a sub-workflow, after the name of that: "train > fit". */
   readonly name: string;
+  /** What is read: its name in its own workflow. */
+  readonly label: string;
+  /** The name of the sub-workflow in whose own run it is; "" in the run itself. */
+  readonly within: string;
   readonly kind: NodeKind;
   /** What stands under the name: a step's type, a foreach's item, a gate's question. */
   readonly detail: string;
@@ -51,9 +55,17 @@ export interface GraphModel {
 /** Nodes that are drawn at most; the rest of a larger definition is counted and said. */
 export const NODE_LIMIT = 2_000;
 
-export function graphModel(definition: WorkflowDefinition, limit = NODE_LIMIT): GraphModel {
-  const builder = new Builder(limit);
-  const root = builder.scope("", "", definition.body, undefined);
+/** By name of a sub-workflow that is open: what is in it. */
+export type Inner = ReadonlyMap<string, WorkflowDefinition>;
+
+/** The name in the drawing of what is in a sub-workflow, which no block can have itself. */
+export function nameWithin(within: string, name: string): string {
+  return within === "" ? name : `${within} > ${name}`;
+}
+
+export function graphModel(definition: WorkflowDefinition, limit = NODE_LIMIT, inner: Inner = new Map()): GraphModel {
+  const builder = new Builder(limit, inner);
+  const root = builder.scope("", "", definition.body, undefined, "");
   return { root, byName: builder.byName, omitted: builder.omitted };
 }
 
@@ -61,25 +73,36 @@ class Builder {
   readonly byName = new Map<string, GraphNode>();
   omitted = 0;
 
-  constructor(private readonly limit: number) {}
+  constructor(
+    private readonly limit: number,
+    private readonly inner: Inner,
+  ) {}
 
-  scope(id: string, label: string, graph: Graph | undefined, parent: GraphNode | undefined): GraphScope {
+  scope(
+    id: string,
+    label: string,
+    graph: Graph | undefined,
+    parent: GraphNode | undefined,
+    within: string,
+  ): GraphScope {
     const nodes: GraphNode[] = [];
     for (const block of graph?.blocks ?? []) {
       if (this.byName.size >= this.limit) this.omitted++;
-      else nodes.push(this.node(block, parent));
+      else nodes.push(this.node(block, parent, within));
     }
-    const here = new Set(nodes.map((node) => node.name));
+    const here = new Set(nodes.map((node) => node.label));
     const edges = (graph?.edges ?? [])
       .filter((edge) => here.has(edge.source) && here.has(edge.target))
-      .map((edge) => ({ source: edge.source, target: edge.target }));
+      .map((edge) => ({ source: nameWithin(within, edge.source), target: nameWithin(within, edge.target) }));
     return { id, label, nodes, edges };
   }
 
-  private node(block: Block, parent: GraphNode | undefined): GraphNode {
+  private node(block: Block, parent: GraphNode | undefined, within: string): GraphNode {
     const scopes: GraphScope[] = [];
     const node: GraphNode = {
-      name: block.name,
+      name: nameWithin(within, block.name),
+      label: block.name,
+      within,
       kind: (block.kind.case ?? "step") as NodeKind,
       detail: detailOf(block),
       phase: phaseOf(block.phase),
@@ -89,7 +112,7 @@ class Builder {
       parent,
       block,
     };
-    this.byName.set(block.name, node);
+    this.byName.set(node.name, node);
     scopes.push(...this.inside(block, node));
     return node;
   }
@@ -100,13 +123,18 @@ class Builder {
       case "forEach":
       case "repeat":
       case "group":
-        return [this.scope(block.name, "", kind.value.body, node)];
+        return [this.scope(node.name, "", kind.value.body, node, node.within)];
+      case "subWorkflow": {
+        const opened = this.inner.get(node.name);
+        return opened === undefined ? [] : [this.scope(node.name, "", opened.body, node, node.name)];
+      }
       case "branch": {
         const ways = kind.value.cases.map((way, index) =>
-          this.scope(`${block.name}=${index}`, conditionText(way.condition), way.body, node),
+          this.scope(`${node.name}=${index}`, conditionText(way.condition), way.body, node, node.within),
         );
         const otherwise = kind.value.otherwise;
-        if (otherwise !== undefined) ways.push(this.scope(`${block.name}=else`, "otherwise", otherwise, node));
+        if (otherwise !== undefined)
+          ways.push(this.scope(`${node.name}=else`, "otherwise", otherwise, node, node.within));
         return ways;
       }
       default:

@@ -22,16 +22,19 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
   const { live, seq, go, runId } = useRunPage();
   const last = Number(live.run?.lastSeq ?? 0n);
   const shown = scrub.dragged ?? seq ?? last;
-  const track = useRef<HTMLDivElement>(null);
+  // As it was when the drag began: what stands beside the track grows and shrinks with what is shown.
+  const held = useRef<DOMRect>(undefined);
   const past = useRunAt(runId, scrub.dragged === undefined ? seq : undefined);
-  const hash = seq !== undefined && scrub.dragged === undefined ? past.data?.view?.stateHash : undefined;
+  // Not that of the moment before, which is shown until this one has come.
+  const told = seq !== undefined && scrub.dragged === undefined && !past.isPlaceholderData;
+  const hash = told ? past.data?.view?.stateHash : undefined;
   const zone = useZone();
   const [forking, setForking] = useState(false);
   const density = useMemo(() => densityOf(spans, last), [spans, last]);
   if (last <= 1) return null;
 
   const seqAt = (event: PointerEvent): number => {
-    const box = track.current?.getBoundingClientRect();
+    const box = held.current;
     if (!box) return last;
     return Math.round(1 + Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * (last - 1));
   };
@@ -57,7 +60,6 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
         </Tooltip>
       </div>
       <div
-        ref={track}
         className={classes.track}
         role="slider"
         tabIndex={0}
@@ -68,6 +70,7 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
         aria-valuetext={seq === undefined && scrub.dragged === undefined ? "live" : `event ${shown} of ${last}`}
         onPointerDown={(event) => {
           event.currentTarget.setPointerCapture(event.pointerId);
+          held.current = event.currentTarget.getBoundingClientRect();
           scrub.drag(seqAt(event));
         }}
         onPointerMove={(event) => {
