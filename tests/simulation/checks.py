@@ -44,6 +44,7 @@ from kaon_coordinator.store.base import (
     ScheduleRecord,
     Snapshot,
 )
+from kaon_coordinator.store.records import PermitAnswer
 from kaon_runner.execution.surroundings import Stop
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict
@@ -105,8 +106,10 @@ class CheckedStore(MemoryStore):
             self.checks.submitted(run)
         return answer
 
-    def take_permits(self, partition: int, epoch: int, wishes: Any, now_us: int) -> list[bool]:
-        answers: list[bool] = super().take_permits(partition, epoch, wishes, now_us)
+    def take_permits(
+        self, partition: int, epoch: int, wishes: Any, now_us: int
+    ) -> list[PermitAnswer]:
+        answers = super().take_permits(partition, epoch, wishes, now_us)
         if self.checks is not None:
             self.checks.permitted(wishes)
         return answers

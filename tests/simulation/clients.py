@@ -10,8 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.schedules import due
+from kaon_coordinator.shell.permits import turn_of
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord
+from kaon_coordinator.store.strategies import Wait
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict, KaonError, NotFound
 from kaon_wire.partitioning import partition_of
@@ -71,7 +74,7 @@ class Client:
             for run_id in sorted(self._world.checks.unended):
                 state = self._world.checks.states.get(run_id)
                 workflow = self._world.store.runs[run_id].record.workflow
-                if workflow.startswith(HOSTILE):
+                if workflow.startswith(HOSTILE) or self._waits_for_a_failure(state):
                     force = self._random.random() < 0.5
                     cancel = command_pb2.RequestRunCancel(
                         reason="over", requester="client", force=force
@@ -81,6 +84,14 @@ class Client:
                 if state is not None and state.status == t.PAUSED:
                     resume = command_pb2.RunCommand(run_id=run_id, resume=command_pb2.ResumeRun())
                     await self._insist(partial(self._command, run_id=run_id, command=resume))
+
+    def _waits_for_a_failure(self, state: RunState | None) -> bool:
+        """Whether a run waits for the success of one that has failed."""
+        turn = None if state is None or state.status != t.PENDING else turn_of(state)
+        if state is None or turn is None:
+            return False
+        standing = self._world.store.standing(state.tenant, state.run_id, turn)
+        return isinstance(standing, Wait) and self._world.store.has_ended(standing.run_id)
 
     async def _fulfil(self, wish: Wish) -> None:
         if wish.kind == "submit":

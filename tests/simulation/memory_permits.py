@@ -6,9 +6,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
+from kaon_coordinator.engine.scopes.run_permits import STRATEGY
 from kaon_coordinator.store.base import Holder, PermitRecord, PermitWish
 from kaon_coordinator.store.permit_sql import STALE_US
-from kaon_coordinator.store.records import PermitRank
+from kaon_coordinator.store.records import PermitAnswer, PermitRank
+from kaon_coordinator.store.strategies import Refusal, Standing, Turn
+
+from .memory_strategies import MemoryStrategies
 
 _Key: TypeAlias = tuple[str, str]
 
@@ -18,35 +22,50 @@ class MemoryPermits:
 
     Args:
         has_ended: whether a run has ended: then nobody would give back what it took.
+        strategies: what submit strategies say about runs.
     """
 
-    def __init__(self, has_ended: Callable[[str], bool]) -> None:
+    def __init__(self, has_ended: Callable[[str], bool], strategies: MemoryStrategies) -> None:
         self._has_ended = has_ended
+        self._strategies = strategies
         self.bounds: dict[_Key, int] = {}
         self.holders: dict[_Key, set[Holder]] = defaultdict(set)
         # With the rank, and when it was asked last.
         self._waiting: dict[_Key, dict[Holder, tuple[PermitRank, int]]] = defaultdict(dict)
 
-    def take(self, wishes: Sequence[PermitWish], now_us: int) -> list[bool]:
+    def take(self, wishes: Sequence[PermitWish], now_us: int) -> list[PermitAnswer]:
         """Grants what can be granted."""
         refused: set[frozenset[str]] = set()
-        answers = []
-        for wish in wishes:
-            if self._has_ended(wish.holder.run_id):
-                answers.append(False)
-                continue
-            free = wish.keys not in refused and all(
-                self.is_free(key, wish, now_us) for key in _keys(wish)
-            )
-            free = free or all(wish.holder in self.holders[key] for key in _keys(wish))
-            answers.append(free)
-            if free:
-                self._grant(wish)
-            elif wish.keys not in refused:
-                refused.add(wish.keys)
-                for key in _keys(wish):
-                    self._waiting[key][wish.holder] = wish.rank, now_us
-        return answers
+        return [
+            not self._has_ended(wish.holder.run_id) and self._take(wish, refused, now_us)
+            for wish in wishes
+        ]
+
+    def _take(self, wish: PermitWish, refused: set[frozenset[str]], now_us: int) -> PermitAnswer:
+        if all(wish.holder in self.holders[key] for key in _keys(wish)):
+            self._grant(wish)
+            return True
+        if wish.turn is not None:
+            tenant, run_id, turn = wish.tenant, wish.holder.run_id, wish.turn
+            found = self.standing(tenant, run_id, turn)
+            self._strategies.give_way(tenant, run_id, turn, self._held(tenant, turn), now_us)
+            if found is not None:
+                return found if isinstance(found, Refusal) else False
+        if wish.keys not in refused and all(self.is_free(key, wish, now_us) for key in _keys(wish)):
+            self._grant(wish)
+            return True
+        if wish.keys not in refused:
+            refused.add(wish.keys)
+            for key in _keys(wish):
+                self._waiting[key][wish.holder] = wish.rank, now_us
+        return False
+
+    def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
+        """What its workflow's strategy says about a run."""
+        return self._strategies.standing(tenant, run_id, turn, self._held(tenant, turn))
+
+    def _held(self, tenant: str, turn: Turn) -> list[str]:
+        return [each.run_id for each in self.holders[tenant, f"{STRATEGY}{turn.workflow}"]]
 
     def is_free(self, key: _Key, wish: PermitWish, now_us: int) -> bool:
         """Whether one more permit of the key is left for this wish."""
@@ -56,6 +75,8 @@ class MemoryPermits:
         bound = self.bounds.get(key, 0) or wish.bounds.get(key[1], 0)
         if not bound:
             return True
+        if key[1].startswith(STRATEGY):
+            return not holders
         mine = wish.rank
         ahead = sum(
             rank < mine

@@ -44,7 +44,9 @@ from kaon_coordinator.store.base import (
 )
 from kaon_coordinator.store.grant_sql import given_by
 from kaon_coordinator.store.log_bounds import LogBounds
+from kaon_coordinator.store.records import PermitAnswer
 from kaon_coordinator.store.run_sql import common_length
+from kaon_coordinator.store.strategies import Standing, Turn
 from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_wire import canonical
 from kaon_wire.artifact_references import digests, outputs_of
@@ -58,6 +60,7 @@ from .memory_logs import MemoryLogs
 from .memory_notices import MemoryNotices
 from .memory_permits import MemoryPermits
 from .memory_schedules import MemorySchedules
+from .memory_strategies import MemoryStrategies
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -108,7 +111,8 @@ class MemoryStore(Store):
         self.keys: dict[tuple[str, str, str], str] = {}
         self.inbox: dict[int, dict[int, InboxRow]] = defaultdict(dict)
         self.epochs: dict[int | str, tuple[int, str]] = {}
-        self.permits = MemoryPermits(self.has_ended)
+        self.strategies = MemoryStrategies(self)
+        self.permits = MemoryPermits(self.has_ended, self.strategies)
         # By kind, tenant and name.
         self.aside: dict[tuple[str, str, str], SetAside] = {}
         self._workflows: dict[tuple[str, str, str], WorkflowRecord] = {}
@@ -240,7 +244,8 @@ class MemoryStore(Store):
         )
         return row
 
-    def _tell(self, messages: Iterable[Message]) -> None:
+    def tell_now(self, messages: Iterable[Message]) -> None:
+        """Puts commands into inboxes, within a transaction."""
         for message in messages:
             if message.run_id in self.runs:
                 self._enqueue(self.runs[message.run_id], message.command, message.now_us)
@@ -448,7 +453,7 @@ class MemoryStore(Store):
         self._mark(batch.published)
         for run in batch.new_runs:
             self._submit(run)
-        self._tell(batch.messages)
+        self.tell_now(batch.messages)
         self._memos.update({(memo.tenant, memo.key): memo for memo in batch.memos})
         self._notices.add(batch.notices)
         self.permits.release(batch.released)
@@ -530,10 +535,14 @@ class MemoryStore(Store):
     @_transaction
     def take_permits(
         self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
-    ) -> list[bool]:
+    ) -> list[PermitAnswer]:
         if not self.holds(partition, epoch):
             raise Fenced(partition, epoch)
         return self.permits.take(wishes, now_us)
+
+    @_transaction
+    def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
+        return self.permits.standing(tenant, run_id, turn)
 
     @_transaction
     def put_tenant(self, tenant: TenantRecord) -> TenantRecord:
@@ -629,7 +638,7 @@ class MemoryStore(Store):
         if not self._schedules.advance(step):
             return None
         answers = [self._submit(run) for run in step.runs]
-        self._tell(step.messages)
+        self.tell_now(step.messages)
         return answers
 
     @_transaction

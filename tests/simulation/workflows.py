@@ -24,6 +24,13 @@ _ON_TIMEOUT = (
     d.GATE_TIMEOUT_SKIP,
 )
 
+_STRATEGIES = (
+    d.SUBMIT_STRATEGY_SEQUENTIAL,
+    d.SUBMIT_STRATEGY_STRICT_SEQUENTIAL,
+    d.SUBMIT_STRATEGY_FIRST_ONLY,
+    d.SUBMIT_STRATEGY_LAST_ONLY,
+)
+
 
 def literal(value: object) -> d.Binding:
     """A constant."""
@@ -63,6 +70,8 @@ class Generator:
             definition.timeout_ms = 20_000
         if "permits" in self._features and self._chance(0.15):
             definition.max_active_runs = 1
+        elif "permits" in self._features and self._more.random() < 0.2:
+            definition.strategy = self._more.choice(_STRATEGIES)
         return definition
 
     def child(self) -> d.WorkflowDefinition:
@@ -76,6 +85,8 @@ class Generator:
         )
         definition.outputs["result"].type = d.VALUE_TYPE_ANY
         definition.outputs["result"].value.CopyFrom(output(last.name))
+        if "permits" in self._features and self._more.random() < 0.1:
+            definition.strategy = self._more.choice(_STRATEGIES)
         return definition
 
     def _chance(self, share: float) -> bool:

@@ -851,11 +851,13 @@ def step(name, **rest): return steps.shell(name, argv=["true"], **rest)
 a = step("a", outputs={"rows": list})
 body = a >> step("b") ** each("row", a["rows"]) >> approval("ok") >> branch(when(expr("true"), step("c")), otherwise=step("e"))
 body = body >> (step("fix").when_any_failed() | group(step("f"), on_error="finish").optional())
-w = Workflow("w", body.finally_(step("clean")))
+w = Workflow("w", body.finally_(step("clean")), strategy="first-only")
 """)
+    assert "strategy first-only" in kaon("validate", str(project / "flow.py"))[1]
     lines = kaon("graph", str(project / "flow.py"))[1].splitlines()
     assert lines[0] == "flowchart LR"
     for line in (
+        "  %% w: strategy first-only",
         '  subgraph rows["rows: for each row"]',
         '  ok{{"ok: approval"}}',
         '    subgraph branch--1["otherwise"]',

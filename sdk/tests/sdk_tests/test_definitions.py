@@ -543,6 +543,13 @@ def test_a_workflow_says_what_its_runs_give_and_how_long_they_may_take() -> None
     )
 
 
+def test_a_submit_strategy_is_part_of_the_version_unless_it_is_the_usual_one() -> None:
+    plain = Workflow("w", shell("a"))
+    assert plain.version == Workflow("w", shell("a"), strategy="parallel").version
+    definition = Workflow("w", shell("a"), strategy="last-only").definition()
+    assert definition.strategy == d.SUBMIT_STRATEGY_LAST_ONLY
+
+
 def test_the_workflow_of_a_file_may_run_another_one_of_it(build: Build) -> None:
     workflow = build("""
 from kaon import *

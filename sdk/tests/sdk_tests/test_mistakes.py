@@ -338,6 +338,12 @@ MISTAKES = [
     ('body = a; x = Workflow("x", a.finally_(b), outputs={"y": b["y"]})', 5, "is a hook"),
     ('body = a; x = Workflow("x", a, outputs=[1])', 5, "outputs of a workflow is a dict"),
     ('body = a; x = Workflow("x", a, max_active_runs=-1)', 5, "max_active_runs must be 0"),
+    ('body = a; x = Workflow("x", a, strategy="serial")', 5, 'one of "parallel", "sequential"'),
+    (
+        'body = a; x = Workflow("x", a, strategy="sequential", max_active_runs=2).definition()',
+        5,
+        "max_active_runs belongs to the strategy parallel",
+    ),
     ("body = 1 / 0", 5, "ZeroDivisionError"),
     ("body = (", 5, "SyntaxError"),
 ]

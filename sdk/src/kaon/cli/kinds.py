@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from kaon.cli import formatting
 from kaon.dsl import types
+from kaon.dsl.workflow import STRATEGIES
 from kaon_wire.definitions.graphs import inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -31,6 +32,7 @@ _ON_ERROR = {
     d.ON_ERROR_FAIL: ", a failure stops all",
     d.ON_ERROR_FINISH: ", others finish after a failure",
 }
+_STRATEGIES = {strategy: word for word, strategy in STRATEGIES.items() if strategy}
 
 _HEADINGS = {"body": "", "else": "otherwise"}
 
@@ -44,6 +46,14 @@ def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
 def on_error(policy: d.OnError.ValueType) -> str:
     """Describe a failure policy after a comma; empty when it is that of the scope around."""
     return _ON_ERROR.get(policy, "")
+
+
+def activity(definition: d.WorkflowDefinition) -> str:
+    """Describe how many runs of a workflow are active at once; empty when nothing bounds them."""
+    if strategy := _STRATEGIES.get(definition.strategy):
+        return f"strategy {strategy}"
+    most = definition.max_active_runs
+    return f"at most {most} active runs" if most else ""
 
 
 def describe(block: d.Block) -> str:

@@ -59,7 +59,7 @@ kaon submit recommendations.py --watch      run it on a server and watch it
 kaon list                                   list the runs, newest first
 kaon logs RUN                               print the logs of its steps
 kaon show RUN                               show its steps and pending approvals
-kaon why RUN STEP                           explain why a step does not run yet
+kaon why RUN [STEP]                         explain why a step or run does not go on
 
 KAON_SERVER and KAON_PUBLISHER are the addresses of the services. kaon login or KAON_TOKEN identify you; where
 authentication is off, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES do.

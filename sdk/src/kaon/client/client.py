@@ -416,8 +416,8 @@ class Client(RunCommands):
         """Return the checks of a coordinator of itself, its database and its broker."""
         return self._caller.call(self._system.Diagnose, system_pb2.DiagnoseRequest())
 
-    def why(self, run_id: str, path: str) -> runner_pb2.ExplainStepResponse:
-        """Why a step does not run yet; `path` may be the name of one that has no path yet."""
+    def why(self, run_id: str, path: str = "") -> runner_pb2.ExplainStepResponse:
+        """Why a step, or without a path the run, does not run yet; `path` may be the name of a step that has none yet."""
         request = runner_pb2.ExplainStepRequest(run_id=run_id, path=path)
         return self._caller.call(self._runners.ExplainStep, request)
 

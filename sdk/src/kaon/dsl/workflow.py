@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from kaon.dsl import checks, functions, modules, names, types, values
 from kaon.dsl.bindings import check_same_parameter
@@ -26,6 +26,19 @@ from kaon_wire import canonical
 from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.definitions.validate import validate
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+Strategy: TypeAlias = Literal[
+    "parallel", "sequential", "strict-sequential", "first-only", "last-only"
+]
+
+# Without a word about it, a definition is as it was before there were strategies.
+STRATEGIES: Mapping[str, d.SubmitStrategy.ValueType] = {
+    "parallel": d.SUBMIT_STRATEGY_UNSPECIFIED,
+    "sequential": d.SUBMIT_STRATEGY_SEQUENTIAL,
+    "strict-sequential": d.SUBMIT_STRATEGY_STRICT_SEQUENTIAL,
+    "first-only": d.SUBMIT_STRATEGY_FIRST_ONLY,
+    "last-only": d.SUBMIT_STRATEGY_LAST_ONLY,
+}
 
 
 class Workflow:
@@ -47,6 +60,9 @@ class Workflow:
         deadline: a run that has not ended after this is reported late, and goes on.
         max_active_runs: how many runs of this workflow may be active at once; further ones wait. 0 means without limit.
         notify: whom to tell of what becomes of runs: `notify("failed", to="ops")`, or several of them.
+        strategy: what becomes of a run while others of this workflow have not ended. "parallel": nothing; "sequential": it
+            waits for all earlier ones; "strict-sequential": so, and for the success of the last one; "first-only": it is
+            cancelled when one is active; "last-only": all earlier ones are cancelled.
         description: for people.
         root: the directory of the code bundle, in which files are looked up; by default that of the file that makes the workflow.
 
@@ -68,6 +84,7 @@ class Workflow:
         deadline: Duration = 0,
         max_active_runs: int = 0,
         notify: Notification | Iterable[Notification] = (),
+        strategy: Strategy = "parallel",
         description: str = "",
         root: str | Path | None = None,
     ) -> None:
@@ -80,6 +97,7 @@ class Workflow:
         self._on_error = on_error_of(on_error, "workflow", self.source)
         self._max_active_runs = _checked_count(max_active_runs, self.source)
         self._notify = checked_notifications(notify, self.source)
+        self._strategy = _checked_strategy(strategy, self.source)
         body = check_part(body, "a workflow's body", self.source)
         body = body if on_failure is None else body.on_failure(on_failure)
         body = body if finally_ is None else body.finally_(finally_)
@@ -161,6 +179,7 @@ class Workflow:
             max_active_runs=self._max_active_runs,
             on_error=self._on_error,
             notifications=[each.to_proto() for each in self._notify],
+            strategy=self._strategy,
         )
         self._name_code(definition)
         if problems := validate(definition, checks.limits()):
@@ -254,6 +273,15 @@ def _checked_outputs(outputs: object, source: Source) -> Mapping[str, Any]:
 def _checked_count(count: object, source: Source) -> int:
     what = "max_active_runs must be 0 (no limit) or more; it"
     return checks.whole(count, what, source, d.WorkflowDefinition, "max_active_runs", least=0)
+
+
+def _checked_strategy(strategy: object, source: Source) -> d.SubmitStrategy.ValueType:
+    if strategy not in STRATEGIES:
+        listed = ", ".join(f'"{each}"' for each in STRATEGIES)
+        raise WorkflowError(
+            f"the strategy of a workflow is one of {listed}, not {strategy!r}", source
+        )
+    return STRATEGIES[strategy]  # type: ignore[index]
 
 
 def _declared(

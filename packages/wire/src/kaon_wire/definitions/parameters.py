@@ -27,6 +27,8 @@ def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iter
             yield f"{what}: {problem}"
     if min(definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) < 0:
         yield "workflow: timeout, deadline and max_active_runs must not be negative"
+    if definition.strategy > d.SUBMIT_STRATEGY_PARALLEL and definition.max_active_runs:
+        yield "workflow: max_active_runs belongs to the strategy parallel; by all others one run is active at once"
 
 
 def output_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:

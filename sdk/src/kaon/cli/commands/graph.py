@@ -27,6 +27,8 @@ def graph(
 def mermaid(definition: d.WorkflowDefinition) -> Iterator[str]:
     """Yield the lines of a flowchart."""
     yield "flowchart LR"
+    if told := kinds.activity(definition):
+        yield f"  %% {definition.name}: {told}"
     yield from _graph(definition.body, 1)
 
 

@@ -1,4 +1,4 @@
-"""The command that explains why a step does not run."""
+"""The command that explains why a step or run does not go on."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ def why(
         str,
         typer.Argument(
             metavar="STEP",
-            help="Path of a step, or the name of a step that has no path yet.",
+            help="Path of a step, or the name of a step that has no path yet; default: the run as a whole.",
             show_default=False,
         ),
-    ],
+    ] = "",
     state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Explain why a step does not run yet, as a chain of wait reasons.
+    """Explain why a step, or the run as a whole, does not run yet, as a chain of wait reasons.
 
     \b
+    kaon why 01JD3Z...
     kaon why 01JD3Z... 'regions[US]/train-region'
     kaon why 01JD3Z... publish --json
     """
@@ -38,7 +39,7 @@ def why(
     out = output.console()
     out.print(
         Text.assemble(
-            (found.path or path, "bold"),
+            (found.path or path or f"run {run}", "bold"),
             " is ",
             (formatting.status(found.status), formatting.LOOKS[found.status][1]),
         )

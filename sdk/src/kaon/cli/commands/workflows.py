@@ -121,6 +121,8 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
     out.print(f"[bold]{definition.name}[/]  {version[:19]}")
     if definition.description:
         out.print(definition.description, markup=False)
+    if told := kinds.activity(definition):
+        out.print(f"  {told}", markup=False)
     for parameter in definition.parameters:
         default = (
             f" = {parameter.default_json}" if parameter.HasField("default_json") else " (required)"

@@ -21,7 +21,8 @@ from kaon_coordinator.api.shown import shown_tenant
 from kaon_coordinator.api.wait_reasons import AskMatcher, Reason, WaitReasons
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows.codec import restore
-from kaon_coordinator.engine.state.state import Node
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.shell.permits import turn_of
 from kaon_coordinator.shell.pool_link import PoolOwner
 from kaon_coordinator.shell.requests import DEFAULT_POOL
 from kaon_coordinator.store.protocols.aside_store import AsideStore
@@ -33,7 +34,6 @@ from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_service.access.calling import Calling
 from kaon_service.page_tokens import window
-from kaonapi.run.v1 import run_pb2
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
 # Levels of sub-workflows that an explanation follows.
@@ -133,9 +133,9 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
     async def ExplainStep(  # noqa: N802
         self, request: runner_pb2.ExplainStepRequest, context: Any
     ) -> runner_pb2.ExplainStepResponse:
-        """Return the chain of wait reasons of a step, including the answer of its pool's matcher."""
+        """Return the chain of wait reasons of a step or run, including the answer of its pool's matcher."""
         tenant = principal.current().tenant
-        node, links = await self._threads.study(
+        path, status, links = await self._threads.study(
             _reasons,
             self._threads.store,
             tenant,
@@ -143,10 +143,7 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             request.path,
             self._parts.now_us(),
         )
-        response = runner_pb2.ExplainStepResponse(
-            path=node.path if node is not None else request.path,
-            status=node.status if node is not None else run_pb2.STATUS_PENDING,
-        )
+        response = runner_pb2.ExplainStepResponse(path=path, status=status)
         for link in links:
             if isinstance(link, AskMatcher):
                 await self._ask_matcher(request, link, response)
@@ -267,12 +264,16 @@ async def _call(
 
 def _reasons(
     store: WaitStore, tenant: str, run_id: str, path: str, now_us: int
-) -> tuple[Node | None, list[Reason]]:
-    """Read the run and follow what the step waits for, also into child runs.
+) -> tuple[str, t.Status, list[Reason]]:
+    """Read the run and follow what the step, or without a path the run, waits for, also into child runs.
 
     Blocks: for the store's threads.
+
+    Returns:
+        The path and the status of the step or run, and the chain.
     """
-    node, links = _read(store, tenant, run_id, now_us).of(path)
+    waits = _read(store, tenant, run_id, now_us)
+    node, links = waits.of(path) if path else (None, waits.of_run())
     told = _aside(store, run_id)
     for link in links:
         told.append(link)
@@ -281,7 +282,9 @@ def _reasons(
             and link.cause == runner_pb2.WAIT_CAUSE_CHILD_RUN
         ):
             told += _child(store, tenant, link.others[0], now_us, depth=1)
-    return node, told
+    if node is not None:
+        return node.path, node.status, told
+    return path, t.PENDING if path else waits.status, told
 
 
 def _aside(store: WaitStore, run_id: str) -> list[Reason]:
@@ -325,7 +328,9 @@ def _read(store: WaitStore, tenant: str, run_id: str, now_us: int) -> WaitReason
         blocks=run.blocks,
     )
     permits = {permit.key: permit for permit in store.list_permits(tenant)}
-    return WaitReasons(state, permits, now_us)
+    turn = turn_of(state) if state.status == t.PENDING else None
+    standing = None if turn is None else store.standing(tenant, run_id, turn)
+    return WaitReasons(state, permits, now_us, standing)
 
 
 def _runner_place(runner: runner_pb2.Runner) -> str:

@@ -18,6 +18,7 @@ from kaon_coordinator.engine.state.guards import roles_of
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
 from kaon_coordinator.store.records import PermitRecord
+from kaon_coordinator.store.strategies import NAMES, Refusal, Standing, Wait
 from kaon_wire import paths
 from kaonapi.runner.v1 import runner_pb2 as r
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -54,14 +55,27 @@ class WaitReasons:
         state: The run.
         permits: The tenant's keys that have a bound, by key.
         now_us: Microseconds since the epoch.
+        standing: What the submit strategy of its workflow says about the run, when it is PENDING.
     """
 
-    def __init__(self, state: RunState, permits: Mapping[str, PermitRecord], now_us: int) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        permits: Mapping[str, PermitRecord],
+        now_us: int,
+        standing: Standing = None,
+    ) -> None:
         self._state = state
         self._permits = permits
         self._now_us = now_us
+        self._standing = standing
         self._seen: set[str] = set()
         self._reasons: list[Reason] = []
+
+    @property
+    def status(self) -> t.Status:
+        """Return the status of the run."""
+        return self._state.status
 
     def of(self, path: str) -> tuple[Node | None, list[Reason]]:
         """Return the step or block at a path or of a name, or None when it has not been created, and its chain.
@@ -292,6 +306,8 @@ class WaitReasons:
                 f"The run {state.run_id} is paused: nothing new starts until it is resumed.",
                 "",
             )
+        elif state.status == t.PENDING and self._standing is not None:
+            self._strategy_waits(self._standing)
         elif state.status == t.PENDING:
             most = state.workflow.definition.max_active_runs
             bound = (
@@ -305,6 +321,20 @@ class WaitReasons:
             text = f"The run {state.run_id} {begun}{bound}."
             self._add(r.WAIT_CAUSE_RUN_PENDING, text, "").permits = most
         return state.paused or state.status == t.PENDING
+
+    def _strategy_waits(self, standing: Wait | Refusal) -> None:
+        definition = self._state.workflow.definition
+        begins = "was reopened and waits" if self._state.waits_since else "has not begun: it waits"
+        if isinstance(standing, Refusal):
+            text = f"The run {self._state.run_id} is about to end: {standing.text}."
+            self._add(r.WAIT_CAUSE_RUN_PENDING, text, "")
+            return
+        strategy = NAMES[definition.strategy]
+        text = (
+            f"The run {self._state.run_id} {begins} for run {standing.run_id} {standing.why} "
+            f"(the strategy of workflow {definition.name} is {strategy})."
+        )
+        self._add(r.WAIT_CAUSE_RUN_PENDING, text, "").others.append(standing.run_id)
 
     def _retry(self, step: StepState) -> None:
         reason = self._add(

@@ -176,14 +176,14 @@ class TakePermits:
     """Take one permit per key, all or none, for this step, or for the run when the path is empty.
 
     The answer `PermitsGranted` comes as soon as all permits are free. Permits that are held already are
-    granted again at once.
+    granted again at once. A run whose workflow has a submit strategy may get `PermitsRefused` instead.
     """
 
     path: str
     # Sequence number of the run's newest event; the answer repeats it.
     asked: int
-    # A tag's key is "tag:<tag>", a workflow's "workflow:<name>", a backfill's "backfill:<name>". A key
-    # without a bound is always free.
+    # A tag's key is "tag:<tag>", a workflow's "workflow:<name>", that of its submit strategy
+    # "strategy:<name>", a backfill's "backfill:<name>". A key without a bound is always free.
     keys: tuple[str, ...]
 
 

@@ -61,6 +61,7 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.MemoFound: preparing.memo_found,
     messages.MemoMissed: preparing.memo_missed,
     messages.PermitsGranted: _permits_granted,
+    messages.PermitsRefused: cancel.permits_refused,
     messages.Unprepared: preparing.unprepared,
     messages.Started: leases.started,
     messages.HandedBack: attempts.handed_back,

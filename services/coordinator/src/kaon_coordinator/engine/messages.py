@@ -277,6 +277,17 @@ class PermitsGranted:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PermitsRefused:
+    """The run will never get its permits: its workflow's submit strategy ends it, or it would wait for itself."""
+
+    # CANCELLED or FAILED.
+    status: int
+    # The error's type and text.
+    kind: str
+    problem: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChildPrepared:
     """The workflow of a sub-workflow block is resolved and its parameters are complete."""
 
@@ -321,6 +332,7 @@ Message: TypeAlias = (
     | MemoFound
     | MemoMissed
     | PermitsGranted
+    | PermitsRefused
     | ChildPrepared
     | Unprepared
     | Started

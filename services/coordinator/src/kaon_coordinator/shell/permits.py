@@ -13,12 +13,15 @@ from dataclasses import dataclass
 import structlog
 
 from kaon_coordinator.engine.actions import TakePermits
+from kaon_coordinator.engine.scopes.run_permits import STRATEGY, permit_keys
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell import requests
 from kaon_coordinator.store.base import Fenced, Holder, PermitWish
 from kaon_coordinator.store.protocols.permit_store import PermitStore
+from kaon_coordinator.store.records import PermitAnswer
 from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_coordinator.store.strategies import Refusal, Turn
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -38,6 +41,15 @@ class Grant:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Refused:
+    """A run will never receive its permits."""
+
+    partition: int
+    run_id: str
+    refusal: Refusal
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Wanted:
     """A wish for permits, and the question that it answers."""
 
@@ -53,6 +65,7 @@ class PermitQueue:
         store: The store of permits, which decides.
         epoch_of: Returns the epoch under which this process owns a partition, or None.
         granted: Called with every grant.
+        refused: Called with every refusal.
         fenced: Called with the partition and epoch that the store refused: another owner has claimed it.
         faulted: Called with the partition and run of a wish that the store refuses, the activity, and the exception.
         now_us: Returns microseconds since the epoch.
@@ -65,6 +78,7 @@ class PermitQueue:
         store: StoreCalls[PermitStore],
         epoch_of: Callable[[int], int | None],
         granted: Callable[[Grant], None],
+        refused: Callable[[Refused], None],
         fenced: Callable[[int, int], None],
         faulted: Callable[[int, str, str, BaseException], None],
         now_us: Callable[[], int],
@@ -73,6 +87,7 @@ class PermitQueue:
         self._store = store
         self._epoch_of = epoch_of
         self._granted = granted
+        self._refused = refused
         self._fenced = fenced
         self._faulted = faulted
         self._now_us = now_us
@@ -95,24 +110,25 @@ class PermitQueue:
     def _wish(
         self, state: RunState, action: TakePermits, holder: Holder, since_us: int | None
     ) -> PermitWish:
-        definition = state.workflow.definition
-        own = f"workflow:{definition.name}"
-        bounds: Mapping[str, int] = {own: definition.max_active_runs} if own in action.keys else {}
         step = state.steps.get(action.path)
+        turn = None if action.path else turn_of(state)
+        priority = state.priority if step is None else requests.priority_of(state, step)
         return PermitWish(
             tenant=state.tenant,
             holder=holder,
             keys=frozenset(action.keys),
-            bounds=bounds,
-            priority=state.priority if step is None else requests.priority_of(state, step),
-            since_us=since_us or self._since(state, action),
+            bounds=_bounds(state, action),
+            # A strategy goes by the order of submission.
+            priority=0 if turn is not None else priority,
+            since_us=since_us or self._since(state, action, turn),
+            turn=turn,
         )
 
-    def _since(self, state: RunState, action: TakePermits) -> int:
+    def _since(self, state: RunState, action: TakePermits, turn: Turn | None) -> int:
         if action.path:
             return self._now_us()
         # Runs in order of submission, or of their reopening, regardless of their owner.
-        return state.since_us if state.waits_since else state.submit_us
+        return state.since_us if state.waits_since and turn is None else state.submit_us
 
     def forget(self, partition: int, holders: Iterable[Holder]) -> None:
         """Remove the wishes of these holders."""
@@ -158,7 +174,9 @@ class PermitQueue:
             if answers is None:
                 return
             for wanted, granted in zip(first, answers, strict=True):
-                if granted:
+                if isinstance(granted, Refusal):
+                    self._refuse(partition, wanted, granted)
+                elif granted:
                     self._grant(partition, wanted)
                 else:
                     kinds.pop(wanted.wish.keys, None)
@@ -171,7 +189,12 @@ class PermitQueue:
             self._waiting[partition].pop(holder, None)
             self._granted(Grant(partition=partition, holder=holder, asked=wanted.asked))
 
-    async def _take(self, partition: int, wishes: list[PermitWish]) -> list[bool] | None:
+    def _refuse(self, partition: int, wanted: _Wanted, refusal: Refusal) -> None:
+        holder = wanted.wish.holder
+        self.forget(partition, [holder])
+        self._refused(Refused(partition=partition, run_id=holder.run_id, refusal=refusal))
+
+    async def _take(self, partition: int, wishes: list[PermitWish]) -> list[PermitAnswer] | None:
         epoch = self._epoch_of(partition)
         if epoch is None:
             self.drop(partition)
@@ -193,7 +216,7 @@ class PermitQueue:
 
     async def _take_apart(
         self, partition: int, wishes: list[PermitWish], error: Exception
-    ) -> list[bool] | None:
+    ) -> list[PermitAnswer] | None:
         """Ask again in halves until the wish that the store refuses stands alone."""
         if len(wishes) == 1:
             holder = wishes[0].holder
@@ -201,13 +224,33 @@ class PermitQueue:
             self._faulted(partition, holder.run_id, "its permits were taken", error)
             return [False]
         middle = len(wishes) // 2
-        answers: list[bool] = []
+        answers: list[PermitAnswer] = []
         for half in (wishes[:middle], wishes[middle:]):
             answered = await self._take(partition, half)
             if answered is None:
                 return None
             answers += answered
         return answers
+
+
+def turn_of(state: RunState) -> Turn | None:
+    """Return the submit strategy to which a run is subject; None when it is parallel."""
+    definition = state.workflow.definition
+    if f"{STRATEGY}{definition.name}" not in permit_keys(state):
+        return None
+    return Turn(
+        workflow=definition.name, strategy=definition.strategy, reopened=state.waits_since > 0
+    )
+
+
+def _bounds(state: RunState, action: TakePermits) -> Mapping[str, int]:
+    """Return the bounds that the definition gives the wanted keys."""
+    definition = state.workflow.definition
+    given = {
+        f"workflow:{definition.name}": definition.max_active_runs,
+        f"{STRATEGY}{definition.name}": 1,
+    }
+    return {key: given[key] for key in action.keys if key in given}
 
 
 def _kinds(waiting: Iterable[_Wanted]) -> dict[frozenset[str], list[_Wanted]]:

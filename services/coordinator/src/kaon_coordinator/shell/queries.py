@@ -36,13 +36,15 @@ from kaon_coordinator.engine.messages import (
     MemoMissed,
     Message,
     PermitsGranted,
+    PermitsRefused,
     Unprepared,
 )
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
-from kaon_coordinator.shell.permits import Grant, PermitQueue, still_wanted
+from kaon_coordinator.shell.permits import Grant, PermitQueue, Refused, still_wanted
 from kaon_coordinator.store.base import WorkflowRecord
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.memo_store import MemoStore
@@ -50,6 +52,7 @@ from kaon_coordinator.store.protocols.permit_store import PermitStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
+from kaon_coordinator.store.strategies import DEADLOCK
 from kaon_wire.artifact_references import digests
 from kaon_wire.errors import InvalidValue, KaonError, NotFound, Unavailable
 
@@ -107,6 +110,7 @@ class Queries:
             store=outside.store,
             epoch_of=outside.epoch_of,
             granted=self._granted,
+            refused=self._refused,
             fenced=outside.fenced,
             faulted=outside.faulted,
             now_us=outside.now_us,
@@ -165,6 +169,15 @@ class Queries:
             grant.holder.run_id,
             PermitsGranted(path=grant.holder.path, asked=grant.asked),
         )
+
+    def _refused(self, refused: Refused) -> None:
+        refusal = refused.refusal
+        message = PermitsRefused(
+            status=t.FAILED if refusal.kind == DEADLOCK else t.CANCELLED,
+            kind=refusal.kind,
+            problem=refusal.text,
+        )
+        self._answer(refused.partition, refused.run_id, message)
 
     def _begin(
         self,

@@ -14,9 +14,20 @@ from typing import TypeAlias
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
+from kaon_coordinator.engine.scopes.run_permits import STRATEGY
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.store import strategy_sql
 from kaon_coordinator.store.bulk import Bulk, upsert
-from kaon_coordinator.store.records import Holder, PermitRank, PermitRecord, PermitWish, permit_rank
+from kaon_coordinator.store.records import (
+    Holder,
+    PermitAnswer,
+    PermitRank,
+    PermitRecord,
+    PermitWish,
+    permit_rank,
+)
+from kaon_coordinator.store.strategies import Refusal, Standing, Turn, standing
+from kaon_coordinator.store.submission_sql import Submissions
 from kaon_coordinator.store.tables import permit_holds, permit_waits, permits, runs
 from kaon_service.databases import Database
 
@@ -43,6 +54,9 @@ class _Locked:
         bound = self.bounds[key] or wish.bounds.get(key[1], 0)
         if not bound:
             return True
+        if key[1].startswith(STRATEGY):
+            # The strategy says who goes first.
+            return not self.holders[key]
         mine = wish.rank
         ahead = sum(
             rank < mine and holder != wish.holder and holder not in self.holders[key]
@@ -51,10 +65,35 @@ class _Locked:
         return len(self.holders[key]) + ahead < bound
 
 
+@dataclass(kw_only=True)
+class _Taking:
+    """The wishes of one transaction."""
+
+    locked: _Locked
+    granted: list[PermitWish] = field(default_factory=list)
+    refused: dict[frozenset[str], PermitWish] = field(default_factory=dict)
+
+    def grant(self, wish: PermitWish) -> bool:
+        """Grant a wish."""
+        self.granted.append(wish)
+        for key in _keys(wish):
+            self.locked.holders[key].add(wish.holder)
+        return True
+
+    def refuse(self, wish: PermitWish) -> bool:
+        """Let a wish wait; the first one for its keys stands before those of other owners."""
+        if wish.keys not in self.refused:
+            self.refused[wish.keys] = wish
+            for key in _keys(wish):
+                self.locked.waiting[key][wish.holder] = wish.rank
+        return False
+
+
 class Permits:
     """Takes permits."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, submissions: Submissions) -> None:
+        self._giving_way = strategy_sql.GivingWay(submissions)
         known = database.insert(permits).on_conflict_do_nothing()
         self._known = Bulk(database, known, ["tenant", "key", "bound"])
         held = database.insert(permit_holds).on_conflict_do_nothing()
@@ -65,34 +104,50 @@ class Permits:
             [column.name for column in permit_waits.columns],
         )
 
-    def take(self, connection: Connection, wishes: Sequence[PermitWish], now_us: int) -> list[bool]:
+    def take(
+        self, connection: Connection, wishes: Sequence[PermitWish], now_us: int
+    ) -> list[PermitAnswer]:
         """Grant what can be granted; the fence has been checked."""
         ended = _ended(connection, {wish.holder.run_id for wish in wishes})
         locked = self._lock(connection, {key for wish in wishes for key in _keys(wish)}, now_us)
-        granted: list[PermitWish] = []
-        refused: dict[frozenset[str], PermitWish] = {}
-        answers = []
-        for wish in wishes:
-            if wish.holder.run_id in ended:
-                answers.append(False)
-                continue
-            # A wish for the same keys stands behind the earlier one.
-            free = wish.keys not in refused and all(
-                locked.is_free(key, wish) for key in _keys(wish)
-            )
-            # A holder whose grant was lost does not stand behind waiting wishes.
-            free = free or all(wish.holder in locked.holders[key] for key in _keys(wish))
-            answers.append(free)
-            if free:
-                granted.append(wish)
-                for key in _keys(wish):
-                    locked.holders[key].add(wish.holder)
-            elif wish.keys not in refused:
-                refused[wish.keys] = wish
-                for key in _keys(wish):
-                    locked.waiting[key][wish.holder] = wish.rank
-        self._write(connection, granted, list(refused.values()), now_us)
+        taking = _Taking(locked=locked)
+        answers: list[PermitAnswer] = [
+            wish.holder.run_id not in ended and self._take(connection, taking, wish, now_us)
+            for wish in wishes
+        ]
+        self._write(connection, taking.granted, list(taking.refused.values()), now_us)
         return answers
+
+    def _take(
+        self, connection: Connection, taking: _Taking, wish: PermitWish, now_us: int
+    ) -> PermitAnswer:
+        locked = taking.locked
+        # A holder whose grant was lost does not stand behind waiting wishes.
+        if all(wish.holder in locked.holders[key] for key in _keys(wish)):
+            return taking.grant(wish)
+        if wish.turn is not None:
+            found = self._standing(connection, locked, wish, wish.turn, now_us)
+            if found is not None:
+                # Another run goes first, so the wish stands in nobody's way.
+                return found if isinstance(found, Refusal) else False
+        # A wish for the same keys stands behind the earlier one.
+        if wish.keys not in taking.refused and all(
+            locked.is_free(key, wish) for key in _keys(wish)
+        ):
+            return taking.grant(wish)
+        return taking.refuse(wish)
+
+    def _standing(
+        self, connection: Connection, locked: _Locked, wish: PermitWish, turn: Turn, now_us: int
+    ) -> Standing:
+        me = strategy_sql.contender(connection, wish.holder.run_id)
+        if me is None:
+            return None
+        key = (wish.tenant, f"{STRATEGY}{turn.workflow}")
+        holders = sorted(holder.run_id for holder in locked.holders[key])
+        field = strategy_sql.field_of(connection, wish.tenant, me, turn, holders)
+        self._giving_way.apply(connection, me, turn, field, now_us)
+        return standing(me, turn, field)
 
     def _lock(self, connection: Connection, keys: Collection[_Key], now_us: int) -> _Locked:
         ordered = sorted(keys)

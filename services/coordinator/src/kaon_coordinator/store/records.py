@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
+from kaon_coordinator.store.strategies import Refusal, Turn
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2
@@ -269,11 +270,17 @@ class PermitWish:
     priority: int = 0
     # When it began to wait.
     since_us: int = 0
+    # The submit strategy of its workflow, for a run.
+    turn: Turn | None = None
 
     @property
     def rank(self) -> PermitRank:
         """Return the rank; the smallest goes first."""
         return permit_rank(self.holder, self.priority, self.since_us)
+
+
+# Whether a wish is granted; a refusal when it never will be.
+PermitAnswer: TypeAlias = bool | Refusal
 
 
 @dataclass(frozen=True, kw_only=True)

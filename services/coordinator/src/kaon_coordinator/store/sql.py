@@ -21,6 +21,7 @@ from kaon_coordinator.store import (
     run_sql,
     schedule_sql,
     snapshot_sql,
+    strategy_sql,
     usage_sql,
     workflow_sql,
 )
@@ -37,6 +38,7 @@ from kaon_coordinator.store.records import (
     Memo,
     NewRun,
     PartitionBatch,
+    PermitAnswer,
     PermitRecord,
     PermitWish,
     References,
@@ -52,6 +54,7 @@ from kaon_coordinator.store.records import (
     Undelivered,
     WorkflowRecord,
 )
+from kaon_coordinator.store.strategies import Standing, Turn
 from kaon_coordinator.store.submission_sql import Submissions
 from kaon_service.databases import Database, Durability, open_database, refusals
 from kaon_wire.errors import Conflict
@@ -96,7 +99,7 @@ class SqlStore(Store):
         self._grants = grant_sql.Grants(database)
         owed = Owed(database, self._submissions)
         self._commits = partition_sql.Commits(database, owed, self._aside, self._grants)
-        self._permits = permit_sql.Permits(database)
+        self._permits = permit_sql.Permits(database, self._submissions)
         self._logs = LogArchive(database, log_bounds)
 
     def put_workflow(
@@ -278,11 +281,16 @@ class SqlStore(Store):
 
     def take_permits(
         self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
-    ) -> list[bool]:
+    ) -> list[PermitAnswer]:
         """Take the permits of each wish, all or none of them, in this order; tell for each wish whether it holds them."""
         with self._writing("take_permits") as connection:
             self._fence(connection, partition, epoch)
             return self._permits.take(connection, wishes, now_us)
+
+    def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
+        """Return what its workflow's strategy says about a run that has not begun."""
+        with self._reading("standing") as connection:
+            return strategy_sql.standing_of(connection, tenant, run_id, turn)
 
     def find_memo(self, tenant: str, key: str) -> Memo | None:
         """Return the newest memo under a key."""

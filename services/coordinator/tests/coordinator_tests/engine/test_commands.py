@@ -19,6 +19,7 @@ from kaon_coordinator.engine.messages import (
     Mark,
     Pause,
     PermitsGranted,
+    PermitsRefused,
     Restart,
     Resume,
     Retry,
@@ -347,3 +348,34 @@ def test_a_signal_reaches_the_step_that_runs_and_its_next_holder_too() -> None:
     assert (first.seq, first.incarnation, first.payload_json) == (again.seq, "a", "1")
     assert (again.incarnation, again.issue.generation) == ("b", 2)
     driver.check_replay()
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_run_that_is_refused_its_permits_ends_with_the_reason(paused: bool) -> None:
+    definition = workflow(chain(step("a")))
+    definition.strategy = d.SUBMIT_STRATEGY_FIRST_ONLY
+    driver = Driver(definition, works)
+    driver.tell(Start())
+    assert [each.keys for each in driver.asked(TakePermits)] == [("strategy:test",)]
+    if paused:
+        driver.tell(Pause(reason="", requester="me"))
+    refused = PermitsRefused(status=t.CANCELLED, kind="AlreadyActive", problem="run x is active")
+    driver.tell(refused)
+    assert driver.state.status == t.CANCELLED
+    assert driver.state.error is not None
+    assert (driver.state.error.type, driver.state.error.message) == (
+        "AlreadyActive",
+        "run x is active",
+    )
+    assert driver.tell(refused).events == []
+    driver.check_replay()
+
+
+def test_a_refusal_of_a_run_that_has_begun_changes_nothing() -> None:
+    definition = workflow(chain(step("a")))
+    definition.strategy = d.SUBMIT_STRATEGY_LAST_ONLY
+    driver = Driver(definition, works)
+    driver.tell(Start())
+    driver.tell(PermitsGranted(path="", asked=driver.question("")))
+    refused = PermitsRefused(status=t.CANCELLED, kind="Superseded", problem="run x is later")
+    assert driver.tell(refused).events == []

@@ -3,6 +3,7 @@ import { expect, it } from "vitest";
 import {
   Occasion,
   Phase,
+  SubmitStrategy,
   TriggerRule,
   ValueType,
   WorkflowDefinitionSchema,
@@ -112,4 +113,9 @@ it("writes whom the workflow notifies", () => {
   expect(definitionText(definition)).toContain(
     'notify=[notify("failed", "late", to="ops"), notify("waiting", to="reviewers")]',
   );
+});
+
+it("names the submit strategy", () => {
+  const definition = create(WorkflowDefinitionSchema, { name: "daily", strategy: SubmitStrategy.LAST_ONLY });
+  expect(definitionText(definition)).toContain('Workflow("daily", None, strategy="last-only")');
 });

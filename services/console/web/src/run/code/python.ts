@@ -14,6 +14,7 @@ import {
   OnError,
   Phase,
   type Step,
+  SubmitStrategy,
   TriggerRule,
   ValueType,
   type WorkflowDefinition,
@@ -49,6 +50,7 @@ class Writer {
       ...onError(definition.onError),
       ...(definition.maxActiveRuns > 0 ? [`max_active_runs=${definition.maxActiveRuns}`] : []),
       ...notifications(definition.notifications),
+      ...strategy(definition.strategy),
     ];
     this.lines.push("", call("workflow = Workflow", [text(definition.name), ...rest]));
     if (this.omitted > 0) this.lines.push("", `# ${this.omitted} more blocks are not shown.`);
@@ -310,6 +312,18 @@ function gate(name: string, blockName: string, of: Gate): string {
     text(blockName),
     ...(due?.case ? [`${due.case === "at" ? "at" : "after"}=${binding(due.value)}`] : []),
   ]);
+}
+
+const STRATEGIES: Partial<Record<SubmitStrategy, string>> = {
+  [SubmitStrategy.SEQUENTIAL]: "sequential",
+  [SubmitStrategy.STRICT_SEQUENTIAL]: "strict-sequential",
+  [SubmitStrategy.FIRST_ONLY]: "first-only",
+  [SubmitStrategy.LAST_ONLY]: "last-only",
+};
+
+function strategy(of: SubmitStrategy): string[] {
+  const word = STRATEGIES[of];
+  return word ? [`strategy=${text(word)}`] : [];
 }
 
 const TRIGGERS: Partial<Record<TriggerRule, string>> = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.commands import lifecycle
-from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.messages import Cancel
+from kaon_coordinator.engine.decision import Decision, user_error
+from kaon_coordinator.engine.messages import Cancel, PermitsRefused
 from kaon_coordinator.engine.refusals import NOT_BEGUN, refuse
 from kaon_coordinator.engine.scopes import run_ends
 from kaon_coordinator.engine.scopes.readiness import ending, in_turn
@@ -40,6 +40,19 @@ def cancel(decision: Decision, message: Cancel) -> None:
         for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
             stop_scope(decision, scope)
     lifecycle.stop(decision, paused=paused)
+
+
+def permits_refused(decision: Decision, message: PermitsRefused) -> None:
+    """End a run that has not begun and never will."""
+    state = decision.state
+    if state.start_us or state.status not in {t.PENDING, t.PAUSED}:
+        return
+    if state.root.nodes:
+        # A fork begins with the blocks of another run, which end with it.
+        cancel(decision, Cancel(reason=message.problem, requester="kaon", force=True))
+        return
+    error = user_error(message.kind, message.problem)
+    run_ends.end(decision, t.Status(message.status), error)
 
 
 def _cancel_path(decision: Decision, message: Cancel) -> None:

@@ -5,15 +5,21 @@ from __future__ import annotations
 from kaon_coordinator.engine.actions import TakePermits
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.state.state import RunState
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 BACKFILL = "backfill:"
+STRATEGY = "strategy:"
+_PARALLEL = frozenset({d.SUBMIT_STRATEGY_UNSPECIFIED, d.SUBMIT_STRATEGY_PARALLEL})
 
 
 def permit_keys(state: RunState) -> tuple[str, ...]:
     """Return the keys of the permits that the run needs to be active."""
     keys = []
-    if state.workflow.definition.max_active_runs:
-        keys.append(f"workflow:{state.workflow.definition.name}")
+    definition = state.workflow.definition
+    if definition.max_active_runs:
+        keys.append(f"workflow:{definition.name}")
+    if definition.strategy not in _PARALLEL:
+        keys.append(f"{STRATEGY}{definition.name}")
     if state.origin.startswith(BACKFILL):
         keys.append(state.origin)
     return tuple(keys)

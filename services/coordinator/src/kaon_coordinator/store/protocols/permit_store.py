@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Protocol
 
-from kaon_coordinator.store.records import PermitRecord, PermitWish
+from kaon_coordinator.store.records import PermitAnswer, PermitRecord, PermitWish
+from kaon_coordinator.store.strategies import Standing, Turn
 
 
 class PermitStore(Protocol):
@@ -25,14 +26,19 @@ class PermitStore(Protocol):
     @abstractmethod
     def take_permits(
         self, partition: int, epoch: int, wishes: Sequence[PermitWish], now_us: int
-    ) -> list[bool]:
+    ) -> list[PermitAnswer]:
         """Take the permits of each wish, all or none of them, in this order; tell for each wish whether it holds them.
 
         Taking held permits again succeeds at once. No bound is ever exceeded, whatever other owners do at the
         same time. A wish does not overtake one that ranks before it (by priority and waiting time, see
         `permit_rank`), unless that one has not asked again for some seconds. Runs that have ended get
-        nothing.
+        nothing. A run whose workflow has a submit strategy (`PermitWish.turn`) gets its permits when the
+        strategy says so; a refusal tells that it never will, and runs that give way to it are asked to stop.
 
         Raises:
             Fenced: The epoch is not the partition's current one; nothing was taken.
         """
+
+    @abstractmethod
+    def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
+        """Return what its workflow's strategy says about a run that has not begun."""
