@@ -16,6 +16,7 @@ from kaon_coordinator.shell.permits import turn_of
 from kaon_coordinator.store.base import RunRecord, ScheduleRecord
 from kaon_coordinator.store.strategies import Wait
 from kaon_wire import canonical
+from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import Conflict, KaonError, NotFound
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
@@ -110,6 +111,7 @@ class Client:
     async def _submit(self, wish: Wish) -> None:
         name, version = self._workflows[wish.workflow]
         key = f"key-{wish.run}"
+        until = self._targets(wish)
 
         async def submit(member: Member) -> RunRecord:
             assert member.store is not None
@@ -117,6 +119,7 @@ class Client:
             run = self._world.new_run(
                 name, version, key, f"client-{wish.run}", member.process.now_us()
             )
+            run = replace(run, until=until)
             (answer,) = await member.store.run(self._world.store.submit_runs, [run])
             if isinstance(answer, Conflict):
                 raise answer
@@ -134,6 +137,15 @@ class Client:
         if wish.draw < 0.3:
             again = await self._insist(submit)
             self._world.checks.acknowledge(key, again.run_id)
+
+    def _targets(self, wish: Wish) -> tuple[str, ...]:
+        """Every sixth submission asks for a part of its workflow."""
+        number = int(wish.draw * 1_000_000)
+        if number % 6:
+            return ()
+        body = self._world.plan.definitions[wish.workflow].body
+        names = [block.name for block in all_blocks(body)]
+        return (names[number // 6 % len(names)],)
 
     async def _fork(self, wish: Wish, origin: str) -> None:
         """A fork of a run as it stands now, or was before."""

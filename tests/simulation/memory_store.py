@@ -47,7 +47,7 @@ from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.records import PermitAnswer
 from kaon_coordinator.store.run_sql import common_length
 from kaon_coordinator.store.strategies import Standing, Turn
-from kaon_coordinator.store.submission_sql import REOPENING
+from kaon_coordinator.store.submission_sql import REOPENING, start_of
 from kaon_wire import canonical
 from kaon_wire.artifact_references import digests, outputs_of
 from kaon_wire.errors import Conflict, InvalidValue, NotFound
@@ -210,7 +210,7 @@ class MemoryStore(Store):
         self.runs[run.run_id] = self.by_partition[run.partition][run.run_id] = kept
         start = command_pb2.RunCommand(
             run_id=run.run_id,
-            start=command_pb2.StartRun(reset=list(run.fork_reset), failed=run.fork_failed),
+            start=start_of(run),
         )
         row = self._enqueue(kept, start, run.now_us)
         return replace(kept.record, start=row), True
@@ -755,7 +755,8 @@ def _payload(run: NewRun) -> str:
         if run.fork_run_id
         else []
     )
-    return canonical.dumps([run.workflow, run.version, dict(run.params), fork])
+    targets = [list(run.only), list(run.until)]
+    return canonical.dumps([run.workflow, run.version, dict(run.params), fork, targets])
 
 
 def _near(run_ids: list[str], run_id: str) -> list[str]:

@@ -53,6 +53,7 @@ def run(
     discard: Annotated[
         bool, typer.Option("--discard", help="With --state: cancel a run that was left unfinished.")
     ] = False,
+    until: options.Until = None,
     only: Annotated[
         str,
         typer.Option(
@@ -86,6 +87,7 @@ def run(
     kaon run tour.py -p count=5 --slots 4
     kaon run tour.py --state .kaon/local      # keeps the run, its logs and artifacts
     kaon run tour.py --state .kaon/local --resume
+    kaon run tour.py --until train            # train and what comes before it
     kaon run tour.py --only train --from 01JD3Z... --state .kaon/local    # breakpoint() works
     kaon run tour.py --debug                  # pdb at the line that fails
     kaon run tour.py --ui                     # prints the link to the web console
@@ -106,6 +108,7 @@ def run(
         quiet=quiet,
         resume=resume,
         discard=discard,
+        until=tuple(until or ()),
         only=only,
         from_run=from_run,
         debug=debug,

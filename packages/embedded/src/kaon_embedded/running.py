@@ -45,6 +45,7 @@ class How:
     quiet: bool
     resume: bool
     discard: bool
+    until: tuple[str, ...]
     only: str
     from_run: str
     debug: bool
@@ -73,7 +74,7 @@ def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
     submission = (
         left.resumption(loaded)
         if left is not None and resume
-        else runs.of_file(loaded, dict(params))
+        else runs.of_file(loaded, dict(params), until=how.until)
     )
     run_ids: list[str] = []
     with tempfile.TemporaryDirectory(prefix="kaon-run-") as scratch:

@@ -98,6 +98,14 @@ Priority: TypeAlias = Annotated[
         help="Priority that is added to that of every step; higher is scheduled first.",
     ),
 ]
+Until: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--until",
+        metavar="STEP",
+        help="Run this step or block and what comes before it, and no others; repeat for more.",
+    ),
+]
 Prints: TypeAlias = Annotated[
     bool,
     typer.Option(

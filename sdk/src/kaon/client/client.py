@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -166,6 +166,8 @@ class Client(RunCommands):
         *,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        only: Collection[str] = (),
+        until: Collection[str] = (),
     ) -> RunHandle:
         """Register the workflow and start a run of exactly this version.
 
@@ -175,11 +177,20 @@ class Client(RunCommands):
             key: idempotency key: a second submit with the same key gives the first one's run.
             priority: added to that of every step; higher goes first.
             labels: attached to the run, to find it again by.
+            only: names of steps and blocks that run, and nothing else but hooks; outputs of all others are null.
+            until: names of steps and blocks that run with all that comes before them.
         """
         encoded = self.encode_params(workflow.definition(), params or {})
         registered = self.register(workflow).workflow
         submitted = self.submit_encoded(
-            registered.name, registered.version, encoded, key, priority=priority, labels=labels
+            registered.name,
+            registered.version,
+            encoded,
+            key,
+            priority=priority,
+            labels=labels,
+            only=only,
+            until=until,
         )
         return RunHandle(self, submitted)
 
@@ -192,12 +203,21 @@ class Client(RunCommands):
         *,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        only: Collection[str] = (),
+        until: Collection[str] = (),
     ) -> RunHandle:
         """Start a run of a registered workflow; without a version, of its current one."""
         found = self.workflow(name, version)
         encoded = self.encode_params(found.definition, params or {})
         submitted = self.submit_encoded(
-            name, found.version, encoded, key, priority=priority, labels=labels
+            name,
+            found.version,
+            encoded,
+            key,
+            priority=priority,
+            labels=labels,
+            only=only,
+            until=until,
         )
         return RunHandle(self, submitted)
 
@@ -210,6 +230,8 @@ class Client(RunCommands):
         *,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        only: Collection[str] = (),
+        until: Collection[str] = (),
     ) -> run_service_pb2.SubmitRunResponse:
         """Start a run; parameters are canonical JSON by name."""
         request = bounds.made(
@@ -221,6 +243,7 @@ class Client(RunCommands):
             idempotency_key=key or uuid.uuid4().hex,
             priority=priority,
             labels=dict(labels or {}),
+            targets=run_pb2.RunTargets(only=only, until=until) if only or until else None,
         )
         return self._caller.call(self._runs.SubmitRun, request)
 

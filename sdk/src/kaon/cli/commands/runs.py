@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, TypeAlias, TypedDict, Unpack
 
 import typer
 
@@ -27,6 +27,16 @@ Submission: TypeAlias = Callable[
 ]
 
 
+class SubmitOptions(TypedDict, total=False):
+    """The options of a submission, as `Client.submit` takes them."""
+
+    key: str
+    priority: int
+    labels: dict[str, str]
+    only: Collection[str]
+    until: Collection[str]
+
+
 def submit(
     target: Annotated[
         str,
@@ -37,9 +47,19 @@ def submit(
         ),
     ],
     param: options.Params = None,
+    *,
     key: options.Key = "",
     priority: options.Priority = 0,
     label: options.Labels = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--only",
+            metavar="STEP",
+            help="Run this step or block alone; repeat for more. What does not run gives nulls.",
+        ),
+    ] = None,
+    until: options.Until = None,
     version: Annotated[
         str,
         typer.Option(
@@ -61,20 +81,25 @@ def submit(
     kaon submit recommendations.py -p min_ratings=30 -p 'regions=["US","CA"]' --watch
     kaon submit recommendations.py --key nightly-2026-11-23
     kaon submit recommendations.py --label team=search --label why=backtest
+    kaon submit recommendations.py --until train    # train and what comes before it
     kaon submit recommendations -p min_ratings=30   # what is registered (kaon register, kaon workflows list)
     """
-    labels = options.split_labels(label, may_lack_value=False)
+    options_given: SubmitOptions = {
+        "key": key,
+        "priority": priority,
+        "labels": options.split_labels(label, may_lack_value=False),
+        "only": only or (),
+        "until": until or (),
+    }
     if options.is_file(target):
         if version:
             raise typer.BadParameter(
                 "--version is for the NAME of a registered workflow, not for a file"
             )
         loaded, params = prepare(Path(target), workflow, param)
-        what = of_file(loaded, params, key=key, priority=priority, labels=labels)
+        what = of_file(loaded, params, **options_given)
     else:
-        what = _of_name(
-            target, version, options.split_params(param), key=key, priority=priority, labels=labels
-        )
+        what = _of_name(target, version, options.split_params(param), **options_given)
     code = start(what, watch=watch or prints, prints=prints, server=server, json=json)
     raise typer.Exit(code)
 
@@ -90,17 +115,14 @@ def prepare(
 def of_file(
     loaded: Workflow,
     params: dict[str, object],
-    *,
-    key: str = "",
-    priority: int = 0,
-    labels: dict[str, str] | None = None,
+    **how: Unpack[SubmitOptions],
 ) -> Submission:
     """Return the submission of a workflow that a file defines."""
 
     def submitted(
         client: Client,
     ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
-        run = client.submit(loaded, params, key, priority=priority, labels=labels)
+        run = client.submit(loaded, params, **how)
         return run.response, loaded.definition()
 
     return submitted
@@ -110,19 +132,15 @@ def _of_name(
     name: str,
     version: str,
     texts: dict[str, str],
-    *,
-    key: str,
-    priority: int,
-    labels: dict[str, str],
+    **how: Unpack[SubmitOptions],
 ) -> Submission:
     def submitted(
         client: Client,
     ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
         found = workflow_named(client, name, version)
         encoded = client.encode_params(found.definition, parameters.parse(found.definition, texts))
-        answer = client.submit_encoded(
-            name, found.version, encoded, key, priority=priority, labels=labels
-        )
+        given: SubmitOptions = {"key": "", **how}
+        answer = client.submit_encoded(name, found.version, encoded, **given)
         return answer, found.definition
 
     return submitted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from kaon_coordinator import replay
 from kaon_coordinator.engine.definition.compiled import compile_workflow
@@ -14,7 +14,10 @@ from kaon_coordinator.problems import Denied
 from kaon_coordinator.shell.fork_states import PastStore, definitions
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
 from kaon_service import principal
+from kaon_wire.definitions.graphs import all_blocks
+from kaon_wire.definitions.targets import left_out
 from kaon_wire.errors import NotFound
+from kaonapi.run.v1 import run_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -78,12 +81,36 @@ def check_fork(
         _check(gates, caller, caller.name, f"version {into.version} leads past")
     state = replay.replay(store, run, seq, compiled)
     again = plan(node for path in reset for node in nodes_at(state, path)).nodes
+    _check_left_out(into.definition, state.left_out, called, caller)
     changed = dict(params) != dict(run.params)
     for block, by in guards.kept_answers(state, again, called):
         own = block.gate.approval.not_submitter and by == caller.name
         if changed or own:
             why = "other parameters" if changed else "a run of your own, after your own answer,"
             _check([block], caller, caller.name, f"{why} would lead past")
+
+
+def check_targets(
+    store: PastStore, workflow: WorkflowRecord, targets: run_pb2.RunTargets, caller: Answerer
+) -> None:
+    """Check that a run of a part of a workflow does not leave out a gate that the caller may not answer. Blocks.
+
+    Raises:
+        Denied: There is such a gate.
+    """
+    skipped = left_out(workflow.definition, targets)
+    _check_left_out(workflow.definition, skipped, _called(store, workflow.tenant), caller)
+
+
+def _check_left_out(
+    definition: d.WorkflowDefinition,
+    skipped: Collection[str],
+    called: guards.Called,
+    caller: Answerer,
+) -> None:
+    blocks = [block for block in all_blocks(definition.body) if block.name in skipped]
+    gates = guards.guarded_in(blocks, called)
+    _check(gates, caller, caller.name, "a run of these targets leaves out")
 
 
 def _called(store: PastStore, tenant: str) -> guards.Called:

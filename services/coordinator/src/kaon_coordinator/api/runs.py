@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 from kaon_coordinator.api import aside as asides
-from kaon_coordinator.api import views
+from kaon_coordinator.api import gate_rules, views
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.run_commands import RunCommandsServicer
 from kaon_coordinator.api.run_parts import Part, part_of
@@ -69,7 +69,16 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
             idempotency_key=checked_key(request.idempotency_key),
             priority=request.priority,
             labels=request.labels,
+            targets=request.targets,
         )
+        if request.targets.only:
+            await self._threads.study(
+                gate_rules.check_targets,
+                self._store,
+                workflow,
+                request.targets,
+                gate_rules.answerer(),
+            )
         if request.validate_only:
             await self._submission.check(new)
             return run_service_pb2.SubmitRunResponse(run=views.run(as_new(new)))

@@ -31,6 +31,7 @@ from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_service import principal
+from kaon_wire.definitions import targets as aims
 from kaon_wire.errors import Conflict, InvalidValue
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
@@ -128,12 +129,16 @@ class Submission:
         idempotency_key: str,
         priority: int = 0,
         labels: Mapping[str, str] = NO_LABELS,
+        targets: run_pb2.RunTargets | None = None,
     ) -> NewRun:
         """Build a run of the caller with checked and complete parameters and labels.
 
         Raises:
-            InvalidValue: The error names every wrong parameter or label.
+            InvalidValue: The error names every wrong parameter, label or target.
         """
+        targets = targets or run_pb2.RunTargets()
+        if wrong := list(aims.problems(workflow.definition, targets)):
+            raise InvalidValue("; ".join(wrong))
         caller, now_us = principal.current(), self.now_us()
         run_id = new_run_id(now_us)
         return NewRun(
@@ -149,6 +154,8 @@ class Submission:
             priority=priority,
             trace_parent=caller.trace_parent,
             labels=run_labels.checked(labels),
+            only=tuple(dict.fromkeys(targets.only)),
+            until=tuple(dict.fromkeys(targets.until)),
         )
 
     async def submit(self, run: NewRun) -> tuple[RunRecord, bool]:

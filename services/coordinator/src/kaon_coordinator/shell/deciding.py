@@ -195,6 +195,8 @@ def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.Ru
         origin=run.origin,
         trace_parent=command.start.trace_parent,
     )
+    if command.start.HasField("targets"):
+        event.targets.CopyFrom(command.start.targets)
     if run.parent_run_id:
         parent = history_pb2.RunParent(
             run_id=run.parent_run_id, path=run.parent_path, depth=run.depth

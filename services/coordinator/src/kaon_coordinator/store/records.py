@@ -63,6 +63,9 @@ class NewRun:
     origin: str = ""
     # What its submitter attached to it, by name.
     labels: Mapping[str, str] = field(default_factory=dict)
+    # What of its workflow it runs: names of blocks that run alone, and of those that run with what is before them.
+    only: Sequence[str] = ()
+    until: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

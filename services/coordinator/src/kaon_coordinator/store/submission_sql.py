@@ -16,7 +16,7 @@ from kaon_coordinator.store.tables import inbox, run_labels, runs
 from kaon_service.databases import Database
 from kaon_wire import canonical
 from kaon_wire.errors import Conflict
-from kaonapi.run.v1 import command_pb2
+from kaonapi.run.v1 import command_pb2, run_pb2
 
 _Key: TypeAlias = tuple[str, str, str]
 # Commands that are valid for a run that has ended.
@@ -63,7 +63,9 @@ class Submissions:
         """Store the start commands of new runs, and return them by run: the run's owner need not read them."""
         if not created:
             return {}
-        commands = [_start_command(run) for run in created]
+        commands = [
+            command_pb2.RunCommand(run_id=run.run_id, start=start_of(run)) for run in created
+        ]
         rows = [
             {
                 "partition": run.partition,
@@ -155,14 +157,19 @@ def _payload_digest(run: NewRun) -> str:
     if run.fork_run_id:
         failed = [run.fork_failed] if run.fork_failed else []
         payload.append([run.fork_run_id, run.fork_seq, list(run.fork_reset), *failed])
+    if run.only or run.until:
+        payload.append({"only": list(run.only), "until": list(run.until)})
     return canonical.digest_bytes(canonical.dumps(payload).encode())
 
 
-def _start_command(run: NewRun) -> command_pb2.RunCommand:
+def start_of(run: NewRun) -> command_pb2.StartRun:
+    """Return what the start command of a submission has beside the run's row."""
     start = command_pb2.StartRun(
         reset=run.fork_reset, failed=run.fork_failed, trace_parent=run.trace_parent
     )
-    return command_pb2.RunCommand(run_id=run.run_id, start=start)
+    if run.only or run.until:
+        start.targets.CopyFrom(run_pb2.RunTargets(only=run.only, until=run.until))
+    return start
 
 
 def fresh_record(run: NewRun, start: InboxRow | None = None) -> RunRecord:

@@ -12,6 +12,7 @@ import pytest
 from grpc import aio
 
 from kaon_coordinator.engine.state import transitions as t
+from kaonapi.run.v1 import run_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -212,4 +213,18 @@ async def test_a_sub_workflow_is_not_marked_past_the_gates_of_its_runs(tmp_path:
         await denied(cancel("call", skip=True)(whole, run_id, ANN))
         await denied(mark("after")(whole, run_id, ANN))
         await cancel("call", skip=True)(whole, run_id, LEA)
+        assert await whole.ended(run_id) == t.SUCCEEDED
+
+
+async def test_targets_lead_past_a_gate_only_who_may_answer_it(tmp_path: Path) -> None:
+    async with waiting(tmp_path, step("train"), approval(), step("build")) as (whole, _):
+        alone = r.SubmitRunRequest(workflow="w", targets=run_pb2.RunTargets(only=["build"]))
+        told = await denied(whole.runs.SubmitRun(alone, metadata=ANN))
+        assert told.startswith("a run of these targets leaves out the gate ask, which needs")
+        run_id = (await whole.runs.SubmitRun(alone, metadata=LEA)).run.run_id
+        assert await whole.ended(run_id) == t.SUCCEEDED
+        fork = r.ForkRunRequest(run_id=run_id, reset=["build"], params_json={"size": "2"})
+        await denied(whole.runs.ForkRun(fork, metadata=ANN))
+        before = r.SubmitRunRequest(workflow="w", targets=run_pb2.RunTargets(until=["train"]))
+        run_id = (await whole.runs.SubmitRun(before, metadata=ANN)).run.run_id
         assert await whole.ended(run_id) == t.SUCCEEDED

@@ -89,6 +89,15 @@ async def test_a_submission_that_is_only_validated_stores_nothing(api: Api) -> N
     assert api.others.wakes.empty()
 
 
+async def test_targets_that_are_no_blocks_are_refused_with_similar_names(api: Api) -> None:
+    await api.register()
+    with pytest.raises(
+        aio.AioRpcError, match="until: workflow 'nightly' has no step or block"
+    ) as error:
+        await api.submit(params_json={"users": "10"}, targets=run_pb2.RunTargets(until=["nothing"]))
+    assert error.value.code() == StatusCode.INVALID_ARGUMENT
+
+
 async def test_a_run_is_put_together_beside_the_event_loop(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

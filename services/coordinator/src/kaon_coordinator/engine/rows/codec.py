@@ -25,6 +25,7 @@ from kaon_coordinator.engine.state.state import (
     named,
 )
 from kaon_wire import canonical
+from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
 
 CELL = "cell"
@@ -79,6 +80,8 @@ def run_row(state: RunState) -> RunRow:
         "parent_path": state.parent_path,
         "asked": state.asked,
         "trace": state.trace_parent,
+        "only": list(state.targets.only) if state.targets is not None else [],
+        "until": list(state.targets.until) if state.targets is not None else [],
         "signals": {
             name: [[each.payload_json, each.requester] for each in waiting]
             for name, waiting in state.signals.items()
@@ -290,6 +293,9 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.asked = data.get("asked", 0)
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
     state.trace_parent = data.get("trace", "")
+    if "only" in data or "until" in data:
+        only, until = data.get("only", ()), data.get("until", ())
+        state.aim(run_pb2.RunTargets(only=only, until=until))
     for name, waiting in data.get("signals", {}).items():
         state.signals[name] = [
             BufferedSignal(payload_json=each[0], requester=each[1]) for each in waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 from kaon_coordinator.engine.decision import Decision
@@ -92,11 +93,17 @@ def before(node: Node) -> list[Node]:
     return [node.scope.nodes[each] for each in node.scope.graph.predecessors[node.block.name]]
 
 
-def verdict(node: Node) -> Verdict:
-    """Apply a node's trigger rule to the ends of its predecessors."""
+def verdict(node: Node, left_out: Collection[str] = ()) -> Verdict:
+    """Apply a node's trigger rule to the ends of its predecessors, except for those that are left out of the run."""
     scope, name = node.scope, node.block.name
+    if left_out and name in left_out:
+        return "skip"
     earlier = before(node)
     waits = bool(scope.waiting.get(name))
+    if left_out and earlier:
+        earlier = [each for each in earlier if each.block.name not in left_out]
+        if not earlier:
+            return "start"
     match scope.graph.rules[name]:
         case d.TRIGGER_RULE_ANY_SUCCEEDED:
             if not earlier or any(each.status == t.SUCCEEDED for each in earlier):

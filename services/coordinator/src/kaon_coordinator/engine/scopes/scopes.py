@@ -40,7 +40,7 @@ def start_node(decision: Decision, node: Node) -> None:
     """Start a pending node whose predecessors satisfy its trigger rule, or skip it when they cannot."""
     if not may_start(decision, node) or node.path in decision.state.transient.preparing:
         return
-    found = verdict(node)
+    found = verdict(node, decision.state.left_out)
     if found == "start":
         if decision.defers(node.path):
             return
@@ -51,7 +51,9 @@ def start_node(decision: Decision, node: Node) -> None:
     elif found == "fail":
         end_node(decision, node, t.FAILED, upstream.none_succeeded(node, before(node)))
     elif found == "skip":
-        end_node(decision, node, t.SKIPPED, upstream.skipped(node, before(node)))
+        is_left_out = node.block.name in decision.state.left_out
+        why = upstream.left_out() if is_left_out else upstream.skipped(node, before(node))
+        end_node(decision, node, t.SKIPPED, why)
 
 
 def _start_block(decision: Decision, block: BlockState) -> None:

@@ -37,12 +37,17 @@ def skipped(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
     """
     rule = node.scope.graph.rules[node.block.name]
     if rule in _FOR_FAILURES and not has_failed(list(before)):
-        return user_error(SKIPPED, f"{node.path}: none of the blocks before it has failed")
+        return user_error(SKIPPED, "none of the blocks before it has failed")
     others = [each for each in before if each.status != t.SUCCEEDED] or list(before)
     other = min(others, key=_rank)
     error = user_error(UPSTREAM_FAILED, f"{node.path}: {_outcome(other)}")
     error.details = _cause(other)
     return error
+
+
+def left_out() -> step_pb2.StepError:
+    """Return why a node is skipped in a run of only a part of its workflow."""
+    return user_error(SKIPPED, "the run was submitted without it (only, until)")
 
 
 def briefly(error: step_pb2.StepError | None) -> str:

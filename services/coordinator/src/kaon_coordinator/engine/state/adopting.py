@@ -26,6 +26,7 @@ def adopt(state: RunState, workflow: CompiledWorkflow, now_us: int) -> None:
     ones are PENDING; a scope that had gone past their phase goes back to it.
     """
     state.workflow = workflow
+    state.aim(state.targets)
     added = list(_graft(state, state.root, workflow.root))
     back = [(scope, phase) for scope, name in added if (phase := opening(scope, scope.graph, name))]
     open_around(state, back, now_us)

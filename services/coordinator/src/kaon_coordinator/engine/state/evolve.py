@@ -34,6 +34,8 @@ def _run_submitted(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.params = named(submitted.params_json)
     state.priority, state.origin = submitted.priority, submitted.origin
     state.trace_parent = submitted.trace_parent
+    if submitted.HasField("targets"):
+        state.aim(submitted.targets)
     state.parent_run_id, state.parent_path = submitted.parent.run_id, submitted.parent.path
     state.depth = submitted.parent.depth
     state.fork_run_id, state.fork_seq = submitted.fork.run_id, submitted.fork.seq

@@ -16,6 +16,8 @@ from kaon_coordinator.engine.definition.compiled import BODY, CompiledGraph, Com
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.curves import Curves
+from kaon_wire.definitions.targets import left_out
+from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -314,6 +316,9 @@ class RunState:
     origin: str = ""
     # W3C trace context of the submission.
     trace_parent: str = ""
+    # What of the workflow is run, and the names of the blocks that are skipped for it.
+    targets: run_pb2.RunTargets | None = None
+    left_out: frozenset[str] = frozenset()
     status: t.Status = t.PENDING
     # The event that reopened it and since which it waits for its permits; 0 when it does not wait.
     waits_since: int = 0
@@ -369,6 +374,12 @@ class RunState:
     def halted(self) -> bool:
         """Tell whether nothing new may start for now: the run is paused, or was reopened and waits for its permits."""
         return self.status == t.PAUSED or self.waits_since > 0
+
+    def aim(self, targets: run_pb2.RunTargets | None) -> None:
+        """Run only a part of the workflow."""
+        self.targets = targets
+        if targets is not None:
+            self.left_out = left_out(self.workflow.definition, targets)
 
     def take_position(self) -> int:
         """Return the next position in the order of creation."""
