@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +46,8 @@ from kaon_coordinator.store.base import (
 )
 from kaon_coordinator.store.records import PermitAnswer
 from kaon_runner.execution.surroundings import Stop
+from kaon_runner.leases.table import Phase
+from kaon_runner.runner import Runner
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Conflict
 from kaonapi.run.v1 import history_pb2, run_pb2
@@ -160,6 +162,11 @@ class Checks(Witness):
         # Steps that somebody has settled by hand, until they have ended.
         self._marked: set[_Place] = set()
         self._exclusive: dict[_Place, dict[int, tuple[Played, float]]] = defaultdict(dict)
+        # By succession: starts that are durable together with the success before them, and the inputs with which executions
+        # have begun. By run, path, generation and incarnation.
+        self._successions: set[tuple[str, str, int, str]] = set()
+        self._inputs: dict[tuple[str, str, int, str], dict[str, str]] = {}
+        self._runners: dict[str, Runner] = {}
         # What was acknowledged: run by idempotency key.
         self.acknowledged: dict[str, str] = {}
         self.garbage: list[tuple[str, bytes]] = []
@@ -367,6 +374,22 @@ class Checks(Witness):
                 "I2",
                 f"{leased.path}: leased as {leased.attempt}/{leased.generation}, it is {step.status}",
             )
+        if leased.succession:
+            declared = step.block.step
+            if declared.exclusive or declared.tags or declared.memo.enabled:
+                self.fail("succession", f"{leased.path} must be requested, and follows")
+            place = (event.run_id, leased.path, leased.generation, leased.incarnation)
+            self._compare_inputs(place, self._inputs.get(place), step.inputs)
+
+    def _compare_inputs(
+        self,
+        place: tuple[str, str, int, str],
+        begun: dict[str, str] | None,
+        bound: Mapping[str, str],
+    ) -> None:
+        """A step that follows runs with the inputs that the engine has bound."""
+        if begun is not None and begun != bound:
+            self.fail("succession", f"{place} runs with {begun}, bound is {dict(bound)}")
 
     def _ended(
         self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
@@ -499,6 +522,12 @@ class Checks(Witness):
             if known is None or known[0] != said.barrier:
                 self._barriers[partition, record.sender] = (said.barrier, offset, record.time)
             return
+        succeeded = False
+        for told in said.events:
+            succeeded |= told.HasField("succeeded")
+            if told.HasField("started") and told.key.succession and succeeded:
+                key = told.key
+                self._successions.add((key.run_id, key.path, key.generation, said.incarnation))
         # Only renewals prolong a lease; what else a runner says does not.
         for key in said.renewal.held:
             place = (key.run_id, key.path, key.generation, said.incarnation)
@@ -528,7 +557,9 @@ class Checks(Witness):
     # --- what really runs ---------------------------------------------------------------------------------------
 
     def began(self, execution: Played, lifetime: float) -> None:
-        """No two executions of an exclusive step at once."""
+        """No two executions of an exclusive step at once; what follows begins when the success before it is durable."""
+        if execution.lease.by_succession:
+            self._follows(execution)
         if not execution.lease.request.spec.exclusive:
             return
         key = execution.lease.key
@@ -542,6 +573,31 @@ class Checks(Witness):
                 )
         running[id(execution)] = (execution, now + lifetime)
         self._broker.scheduler.after(lifetime, self._end_unrenewed, execution)
+
+    def _follows(self, execution: Played) -> None:
+        key, incarnation = execution.lease.key, execution.world.incarnation
+        place = (key.run_id, key.path, key.generation, incarnation)
+        if place not in self._successions:
+            self.fail("succession", f"{place} begins before the success before it is durable")
+        begun = dict(execution.lease.request.spec.inputs_json)
+        self._inputs[place] = begun
+        state = self.states.get(key.run_id)
+        step = state.steps.get(key.path) if state is not None else None
+        if (
+            step is not None
+            and step.status == t.RUNNING
+            and (step.generation, step.incarnation) == (key.generation, incarnation)
+        ):
+            self._compare_inputs(place, begun, step.inputs)
+
+    def taken(self, execution: Played) -> None:
+        """A runner that drains takes nothing by succession."""
+        lease, incarnation = execution.lease, execution.world.incarnation
+        if lease.phase is Phase.FOLLOWING and self._runners[incarnation]._draining:
+            self.fail("succession", f"{lease.key.path} follows at {incarnation}, which drains")
+
+    def works(self, incarnation: str, runner: Runner) -> None:
+        self._runners[incarnation] = runner
 
     def renewed(self, execution: Played, lifetime: float) -> None:
         key = execution.lease.key

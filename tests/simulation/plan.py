@@ -34,6 +34,7 @@ ALL_FEATURES = frozenset(
         "schedules",
         "hostile",
         "policies",
+        "chains",
     }
 )
 # What definitions are called that have extremes in their fields, and the first of their submissions.
@@ -130,7 +131,7 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
     calm = chance.uniform(3.0, 12.0)
     # What was added later draws from a stream of its own.
     more = random.Random(f"more {seed}")
-    definitions = _definitions(chance, features, more)
+    definitions = _definitions(chance, features, more, random.Random(f"chains {seed}"))
     if "policies" in features:
         definitions = tuple(richer.enrich(each, seed) for each in definitions)
     # A quarter of the seeds see no noise, a quarter no faults: what they find is easier to understand.
@@ -199,12 +200,12 @@ def _with_hostile(plan: Plan) -> Plan:
 
 
 def _definitions(
-    chance: random.Random, features: frozenset[str], more: random.Random
+    chance: random.Random, features: frozenset[str], more: random.Random, chains: random.Random
 ) -> tuple[d.WorkflowDefinition, ...]:
-    generator = Generator(chance, 0, features, more)
+    generator = Generator(chance, 0, features, more, chains)
     definitions = [generator.child()] if "children" in features else []
     for index in range(chance.choice((1, 1, 2))):
-        generator = Generator(chance, chance.choice((1, 2, 3, 4)), features, more)
+        generator = Generator(chance, chance.choice((1, 2, 3, 4)), features, more, chains)
         definitions.append(generator.workflow(f"w{index}"))
         definitions[-1].notifications.add(channel="all", on=EVERY_OCCASION)
     return tuple(definitions)

@@ -19,9 +19,10 @@ from kaon_runner.composition import Parts, compose_runner
 from kaon_runner.execution.execution import Execution
 from kaon_runner.execution.surroundings import Stop, Surroundings
 from kaon_runner.leases.slots import Amount, Claim
-from kaon_runner.leases.table import Lease
+from kaon_runner.leases.table import Lease, Phase
 from kaon_runner.outbox import reports
 from kaon_runner.preparation.preparer import Preparer
+from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
 from kaon_runner.steptypes.python import PythonStepType
 from kaon_runner.telemetry import RunnerTelemetry
@@ -81,6 +82,8 @@ class Played:
     ) -> None:
         self.lease = lease
         self.claim = claim
+        # No environments are built.
+        self.building: str | None = None
         self.started = False
         # It builds no environment.
         self.building = None
@@ -89,10 +92,11 @@ class Played:
         self._exclusive_seconds = around.settings.exclusive_seconds
         self._begun = 0.0
         self._stop: Stop | None = None
-        self._announced = False
+        self._announced = lease.by_succession
         self._heard = world.process.monotonic()
         self._granted: asyncio.Future[bool] | None = None
         self._ended: asyncio.Event = asyncio.Event()
+        world.witness.taken(self)
 
     @property
     def seconds(self) -> float:
@@ -101,6 +105,9 @@ class Played:
     async def run(self) -> None:
         world, spec = self.world, self.lease.request.spec
         await asyncio.sleep(world.random.random() * 0.02)
+        if self.lease.phase is Phase.FOLLOWING and self._stop is None:
+            self._granted = asyncio.get_running_loop().create_future()
+            await self._granted
         if spec.exclusive and self._stop is None:
             self._granted = asyncio.get_running_loop().create_future()
             self._heard = world.process.monotonic()
@@ -186,6 +193,17 @@ class Played:
         if self._granted is not None and not self._granted.done() and self._lifetime > 0:
             self._granted.set_result(True)
 
+    def acknowledge(self) -> None:
+        if self._granted is not None and not self._granted.done():
+            self._granted.set_result(True)
+
+    def give_claim(self) -> None:
+        self.claim = None
+
+    @property
+    def stopping(self) -> bool:
+        return self._stop is not None
+
     def signal(self, signal: object) -> None:
         """A signal makes it end sooner."""
         self._ended.set()
@@ -219,6 +237,10 @@ class Witness:
     def ended(self, execution: Played) -> None: ...
 
     def stopped(self, execution: Played, why: Stop) -> None: ...
+
+    def taken(self, execution: Played) -> None: ...
+
+    def works(self, incarnation: str, runner: Runner) -> None: ...
 
 
 class _Pool:
@@ -281,5 +303,6 @@ async def work(settings: Settings, transport: RunnerTransport, world: World) -> 
         execution=cast(Callable[..., Execution], partial(Played, world=world)),
     )
     runner = compose_runner(settings, parts)
+    world.witness.works(world.incarnation, runner)
     transport.start(world.incarnation, runner.receive)
     await runner.keep_alive()

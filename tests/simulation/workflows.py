@@ -50,13 +50,21 @@ class Generator:
         steps: about how many steps, gates and children one definition mentions.
         features: names of what may be used besides steps, graphs, foreach, repeat and branch.
         more: draws what was added later, so that everything else of a seed stays as it was.
+        chains: draws the steps that follow others in chains.
     """
 
     def __init__(
-        self, chance: random.Random, steps: int, features: frozenset[str], more: random.Random
+        self,
+        chance: random.Random,
+        steps: int,
+        features: frozenset[str],
+        more: random.Random,
+        chains: random.Random,
     ) -> None:
         self._random = chance
         self._more = more
+        self._chains = chains
+        self._links = itertools.count(1)
         self._left = steps
         self._features = features
         self._names = itertools.count(1)
@@ -109,11 +117,34 @@ class Generator:
             for block in blocks:
                 if block.name in targets and self._chance(0.3):
                     block.trigger = self._random.choice(_TRIGGERS)
+        if "chains" in self._features and self._chains.random() < 0.5:
+            self._lengthen(blocks, edges)
         if "hooks" in self._features and self._left > 0 and self._chance(0.25):
             hook = self._plain_step()
             hook.phase = self._random.choice((d.PHASE_ON_FAILURE, d.PHASE_FINALLY))
             blocks.append(hook)
         return d.Graph(blocks=blocks, edges=edges)
+
+    def _lengthen(self, blocks: list[d.Block], edges: list[d.Edge]) -> None:
+        """Some steps that follow one another, and mostly one that is there: what runners start by succession."""
+        chance = self._chains
+        steps = [block for block in blocks if block.HasField("step")]
+        members = [chance.choice(steps)] if steps and chance.random() < 0.8 else []
+        for _ in range(chance.randint(1, 3)):
+            step = d.Step(type="python")
+            step.outputs.update({"out": d.VALUE_TYPE_ANY, "many": d.VALUE_TYPE_LIST})
+            step.retry.max_attempts = chance.randint(1, 2)
+            step.exclusive = "exclusive" in self._features and chance.random() < 0.1
+            if members:
+                step.inputs["x"].CopyFrom(output(chance.choice(members).name))
+                edges.append(d.Edge(source=members[-1].name, target=f"t{next(self._links)}"))
+                if "many" in members[-1].step.outputs and chance.random() < 0.3:
+                    element = step.inputs["element"].expression
+                    element.cel = "value[0]"
+                    element.variables["value"].CopyFrom(output(members[-1].name, "many"))
+            name = edges[-1].target if members else f"t{next(self._links)}"
+            members.append(d.Block(name=name, step=step))
+            blocks.append(members[-1])
 
     def _block(self, depth: int) -> d.Block:
         kinds = [self._step] * 4

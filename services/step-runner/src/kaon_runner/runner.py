@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ from kaon_runner.disk.space import used_bytes
 from kaon_runner.execution.execution import Execution
 from kaon_runner.execution.in_worker import lane_of
 from kaon_runner.execution.surroundings import Stop, Surroundings
+from kaon_runner.leases.chain import Chain
 from kaon_runner.leases.slots import Amount, Claim, Slots
 from kaon_runner.leases.table import Lease, LeaseTable, Phase, StepId, Verdict, step_id
 from kaon_runner.outbox import reports
@@ -29,6 +31,9 @@ log = structlog.get_logger(__name__)
 _TICK_SECONDS = 0.05
 # Interval of measuring disk usage of steps that have a bound.
 _MEASURE_SECONDS = 0.5
+# Nothing follows a step by succession whose lease was not renewed for so many periods.
+_SURE_RENEWALS = 4
+_LONG_AGO = 1e9
 _FINAL = frozenset({"succeeded", "failed", "stopped", "handed_back"})
 
 
@@ -75,6 +80,8 @@ class Runner:
         self._orphans: set[Execution] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._draining = False
+        # When the last acknowledged renewal was sent, by partition.
+        self._renewed_at: dict[int, float] = {}
         self._ticking = False
         # When the disk was last measured, and the running measurement.
         self._measured_at = 0.0
@@ -153,6 +160,8 @@ class Runner:
                 self._signal(command.signal)
             case "grant":
                 self._grant(command.grant)
+            case "end_succession":
+                self._end_chain(command.end_succession.key)
 
     def _revoke(self, revoke: runner_pb2.RevokeStep) -> None:
         if not self._leases.note_epoch(revoke.partition, revoke.epoch):
@@ -191,6 +200,11 @@ class Runner:
         execution = self._executions.get(step_id(lease.key)) if lease is not None else None
         if execution is not None:
             execution.grant()
+
+    def _end_chain(self, key: step_pb2.StepKey) -> None:
+        for lease in self._leases.leases():
+            if lease.chain is not None and lease.chain.includes(key):
+                lease.chain.ended = True
 
     def _lease_of(self, order: runner_pb2.SignalStep | runner_pb2.GrantStep) -> Lease | None:
         """Return the lease that a partition's owner names; None when it is unknown here, or the owner has been succeeded."""
@@ -249,7 +263,7 @@ class Runner:
     def _execute(self, lease: Lease, claim: Claim | None, behind: WarmWorker | None) -> None:
         execution = self._execution(lease, self._around, claim=claim, behind=behind)
         self._executions[lease.step] = execution
-        if claim is not None:
+        if claim is not None and lease.phase is not Phase.FOLLOWING:
             self._leases.hold(lease)
         task = self._loop.create_task(self._run(execution))
         self._tasks.add(task)
@@ -291,9 +305,72 @@ class Runner:
         if not self._leases.holds(lease):
             return
         kind = event.WhichOneof("event")
+        if kind == "started" and lease.phase is Phase.FOLLOWING:
+            heard = partial(self._acknowledged, lease)
+            self._outbox.event(lease.partition, event, urgent=True, acknowledged=heard)
+            return
         if kind == "started":
             self._leases.hold(lease)
         self._outbox.event(lease.partition, event, urgent=kind in _FINAL)
+        if kind == "succeeded" and lease.chain is not None:
+            self._succeed(lease, lease.chain, event.succeeded)
+
+    # --- succession ---------------------------------------------------------------------------------------------------
+
+    def _succeed(self, lease: Lease, chain: Chain, succeeded: step_pb2.StepSucceeded) -> None:
+        """Take the next step of a chain, if nothing speaks against it; report its start with the success just reported."""
+        execution = self._executions.get(lease.step)
+        if execution is None or execution.lease is not lease or not self._may_go_on(execution):
+            return
+        request = chain.after(lease.request.spec, succeeded)
+        if request is None or request.spec.type not in self._around.step_types:
+            return
+        following = self._leases.follow(request, chain)
+        if following is None:
+            return
+        wanted = Amount.wanted(request.resources)
+        claim, behind = self._inherit(execution, wanted), None
+        if claim is None:
+            behind = self._room_behind(following, wanted)
+        if claim is None and behind is None:
+            self._leases.forget(following)
+            return
+        self._execute(following, claim, behind)
+        start = reports.event(following.key, started=step_pb2.StepStarted())
+        self._around.report(following, start)
+
+    def _may_go_on(self, execution: Execution) -> bool:
+        """Tell whether another step may follow an execution here: its lease is sure, and no one else waits for its place."""
+        lease = execution.lease
+        if self._draining or execution.stopping:
+            return False
+        heard = self._loop.time() - self._renewed_at.get(lease.partition, -_LONG_AGO)
+        if min(heard, execution.seconds) > _SURE_RENEWALS * self._renew_seconds:
+            return False
+        tenant, priority = lease.request.spec.tenant, lease.request.priority
+        return all(
+            other.request.spec.tenant == tenant and other.request.priority <= priority
+            for other in self._leases.leases()
+            if other.phase is Phase.QUEUED
+        )
+
+    def _inherit(self, execution: Execution, wanted: Amount) -> Claim | None:
+        """Take over as much of an execution's claim as is wanted; None when it has none, or a smaller one."""
+        claim = execution.claim
+        if claim is None or not wanted.within(claim):
+            return None
+        execution.give_claim()
+        self._slots.give_back(claim)
+        return self._slots.take(wanted)
+
+    def _acknowledged(self, lease: Lease) -> None:
+        """Let a step begin whose start, and the success before it, the broker has acknowledged."""
+        if not self._leases.holds(lease):
+            return
+        self._leases.hold(lease)
+        execution = self._executions.get(lease.step)
+        if execution is not None:
+            execution.acknowledge()
 
     def copies(self) -> list[Path]:
         """Return the local copies of artifacts that running steps read."""
@@ -329,8 +406,11 @@ class Runner:
             held = tuple(e for e in self._executions.values() if e.lease.partition == partition)
 
             def renewed(
-                held: tuple[Execution, ...] = held, sent: float = self._loop.time()
+                held: tuple[Execution, ...] = held,
+                sent: float = self._loop.time(),
+                partition: int = partition,
             ) -> None:
+                self._renewed_at[partition] = sent
                 for execution in held:
                     execution.renew(ago=self._loop.time() - sent)
 
@@ -378,6 +458,9 @@ class Runner:
             self._hand_back(lease.request, "the runner is draining")
             self._leases.end(lease.key)
         self._queue.clear()
+        for execution in tuple(self._executions.values()):
+            if execution.lease.phase is Phase.FOLLOWING:
+                execution.stop(Stop.LEAVING)
         if not self._executions and not self._orphans:
             self._quiet.set()
         self.beat()

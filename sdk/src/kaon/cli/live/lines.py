@@ -119,7 +119,8 @@ def _step_text(fact: object) -> str | None:
             return f"{fact.path}  READY, attempt {fact.attempt}, generation {fact.generation}"
         case h.StepLeased():
             again = f" (attempt {fact.attempt})" if fact.attempt > 1 else ""
-            return f"{fact.path}  RUNNING on {fact.runner_id}{again}"
+            follows = ", started by succession" if fact.succession else ""
+            return f"{fact.path}  RUNNING on {fact.runner_id}{again}{follows}"
         case h.StepReported() if fact.HasField("metric"):
             at = f" at step {fact.metric.step}" if fact.metric.step else ""
             return f"{fact.path}  {fact.metric.name} = {fact.metric.value:.6g}{at}"

@@ -155,6 +155,8 @@ class Decision:
     agenda: deque[Callable[[], None]] = field(default_factory=deque)
     # Reports under a lease that is not, or no longer, the step's current lease.
     stale: int = 0
+    # Path of the step whose success is being decided; empty when none is.
+    succeeded: str = ""
 
     def emit(self, **event: Any) -> None:
         """Append an event (field name and message) to the history and fold it into the state."""

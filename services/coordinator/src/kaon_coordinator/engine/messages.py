@@ -131,6 +131,8 @@ class Lease:
     issue: StepIssue
     runner_id: str
     incarnation: str
+    # Digest of the inputs with which the runner began the step by itself; empty when it was released to it.
+    succession: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,14 @@ class Withdraw:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndChain:
+    """Tell a runner to start nothing by itself after this step."""
+
+    incarnation: str
+    key: step_pb2.StepKey
+
+
+@dataclass(frozen=True, kw_only=True)
 class AskRunners:
     """Ask every runner for an immediate heartbeat: this matcher is new."""
 
@@ -54,4 +62,4 @@ class ReportPool:
     message: command_pb2.PoolReport
 
 
-Effect: TypeAlias = Release | Withdraw | AskRunners | OpenPool | ReportPool
+Effect: TypeAlias = Release | Withdraw | EndChain | AskRunners | OpenPool | ReportPool

@@ -7,8 +7,10 @@ Call it after every batch of inputs and at least every 0.1 s. Times are seconds 
 from __future__ import annotations
 
 import sys
+from itertools import chain
 
 from kaon_coordinator.matching.amounts import wanted
+from kaon_coordinator.matching.chains import review_chains, take_offered
 from kaon_coordinator.matching.explain import explain
 from kaon_coordinator.matching.heartbeats import apply_heartbeat
 from kaon_coordinator.matching.maintenance import review_runners, withdraw_queued
@@ -91,6 +93,9 @@ class PoolMatcher:
         for held in record.held:
             try:
                 self._hold(held, record.partition, now)
+                if not record.answers_pool_epoch:
+                    # It began without this matcher: its tenant was served all the same.
+                    self._state.served[held.tenant] = now
             except Exception as error:
                 self._state.note_trouble(step_id(held.key), record.partition, error)
         due = self._settled if record.answers_pool_epoch else now
@@ -177,8 +182,10 @@ class PoolMatcher:
         known = state.tickets.get(step)
         if known is not None and generation <= known.generation:
             return
+        followers = take_offered(request, state.lanes)
         ticket = Ticket(
             step=step,
+            followers=followers,
             attempt=request.key.attempt,
             generation=generation,
             request=request.SerializeToString(),
@@ -229,7 +236,7 @@ class PoolMatcher:
             generation=held.key.generation,
             request=None,
             tenant=held.tenant,
-            priority=0,
+            priority=held.priority,
             lane=state.lanes.get(wanted(held.resources), ()),
             bundle="",
             partition=partition,
@@ -246,6 +253,8 @@ class PoolMatcher:
             state.fleet.dismiss((step, ticket.generation))
             state.attach(ticket, runner)
         ticket.started = True
+        if held.leads:
+            state.leading[ticket] = None
 
     def _end(self, key: step_pb2.StepKey, now: float) -> None:
         state = self._state
@@ -272,6 +281,7 @@ class PoolMatcher:
     def _match(self, now: float) -> None:
         state = self._state
         placed = Round(state, now).run()
+        review_chains(state, chain.from_iterable(placed.releases.values()), now)
         for ticket in placed.parked:
             state.park(ticket, ticket.avoid_until)
         for incarnation, tickets in placed.releases.items():

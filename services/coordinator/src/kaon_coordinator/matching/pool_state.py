@@ -38,6 +38,8 @@ class PoolState:
         self.tickets: dict[StepId, Ticket] = {}
         # Tickets held by runners that have not sent a heartbeat yet.
         self.orphans: dict[str, dict[StepId, Ticket]] = defaultdict(dict)
+        # At runners, which may start further steps after them by themselves.
+        self.leading: dict[Ticket, None] = {}
         self.effects: list[Effect] = []
         # Dropped steps that were not reported yet.
         self.troubles: list[Trouble] = []
@@ -150,6 +152,7 @@ class PoolState:
         elif ticket.place is Place.RELEASED:
             self._take_from_runner(ticket)
         ticket.place = Place.GONE
+        self.leading.pop(ticket, None)
 
     def _take_from_runner(self, ticket: Ticket) -> None:
         runner = self.fleet.get(ticket.incarnation)

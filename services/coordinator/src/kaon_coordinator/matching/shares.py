@@ -75,6 +75,11 @@ class Shares:
             rank = self._ranks[tenant] = self.of(tenant) / self.entitlement(tenant).weight
         return rank
 
+    def rank_without(self, tenant: str, need: Amount) -> float:
+        """Return the rank that the tenant would have if it held so much less."""
+        held = minus(self.held(tenant), need)
+        return dominant(held, self.total) / self.entitlement(tenant).weight
+
     def entitlement(self, tenant: str) -> Entitlement:
         """Return the tenant's entitlement in this pool."""
         found = self._entitlements.get(tenant)

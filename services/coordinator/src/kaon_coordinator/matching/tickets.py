@@ -51,6 +51,16 @@ class Place(Enum):
     GONE = "gone"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Follower:
+    """A step that the runner may start by itself after another one."""
+
+    path: str
+    lane: Lane
+    # The serialized Successor.
+    data: bytes
+
+
 @dataclass(eq=False, slots=True, kw_only=True)
 class Ticket:
     """One issue of a step, from its request to its end."""
@@ -91,6 +101,11 @@ class Ticket:
     # A runner that handed it back, and until when that runner is avoided.
     avoid: str = ""
     avoid_until: float = 0.0
+    # The steps that may follow it, and the first of them that its runner may start by itself.
+    followers: tuple[Follower, ...] = ()
+    allowed: tuple[Follower, ...] = ()
+    # When its runner was told to start nothing after it.
+    chain_ended: float | None = None
 
     @property
     def key(self) -> step_pb2.StepKey:

@@ -61,13 +61,14 @@ class Dispatch:
                 self._queries.ask(partition.number, state, action)
             except Exception as error:
                 partition.fault(state.run_id, "something was asked for it", error)
-        for pool in {*effects.requests, *effects.ended}:
+        for pool in {*effects.requests, *effects.ended, *effects.held}:
             record = step_pb2.StepRequests(
                 pool=pool,
                 partition=partition.number,
                 epoch=partition.epoch,
                 requests=effects.requests.get(pool, ()),
                 ended=effects.ended.get(pool, ()),
+                held=effects.held.get(pool, ()),
             )
             self._link.tell(record, outbox)
 

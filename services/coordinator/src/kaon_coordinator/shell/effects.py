@@ -43,6 +43,8 @@ class Effects:
         default_factory=lambda: defaultdict(list)
     )
     ended: dict[str, list[step_pb2.StepEnded]] = field(default_factory=lambda: defaultdict(list))
+    # Steps that a runner has begun before they were requested.
+    held: dict[str, list[step_pb2.StepHeld]] = field(default_factory=lambda: defaultdict(list))
     # By incarnation.
     commands: dict[str, list[runner_pb2.RunnerCommand]] = field(
         default_factory=lambda: defaultdict(list)
@@ -126,7 +128,12 @@ class _Letting:
     def _request(self, state: RunState, path: str) -> None:
         step = state.steps.get(path)
         # A later decision of the same turn may have changed the step.
-        if step is not None and step.status == t.READY:
+        if step is None:
+            return
+        if step.status == t.RUNNING:
+            # By succession: its start came with the success before it.
+            self.effects.held[requests.pool_of(step)].append(requests.held_step(state, step))
+        elif step.status == t.READY:
             request = requests.step_request(state, step, partition=self.partition, epoch=self.epoch)
             self.effects.requests[request.pool].append(request)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from kaon_coordinator.matching.match_effects import Release
 from kaon_coordinator.matching.tickets import Ticket
 from kaon_wire.lease_tokens import TOKEN_BYTES, LeaseClaim, LeaseKeys
+from kaon_wire.packing import pack_repeated
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -17,6 +18,10 @@ _TOKEN_FIELD = (
     bytes([step_pb2.StepRequest.KEY_FIELD_NUMBER << 3 | _SUBMESSAGE, TOKEN_BYTES + 2])
     + bytes([step_pb2.StepKey.LEASE_TOKEN_FIELD_NUMBER << 3 | _SUBMESSAGE, TOKEN_BYTES])
 )  # fmt: skip
+# The head of what adds a token to Successor.request in the same way.
+_SUCCESSORS_REQUEST = bytes(
+    [step_pb2.Successor.REQUEST_FIELD_NUMBER << 3 | _SUBMESSAGE, len(_TOKEN_FIELD) + TOKEN_BYTES]
+)
 
 
 class LeaseProofs:
@@ -34,14 +39,25 @@ class LeaseProofs:
 
     def released(self, release: Release) -> list[bytes]:
         """Return the serialized requests of a release, with the tokens of its runner."""
-        keys = self._keys
-        if keys is None:
-            return release.requests
         return [
-            ticket.request + _TOKEN_FIELD + keys.sign(_claim_of(ticket, release.incarnation))
+            b"".join(self._parts(ticket, ticket.request, release.incarnation))
             for ticket in release.tickets
             if ticket.request is not None
         ]
+
+    def _parts(self, ticket: Ticket, request: bytes, incarnation: str) -> Iterator[bytes]:
+        """Yield the parts of a serialized request: as it came, the token, and the successors with theirs."""
+        keys = self._keys
+        _, path = ticket.step
+        yield request
+        if keys is not None:
+            yield _TOKEN_FIELD + keys.sign(_claim_of(ticket, path, ticket.attempt, incarnation))
+        for follower in ticket.allowed:
+            data = follower.data
+            if keys is not None:
+                claim = _claim_of(ticket, follower.path, 1, incarnation)
+                data += _SUCCESSORS_REQUEST + _TOKEN_FIELD + keys.sign(claim)
+            yield pack_repeated(step_pb2.StepRequest.SUCCESSORS_FIELD_NUMBER, [data])
 
     def prove(self, key: step_pb2.StepKey, tenant: str, incarnation: str) -> None:
         """Put the token of a lease into its key."""
@@ -133,13 +149,13 @@ def _claim(key: step_pb2.StepKey, tenant: str, incarnation: str) -> LeaseClaim:
     )
 
 
-def _claim_of(ticket: Ticket, incarnation: str) -> LeaseClaim:
-    run_id, path = ticket.step
+def _claim_of(ticket: Ticket, path: str, attempt: int, incarnation: str) -> LeaseClaim:
+    run_id, _ = ticket.step
     return LeaseClaim(
         tenant=ticket.tenant,
         run_id=run_id,
         path=path,
-        attempt=ticket.attempt,
+        attempt=attempt,
         generation=ticket.generation,
         incarnation=incarnation,
     )

@@ -8,6 +8,7 @@ from kaon_coordinator.faults import going_on
 from kaon_coordinator.matching.match_effects import (
     AskRunners,
     Effect,
+    EndChain,
     OpenPool,
     Release,
     ReportPool,
@@ -174,6 +175,9 @@ class Pools:
             case Withdraw(incarnation=incarnation, key=key):
                 withdraw = runner_pb2.WithdrawStep(key=key, pool_epoch=matcher.epoch)
                 outbox.command(incarnation, [runner_pb2.RunnerCommand(withdraw=withdraw)])
+            case EndChain(incarnation=incarnation, key=key):
+                ending = runner_pb2.EndSuccession(key=key, pool_epoch=matcher.epoch)
+                outbox.command(incarnation, [runner_pb2.RunnerCommand(end_succession=ending)])
             case AskRunners(pool_epoch=epoch):
                 report = runner_pb2.ReportRunner(pool_epoch=epoch)
                 outbox.command_all(matcher.pool, [runner_pb2.RunnerCommand(report=report)])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kaon_coordinator.engine.actions import GrantLease, RevokeLease, RevokeReason, SignalHolder
 from kaon_coordinator.engine.definition.compiled import CompiledGraph
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.state.state import RunState, ScopeState, StepState
+from kaon_coordinator.engine.steps.succession import chain_after, leads
 from kaon_telemetry.tracing import run_span, step_span
 from kaon_wire.errors import InvalidValue
 from kaonapi.runner.v1 import runner_pb2
@@ -14,6 +17,8 @@ from kaonapi.step.v1 import step_pb2
 DEFAULT_POOL = "default"
 # Bytes of one event or request: brokers refuse records of more than 1 MiB by default.
 RECORD_BYTES = 1_000_000
+# Bytes of a request up to which it carries the steps that may follow.
+CHAIN_BYTES = 100_000
 # Runners have one such label for each step type that they can execute.
 STEP_TYPE_LABEL = "step-type."
 
@@ -63,7 +68,58 @@ def key_of(run_id: str, issue: StepIssue | StepState) -> step_pb2.StepKey:
 def step_request(
     state: RunState, step: StepState, *, partition: int, epoch: int
 ) -> step_pb2.StepRequest:
-    """Build the request for a READY step, with everything that a runner needs."""
+    """Build the request for a READY step, with everything that a runner needs, and what may follow it."""
+    request = _request(state, step, step.issue, step.inputs, partition=partition, epoch=epoch)
+    request.ready_time_us = step.ready_us
+    size = request.ByteSize()
+    if size > RECORD_BYTES:
+        raise InvalidValue(
+            f"the request of {step.path} has {size} bytes; a record of a topic has at most {RECORD_BYTES}"
+        )
+    if leads(step):
+        _offer(state, step, request, CHAIN_BYTES - size)
+    return request
+
+
+def _offer(state: RunState, step: StepState, request: step_pb2.StepRequest, room: int) -> None:
+    """Add the steps that may follow, as many as fit."""
+    for follower in chain_after(state, step):
+        issue = StepIssue(path=follower.step.path, attempt=1, generation=step.generation)
+        following = _request(
+            state,
+            follower.step,
+            issue,
+            follower.known,
+            partition=request.partition,
+            epoch=request.epoch,
+        )
+        successor = step_pb2.Successor(
+            request=following,
+            inputs={
+                name: step_pb2.ChainOutput(
+                    step=source.member,
+                    output=source.chosen.reference.output,
+                    keys_json=source.chosen.keys,
+                )
+                for name, source in follower.later.items()
+            },
+        )
+        room -= successor.ByteSize()
+        if room < 0:
+            return
+        request.offered.append(successor)
+
+
+def _request(
+    state: RunState,
+    step: StepState,
+    issue: StepIssue,
+    inputs: Mapping[str, str],
+    *,
+    partition: int,
+    epoch: int,
+) -> step_pb2.StepRequest:
+    """Build the request for one issue of a step."""
     declared = step.block.step
     definition = state.workflow.definition
     spec = step_pb2.StepSpec(
@@ -71,7 +127,7 @@ def step_request(
         workflow=definition.name,
         workflow_version=state.workflow.version,
         tenant=state.tenant,
-        inputs_json=step.inputs,
+        inputs_json=inputs,
         outputs=declared.outputs,
         config_json=declared.config_json,
         timeout_ms=declared.timeout_ms,
@@ -81,27 +137,21 @@ def step_request(
         checkpoint_json=step.checkpoint_json,
         exclusive=declared.exclusive,
         requirements_file=declared.requirements_file,
-        trace_parent=_trace_parent(state, step),
+        trace_parent=_trace_parent(state, issue),
     )
-    request = step_pb2.StepRequest(
-        key=key_of(state.run_id, step),
+    return step_pb2.StepRequest(
+        key=key_of(state.run_id, issue),
         partition=partition,
         epoch=epoch,
         pool=pool_of(step),
         priority=priority_of(state, step),
         resources=declared.resources,
         labels=[*declared.labels, f"{STEP_TYPE_LABEL}{declared.type}"],
-        ready_time_us=step.ready_us,
         spec=spec,
     )
-    if (size := request.ByteSize()) > RECORD_BYTES:
-        raise InvalidValue(
-            f"the request of {step.path} has {size} bytes; a record of a topic has at most {RECORD_BYTES}"
-        )
-    return request
 
 
-def _trace_parent(state: RunState, step: StepState) -> str:
+def _trace_parent(state: RunState, step: StepIssue) -> str:
     """Return the trace context of this issue of the step."""
     run = run_span(state.run_id, state.trace_parent)
     return step_span(run, state.run_id, step.path, step.generation).trace_parent
@@ -114,6 +164,8 @@ def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
         incarnation=step.incarnation,
         resources=step.block.step.resources,
         tenant=state.tenant,
+        priority=priority_of(state, step),
+        leads=leads(step),
     )
 
 

@@ -98,6 +98,7 @@ def _attempt(
             leased.step_leased.runner_id,
             leased.step_leased.incarnation,
         )
+        told.succession = leased.step_leased.succession
     if end is not None:
         told.end_us, told.end_seq = end.time_us, end.seq
         told.outcome = outcome  # type: ignore[assignment]

@@ -18,7 +18,7 @@ from kaon_runner.execution.in_worker import InWorker, lane_of
 from kaon_runner.execution.reporting import Reporter, Result
 from kaon_runner.execution.surroundings import Stop, Surroundings
 from kaon_runner.leases.slots import Amount, Claim
-from kaon_runner.leases.table import Lease
+from kaon_runner.leases.table import Lease, Phase
 from kaon_runner.outbox import reports
 from kaon_runner.outputs import collecting
 from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
@@ -55,12 +55,14 @@ class Execution:
         self._started_at = 0.0
         self._around = around
         self._reporter = Reporter(lease, around)
+        # The start of a step that follows by succession was reported with the success before it.
+        self._reporter.announced = lease.by_succession
         self._in_worker = InWorker(around.pool, claim=claim, behind=behind)
         self._loop = asyncio.get_running_loop()
         self._stop: Stop | None = None
         self._command: CommandRun | None = None
         self._timer: asyncio.TimerHandle | None = None
-        # Of an exclusive step: whether it may begin.
+        # Of an exclusive step, and of one that follows by succession: whether it may begin.
         self._granted: asyncio.Future[bool] | None = None
         self._step: PreparedStep | None = None
         self._used_bytes = 0
@@ -71,6 +73,15 @@ class Execution:
     def claim(self) -> Claim | None:
         """Return its claim, to be released after `run`."""
         return self._in_worker.claim
+
+    def give_claim(self) -> None:
+        """Note that its claim went to the step that follows by succession."""
+        self._in_worker.give_claim()
+
+    @property
+    def stopping(self) -> bool:
+        """Tell whether it was asked to stop."""
+        return self._stop is not None
 
     @property
     def disk(self) -> tuple[Path, ...]:
@@ -149,6 +160,11 @@ class Execution:
     def grant(self) -> None:
         """Grant an exclusive step: no earlier attempt can still be running."""
         if self._granted is not None and not self._granted.done() and self._lifetime > 0:
+            self._granted.set_result(True)
+
+    def acknowledge(self) -> None:
+        """Let a step that follows by succession begin: the success before it cannot be lost any more."""
+        if self._granted is not None and not self._granted.done():
             self._granted.set_result(True)
 
     def signal(self, signal: runner_pb2.SignalStep) -> None:
@@ -241,6 +257,9 @@ class Execution:
                 launch = await self._around.off_loop(step_type.prepare, step, self._around.settings)
             if request.spec.exclusive:
                 await self._await_grant()
+            elif self.lease.phase is Phase.FOLLOWING and self._stop is None:
+                self._granted = self._loop.create_future()
+                await self._granted
             if self._stop is not None:
                 return None
             if isinstance(launch, WorkerLaunch):

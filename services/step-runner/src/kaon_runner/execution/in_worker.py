@@ -33,6 +33,12 @@ class InWorker:
         """Return the step's present claim. It may have inherited it, or passed it on to its successor."""
         return self._task.claim if self._task is not None else self._claim
 
+    def give_claim(self) -> None:
+        """Note that its claim went to the step that follows by succession."""
+        if self._task is not None:
+            self._task.claim = None
+        self._claim = None
+
     @property
     def submitted(self) -> bool:
         """Tell whether the step was given to a worker, or is about to be."""

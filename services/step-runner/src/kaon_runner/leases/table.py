@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, TypeAlias
 
+from kaon_runner.leases.chain import Chain
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -24,6 +25,8 @@ class Phase(Enum):
     """The phases of a lease at this runner."""
 
     QUEUED = "queued"
+    # Taken by succession, and the broker has not acknowledged that yet: it is in no renewal.
+    FOLLOWING = "following"
     HELD = "held"
 
 
@@ -48,6 +51,8 @@ class Lease:
     phase: Phase = Phase.QUEUED
     # Signals to the step so far, by number: none is delivered twice.
     signals: dict[int, runner_pb2.SignalStep] = field(default_factory=dict)
+    # The chain to which it belongs; None when nothing may follow it.
+    chain: Chain | None = None
     # Parsed from the request once.
     key: step_pb2.StepKey = field(init=False)
     step: StepId = field(init=False)
@@ -58,6 +63,11 @@ class Lease:
         self.key = self.request.key
         self.step = step_id(self.key)
         self.partition = self.request.partition
+
+    @property
+    def by_succession(self) -> bool:
+        """Tell whether this runner has begun it by itself."""
+        return bool(self.key.succession)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -115,8 +125,23 @@ class LeaseTable:
             over = current is None and request.key.generation == newest
             return Verdict.OVER if over else Verdict.DUPLICATE, None
         self._ended.pop(step, None)
-        self._leases[step] = Lease(request=request)
+        chain = Chain(request) if request.successors else None
+        self._leases[step] = Lease(request=request, chain=chain)
         return Verdict.ACCEPTED, current
+
+    def follow(self, request: step_pb2.StepRequest, chain: Chain) -> Lease | None:
+        """Take a lease by succession; return None when the step, or its end under this generation, is here already."""
+        step = step_id(request.key)
+        if step in self._leases or self._ended.get(step, 0) >= request.key.generation:
+            return None
+        self._ended.pop(step, None)
+        lease = Lease(request=request, phase=Phase.FOLLOWING, chain=chain)
+        self._leases[step] = lease
+        return lease
+
+    def forget(self, lease: Lease) -> None:
+        """Give up a lease that was taken by succession and that nobody has heard of."""
+        del self._leases[lease.step]
 
     def note_epoch(self, partition: int, epoch: int) -> bool:
         """Record the epoch of an engine partition; return False when `epoch` is lower than an earlier one."""
@@ -154,18 +179,20 @@ class LeaseTable:
             while len(self._ended) > self._remembered:
                 self._ended.popitem(last=False)
 
-    def keys(self, phase: Phase) -> list[step_pb2.StepKey]:
-        """Return the keys of all leases in `phase`."""
-        return [lease.key for lease in self._leases.values() if lease.phase is phase]
+    def keys(self, *phases: Phase) -> list[step_pb2.StepKey]:
+        """Return the keys of all leases in one of the phases."""
+        return [lease.key for lease in self._leases.values() if lease.phase in phases]
 
     def leases(self) -> Iterable[Lease]:
         """Return all leases, in order of release."""
         return tuple(self._leases.values())
 
     def renewals(self) -> dict[int, step_pb2.LeaseRenewal]:
-        """Return one renewal per engine partition with leases here, naming all of them."""
+        """Return one renewal per engine partition with leases here, naming all whose start is known or to come."""
         renewals: dict[int, step_pb2.LeaseRenewal] = defaultdict(step_pb2.LeaseRenewal)
         for lease in self._leases.values():
+            if lease.phase is Phase.FOLLOWING:
+                continue
             renewal = renewals[lease.partition]
             (renewal.held if lease.phase is Phase.HELD else renewal.queued).append(lease.key)
         return dict(renewals)

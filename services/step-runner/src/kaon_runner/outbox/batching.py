@@ -20,7 +20,8 @@ class Batch(Generic[T]):
         self._limit = limit
         self._weight_limit = weight_limit
         self._weight = 0
-        self._entries: deque[tuple[T, int]] = deque()
+        # Entry, weight, and whether it travels with the one before it.
+        self._entries: deque[tuple[T, int, bool]] = deque()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -30,18 +31,19 @@ class Batch(Generic[T]):
         """Tell whether it need not wait for further entries."""
         return len(self._entries) >= self._limit or self._weight >= self._weight_limit
 
-    def add(self, entry: T, weight: int = 0) -> None:
-        """Add an entry; its weight is its size in bytes."""
-        self._entries.append((entry, weight))
+    def add(self, entry: T, weight: int = 0, *, joined: bool = False) -> None:
+        """Add an entry; its weight is its size in bytes. A joined one departs together with the one before it."""
+        self._entries.append((entry, weight, joined))
         self._weight += weight
 
     def depart(self) -> list[T]:
         """Remove and return the oldest entries, as many as one departure carries."""
         entries: list[T] = []
         weight = 0
-        while self._entries and len(entries) < self._limit:
-            entry, size = self._entries[0]
-            if entries and weight + size > self._weight_limit:
+        while self._entries:
+            entry, size, joined = self._entries[0]
+            full = len(entries) >= self._limit or weight + size > self._weight_limit
+            if entries and full and not joined:
                 break
             self._entries.popleft()
             entries.append(entry)

@@ -71,7 +71,7 @@ class Heartbeats:
             sequence=self.sequence,
             capacity=self.capacity.message(),
             labels=dict(self.labels),
-            running=self.leases.keys(Phase.HELD),
+            running=self.leases.keys(Phase.HELD, Phase.FOLLOWING),
             queued=self.leases.keys(Phase.QUEUED),
             draining=draining,
             leaving=leaving,

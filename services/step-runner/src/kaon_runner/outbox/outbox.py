@@ -9,6 +9,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import structlog
 
@@ -33,14 +34,20 @@ _RESEND_SECONDS = 0.5
 _PATIENCE_SECONDS = 0.002
 
 
+# An event, and who hears that it was acknowledged.
+_Entry: TypeAlias = tuple[step_pb2.StepEvent, Callable[[], None] | None]
+
+
 @dataclass(kw_only=True)
 class _Lane:
     """The records for one engine partition."""
 
-    batch: Batch[step_pb2.StepEvent] = field(default_factory=Batch)
+    batch: Batch[_Entry] = field(default_factory=Batch)
     sequence: int = 0
     # Sent and not acknowledged, by sequence.
     unacknowledged: dict[int, step_pb2.StepEvents] = field(default_factory=dict)
+    # Who waits for the acknowledgement of a record, by sequence.
+    listeners: dict[int, list[Callable[[], None]]] = field(default_factory=dict)
     # Not delivered; sent again, in order, when no other record of this lane is in flight.
     failed: dict[int, step_pb2.StepEvents] = field(default_factory=dict)
     renewing: bool = False
@@ -75,16 +82,25 @@ class Outbox:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def event(self, partition: int, event: step_pb2.StepEvent, *, urgent: bool) -> None:
+    def event(
+        self,
+        partition: int,
+        event: step_pb2.StepEvent,
+        *,
+        urgent: bool,
+        acknowledged: Callable[[], None] | None = None,
+    ) -> None:
         """Send an event to the owner of an engine partition.
 
         Args:
             partition: The engine partition.
             event: The event.
             urgent: Send at once when the runner has no other short steps, else within 6 ms; other events wait a little longer.
+            acknowledged: Called once the broker has acknowledged the event, which travels in one record with the one before it.
         """
         lane = self._lanes.setdefault(partition, _Lane())
-        lane.batch.add(event, event.ByteSize())
+        joined = acknowledged is not None
+        lane.batch.add((event, acknowledged), event.ByteSize(), joined=joined)
         self._schedule(urgent=urgent, full=lane.batch.is_full)
 
     def renew(
@@ -177,8 +193,12 @@ class Outbox:
         # The rest is sent after an acknowledgement.
         while lane.batch and not lane.failed and len(lane.unacknowledged) < _IN_FLIGHT:
             record = self._record(partition)
-            record.events.extend(lane.batch.depart())
+            entries = lane.batch.depart()
+            record.events.extend([event for event, _ in entries])
             lane.sequence += 1
+            listeners = [heard for _, heard in entries if heard is not None]
+            if listeners:
+                lane.listeners[lane.sequence] = listeners
             self._send_events(partition, lane, lane.sequence, record)
 
     def _send_events(
@@ -203,6 +223,9 @@ class Outbox:
             )
             lane.failed[sequence] = record
             self._busy(1)
+        else:
+            for heard in lane.listeners.pop(sequence, ()):
+                heard()
         if lane.failed and not lane.unacknowledged:
             self._loop.call_later(_RESEND_SECONDS, self._resend, partition, lane)
         elif lane.batch and not lane.failed:

@@ -400,3 +400,26 @@ def connect():
 def diverge(context: StepContext):
     for value in (float("nan"), float("inf"), float("-inf"), 1.0):
         context.metric("loss", value)
+
+
+def give(value):
+    return {"value": value}
+
+
+def give_x(x):
+    return {"value": x}
+
+
+def succ_of(x):
+    return {"value": x + 1}
+
+
+def touch(x):
+    Path(x).touch()
+    return {"value": None}
+
+
+def wait_for(path):
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return {"value": 1}

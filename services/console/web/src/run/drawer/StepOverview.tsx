@@ -139,7 +139,10 @@ function Attempts({ attempts, said, retryTime }: { attempts: readonly Attempt[];
                 {attempt.attempt}
                 {attempt.lost !== "" && <em> lease {shown(attempt.lost.replaceAll("_", " "))}</em>}
               </b>
-              <span className={classes.dim}>{shown(attempt.runnerId)}</span>
+              <span className={classes.dim}>
+                {shown(attempt.runnerId)}
+                {attempt.succession && ", started by succession"}
+              </span>
               <button
                 type="button"
                 onClick={() => go({ seq: Number(attempt.endSeq || attempt.readySeq), tab: "graph" })}

@@ -120,7 +120,7 @@ const TEXTS: Partial<Record<Kind, (value: Fields) => string>> = {
   cellStarted: (value) => clipped(String(value.itemJson), 200),
   blockEnded: ended,
   stepBecameReady: (value) => `attempt ${value.attempt}, generation ${value.generation}`,
-  stepLeased: (value) => `attempt ${value.attempt} at ${value.runnerId}`,
+  stepLeased: (value) => `attempt ${value.attempt} at ${value.runnerId}${value.succession ? ", by succession" : ""}`,
   stepReported: reported,
   stepRetryScheduled: (value) =>
     `attempt ${value.attempt} failed: ${value.error?.type}: ${value.error?.message}. Another one follows.`,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
+from kaon_coordinator.engine.definition.followers import followers
 from kaon_wire.definitions.graphs import inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -41,6 +42,10 @@ class CompiledGraph:
     perhaps_handled: Mapping[str, frozenset[str]]
     # A failure stops nothing that does not come after it.
     finishes: bool
+    # By step: the step that may follow it by succession.
+    followers: Mapping[str, str]
+    # By follower: the step that it may follow.
+    leaders: Mapping[str, str]
     # The graphs inside each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of
     # a branch.
     inner: Mapping[str, Mapping[str, CompiledGraph]]
@@ -87,8 +92,10 @@ def _compile_graph(
     rules = {block.name: block.trigger or d.TRIGGER_RULE_ALL_PASSED for block in graph.blocks}
     phases = {block.name: block.phase or BODY for block in graph.blocks}
     handled = _before_those(predecessors, rules, _HANDLING)
+    blocks = {block.name: block for block in graph.blocks}
+    following = followers(blocks, successors, predecessors, rules, phases)
     return CompiledGraph(
-        blocks={block.name: block for block in graph.blocks},
+        blocks=blocks,
         successors={name: tuple(targets) for name, targets in successors.items()},
         predecessors={name: tuple(sources) for name, sources in predecessors.items()},
         degrees={name: len(sources) for name, sources in predecessors.items() if sources},
@@ -102,6 +109,8 @@ def _compile_graph(
         cancels_handled=_before_those(predecessors, rules, _FORGIVING),
         perhaps_handled=_perhaps_handled(predecessors, rules, handled),
         finishes=finishes,
+        followers=following,
+        leaders={after: name for name, after in following.items()},
         inner=inner,
     )
 

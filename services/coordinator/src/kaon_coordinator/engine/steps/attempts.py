@@ -33,6 +33,7 @@ from kaon_coordinator.engine.state.evolve_steps import sweep_around
 from kaon_coordinator.engine.state.state import StepState
 from kaon_coordinator.engine.steps.leases import claim, lease_of, lose, revoke
 from kaon_coordinator.engine.steps.retrying import retry_delay_us
+from kaon_coordinator.engine.steps.succession import next_generation
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2
@@ -56,7 +57,7 @@ def become_ready(
         step_became_ready=history_pb2.StepBecameReady(
             path=step.path,
             attempt=attempt,
-            generation=step.generation + 1,
+            generation=next_generation(decision, step),
             inputs_json=inputs or {},
             memo_key=memo_key,
         )
@@ -144,6 +145,7 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
         return
     if step.memo_key:
         decision.act(RememberStep(path=step.path, key=step.memo_key, outputs=outputs))
+    decision.succeeded = step.path
     end(decision, step, t.SUCCEEDED, outputs=outputs, log_json=message.log_json)
 
 

@@ -25,6 +25,7 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import StepSignal, StepState
+from kaon_coordinator.engine.steps.succession import may_hold
 from kaonapi.run.v1 import history_pb2
 
 Report = Started | Reported | Succeeded | Failed | Stopped | HandedBack
@@ -56,7 +57,7 @@ def claim(decision: Decision, message: Report) -> StepState | None:
         and lease.incarnation == step.incarnation
     ):
         return step
-    if current and step.status == t.READY:
+    if current and step.status == t.READY and may_hold(step, lease):
         if not isinstance(message, HandedBack):
             take(decision, step, lease)
         return step
@@ -83,6 +84,7 @@ def take(decision: Decision, step: StepState, lease: Lease) -> None:
             generation=step.generation,
             runner_id=lease.runner_id,
             incarnation=lease.incarnation,
+            succession=bool(lease.succession),
         )
     )
     decision.act(watch(step))
@@ -126,7 +128,7 @@ def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> 
     """Check a renewal: return whether the lease is, or (queued) may still become, the step's; else revoke it."""
     step = decision.state.steps.get(lease.issue.path)
     if step is not None and step.is_newest(lease.issue):
-        if step.status == t.READY:
+        if step.status == t.READY and may_hold(step, lease):
             # The Started of a held lease was lost: the renewal replaces it.
             if not queued:
                 take(decision, step, lease)

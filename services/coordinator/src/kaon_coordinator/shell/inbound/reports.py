@@ -25,6 +25,7 @@ def lease_of(record: step_pb2.StepEvents, key: step_pb2.StepKey) -> Lease:
         issue=StepIssue(path=key.path, attempt=key.attempt, generation=key.generation),
         runner_id=record.runner_id,
         incarnation=record.incarnation,
+        succession=key.succession,
     )
 
 

@@ -1,0 +1,126 @@
+"""Successors: which of them a release carries, and who ends a chain that its runner has begun."""
+
+from __future__ import annotations
+
+import pytest
+
+from kaon_coordinator.matching.match_effects import EndChain, Release
+from kaon_coordinator.shell.lease_proofs import LeaseProofs
+from kaon_wire.lease_tokens import LeaseClaim, LeaseKeys
+from kaonapi.step.v1 import step_pb2
+
+from .world import Host, Pool, key, request
+
+
+def _leading(path: str, *followers: step_pb2.StepRequest, **rest: object) -> step_pb2.StepRequest:
+    leader = request(path, **rest)  # type: ignore[arg-type]
+    leader.offered.extend(step_pb2.Successor(request=each) for each in followers)
+    return leader
+
+
+def _allowed(pool: Pool, path: str, proofs: LeaseProofs | None = None) -> list[str]:
+    """The successors that went with the newest release of a step."""
+    return [each.request.key.path for each in _released(pool, path, proofs).successors]
+
+
+def _released(pool: Pool, path: str, proofs: LeaseProofs | None = None) -> step_pb2.StepRequest:
+    for effect in reversed(pool.effects):
+        if isinstance(effect, Release):
+            for data in (proofs or LeaseProofs()).released(effect):
+                released = step_pb2.StepRequest.FromString(data)
+                if released.key.path == path:
+                    assert not released.offered
+                    return released
+    raise AssertionError(f"{path} was not released")
+
+
+def _ended(pool: Pool) -> list[str]:
+    return [effect.key.path for effect in pool.effects if isinstance(effect, EndChain)]
+
+
+def test_a_release_carries_the_successors_for_which_nobody_waits() -> None:
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(_leading("a", request("b"), request("c")))
+    assert _allowed(pool, "a") == ["b", "c"]
+
+
+def test_a_successor_that_needs_more_or_other_labels_ends_the_chain() -> None:
+    pool = Pool(Host("r1", slots=2, labels={"spark": "4"}))
+    larger, after = request("larger", slots=2), request("after")
+    spark, other = request("spark", labels=("spark=4",)), request("other", labels=("r",))
+    pool.ask(_leading("a", request("b"), larger, after), _leading("x", spark, other))
+    assert _allowed(pool, "a") == ["b"]
+    assert _allowed(pool, "x") == ["spark"]
+
+
+def test_each_successor_has_a_token_of_its_own() -> None:
+    keys = LeaseKeys((b"k" * 32,))
+    pool = Pool(Host("r1"))
+    pool.ask(_leading("a", request("b", generation=1)))
+    released = _released(pool, "a", LeaseProofs(keys))
+    for each in (released.key, released.successors[0].request.key):
+        claim = LeaseClaim(
+            tenant="default",
+            run_id=each.run_id,
+            path=each.path,
+            attempt=1,
+            generation=1,
+            incarnation="r1",
+        )
+        assert keys.verify(claim, each.lease_token)
+
+
+def test_another_tenant_that_waits_takes_the_successors_away() -> None:
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(_leading("a", request("b"), tenant="x"), request("y", tenant="y"))
+    assert _allowed(pool, "a") == []
+
+
+def test_own_steps_that_wait_do_not_unless_they_are_more_urgent() -> None:
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(_leading("a", request("b")), request("later"))
+    assert _allowed(pool, "a") == ["b"]
+    pool.ask(request("urgent", priority=1))
+    assert _ended(pool) == ["a"]
+
+
+def test_a_chain_ends_when_another_tenant_comes_later() -> None:
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(_leading("a", request("b"), tenant="x"))
+    pool.ask(request("y", tenant="y"))
+    assert _ended(pool) == ["a"]
+    pool.wait(1.0)
+    assert _ended(pool) == ["a"], "once, until it may be lost"
+
+
+def test_a_chain_goes_on_for_a_tenant_that_has_less() -> None:
+    pool = Pool(Host("r1", slots=1), Host("r2", slots=2))
+    pool.ask(request("y1", tenant="y", slots=2))
+    pool.ask(_leading("a", request("b"), tenant="x"))
+    pool.ask(request("y2", tenant="y"))
+    assert _ended(pool) == []
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_step_that_began_by_succession_leads_on(leads: bool) -> None:
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(_leading("a", request("b"), request("c"), tenant="x"))
+    # Not so short that further steps would wait at the runner.
+    pool.start("a")
+    pool.wait(3.0)
+    held = step_pb2.StepHeld(key=key("b"), incarnation="r1", tenant="x", leads=leads)
+    pool.matcher.requests(
+        step_pb2.StepRequests(
+            pool="default",
+            epoch=1,
+            ended=[step_pb2.StepEnded(key=key("a"))],
+            held=[held],
+        ),
+        pool.now,
+    )
+    pool.tick()
+    pool.ask(request("y", tenant="y"))
+    assert _ended(pool) == (["b"] if leads else [])
+    assert pool.where("y") == []
+    pool.end("b")
+    assert pool.where("y") == ["r1"]
