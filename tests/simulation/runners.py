@@ -82,8 +82,6 @@ class Played:
     ) -> None:
         self.lease = lease
         self.claim = claim
-        # No environments are built.
-        self.building: str | None = None
         self.started = False
         # It builds no environment.
         self.building = None
