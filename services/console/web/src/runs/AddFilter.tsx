@@ -21,7 +21,7 @@ export function AddFilter({ search, onSearch }: Props) {
     if (name === "label") onSearch({ ...search, label: [...new Set([...(search.label ?? []), value])] });
     else onSearch({ ...search, [name]: value });
   };
-  const begin = (name: Field) => (name === "late" ? set("late", "yes") : setField(name));
+  const begin = (name: Field) => (name === "late" || name === "quarantined" ? set(name, "yes") : setField(name));
   return (
     <Popover
       opened={opened}

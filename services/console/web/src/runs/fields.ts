@@ -1,5 +1,5 @@
 /** What runs can be filtered by besides status, time and text. */
-export const FIELDS = ["workflow", "label", "submitter", "origin", "late"] as const;
+export const FIELDS = ["workflow", "label", "submitter", "origin", "late", "quarantined"] as const;
 export type Field = (typeof FIELDS)[number];
 export const FIELD_NAMES: Readonly<Record<Field, string>> = {
   workflow: "Workflow",
@@ -7,6 +7,7 @@ export const FIELD_NAMES: Readonly<Record<Field, string>> = {
   submitter: "Submitter",
   origin: "Origin",
   late: "Late runs",
+  quarantined: "Quarantined runs",
 };
 export const PLACEHOLDERS: Readonly<Record<Field, string>> = {
   workflow: "",
@@ -14,4 +15,5 @@ export const PLACEHOLDERS: Readonly<Record<Field, string>> = {
   submitter: "Name of a principal",
   origin: "manual, schedule:, backfill:",
   late: "",
+  quarantined: "",
 };

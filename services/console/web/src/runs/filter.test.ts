@@ -11,6 +11,7 @@ test("an address becomes a filter of the server", () => {
     since: "1h",
     label: "team=a=b",
     late: "yes",
+    quarantined: "yes",
     text: "x",
   });
   expect(filterOf(search, NOW)).toMatchObject({
@@ -18,6 +19,7 @@ test("an address becomes a filter of the server", () => {
     createdFrom: { seconds: BigInt(NOW / 1000 - 3600) },
     labels: { team: "a=b" },
     late: true,
+    quarantined: true,
     text: "x",
   });
 });

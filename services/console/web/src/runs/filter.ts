@@ -18,6 +18,7 @@ export function filterOf(search: RunsSearch, now: number): RunFilter {
     submitters: search.submitter ? [search.submitter] : [],
     origins: search.origin ? [search.origin] : [],
     late: search.late === "yes" ? true : undefined,
+    quarantined: search.quarantined === "yes" ? true : undefined,
     text: search.text ?? "",
   });
 }
@@ -61,6 +62,7 @@ export function chipsOf(search: RunsSearch, zone: Zone): Chip[] {
       without: { ...search, label: (search.label ?? []).filter((other) => other !== label) },
     })),
     ...one("late", "Late", search.late),
+    ...one("quarantined", "Quarantined", search.quarantined),
     ...one("since", "Since", search.since && momentText(search.since, zone)),
     ...one("until", "Until", search.until && momentText(search.until, zone)),
   ];

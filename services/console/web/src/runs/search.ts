@@ -21,6 +21,8 @@ export interface RunsSearch {
   readonly origin?: string;
   /** "yes" where only runs count that have missed their deadline. */
   readonly late?: "yes";
+  /** "yes" where only runs count that failed with a quarantined step. */
+  readonly quarantined?: "yes";
   readonly order?: Order;
 }
 
@@ -39,6 +41,7 @@ export function validateRunsSearch(search: Record<string, unknown>): RunsSearch 
     submitter: textOf(search.submitter),
     origin: textOf(search.origin),
     late: search.late === "yes" ? "yes" : undefined,
+    quarantined: search.quarantined === "yes" ? "yes" : undefined,
     order: ORDERS.find((order) => order === search.order && order !== "newest"),
   };
 }

@@ -88,6 +88,9 @@ def _contents(wish: runs_pb2.RunFilter) -> list[ColumnElement[bool]]:
     if wish.HasField("late"):
         is_late = runs.c.data.contains('"late":true', autoescape=True)
         found.append(is_late if wish.late else ~is_late)
+    if wish.HasField("quarantined"):
+        is_quarantined = runs.c.error.contains('"type":"LostRunners"', autoescape=True)
+        found.append(is_quarantined if wish.quarantined else ~is_quarantined)
     if wish.text:
         wanted = wish.text.lower()
         found.append(

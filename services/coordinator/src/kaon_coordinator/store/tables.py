@@ -212,6 +212,13 @@ blocks = Table(
     Column("status", SmallInteger, nullable=False),
     Column("data", Text, nullable=False),
     PrimaryKeyConstraint("run_id", "path"),
+    # Gates that wait (11), of all runs: they are few among very many blocks.
+    Index(
+        "blocks_waiting_gates_idx",
+        "run_id",
+        sqlite_where=text("kind = 'gate' AND status = 11"),
+        postgresql_where=text("kind = 'gate' AND status = 11"),
+    ),
 )
 
 # Append-only: the database itself refuses to change or delete a row (see the first migration).

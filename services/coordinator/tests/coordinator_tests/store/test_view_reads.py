@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from sqlalchemy import create_engine, text
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import run_queries
 from kaon_coordinator.store.base import PartitionBatch, RunRecord, Store
-from kaon_coordinator.store.view_reads import ViewReads, open_view_reads
+from kaon_coordinator.store.view_reads import ViewReads, open_view_reads, waiting_gates
 from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
@@ -52,6 +53,7 @@ def filled(store: Store, number: int = 60) -> list[RunRecord]:
             start_us=create_us + index,
             end_us=ended,
             data='{"late":true}' if index % 5 == 0 else "{}",
+            error='{"type":"LostRunners"}' if status == t.FAILED and index % 2 else "",
         )
         store.commit(
             PartitionBatch(partition=3, epoch=epoch, history=[event(run.run_id, 1)], runs=[row])
@@ -102,6 +104,11 @@ CASES: dict[str, tuple[dict[str, Any], Callable[[RunRecord], bool]]] = {
     "not late": (
         {"late": False, "workflows": ["a"]},
         lambda run: run.workflow == "a" and run.row.data == "{}",
+    ),
+    "quarantined": ({"quarantined": True}, lambda run: "LostRunners" in run.row.error),
+    "failed otherwise": (
+        {"quarantined": False, "statuses": [t.FAILED]},
+        lambda run: run.row.status == t.FAILED and not run.row.error,
     ),
     "text": ({"text": "RUN-01"}, lambda run: "run-01" in run.run_id),
     "percent": ({"text": "%"}, lambda run: False),
@@ -200,6 +207,30 @@ def test_a_run_is_read_as_it_is_at_one_moment(store: Store, url: str, reads: Vie
     assert [each.run_id for each in reads.runs_of("default", [run.run_id])] == [run.run_id]
     assert reads.runs_of("theirs", [run.run_id]) == []
     assert set(reads.rows_at([run.run_id], "work")) == {run.run_id}
+
+
+def test_gates_that_wait_are_found_without_looking_at_other_blocks(store: Store, url: str) -> None:
+    epoch = store.claim_partition(3, "me")
+    for index in range(200):
+        run = submitted(store)
+        blocks = [block_row(f"b{each}", kind="group", position=each) for each in range(10)]
+        if index == 7:
+            blocks.append(block_row("ask", kind="gate", status=t.WAITING, position=11))
+        rows = PartitionBatch(
+            partition=3, epoch=epoch, runs=[run_row(run.run_id)], blocks={run.run_id: blocks}
+        )
+        store.commit(rows)
+    engine = create_engine(url)
+    query = waiting_gates("default").compile(engine, compile_kwargs={"literal_binds": True})
+    with engine.begin() as connection:
+        connection.execute(text("ANALYZE"))
+        sqlite = url.startswith("sqlite")
+        explained = f"{'EXPLAIN QUERY PLAN' if sqlite else 'EXPLAIN'} {query}"
+        plan = str(connection.exec_driver_sql(explained).all())
+        found = connection.execute(waiting_gates("default")).all()
+    engine.dispose()
+    assert "blocks_waiting_gates_idx" in plan
+    assert len(found) == 1
 
 
 def test_lines_are_read_from_either_end(store: Store, url: str, reads: ViewReads) -> None:
