@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.producers import Step
+from kaon.dsl.sidecars import Sidecar
 from kaon.dsl.types import TypeLike
 from kaon.dsl.values import Reference
 

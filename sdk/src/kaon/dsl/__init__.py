@@ -9,6 +9,7 @@ from kaon.dsl.loading import load_workflow
 from kaon.dsl.notifying import Notification, notify
 from kaon.dsl.policies import Memo, Resources, Retry, RetryRule
 from kaon.dsl.producers import Gate, Step, SubWorkflow
+from kaon.dsl.sidecars import Sidecar, sidecar
 from kaon.dsl.sweeps import (
     Draw,
     Space,
@@ -57,6 +58,7 @@ __all__ = [
     "Retry",
     "RetryRule",
     "RunInfo",
+    "Sidecar",
     "Space",
     "Step",
     "SubWorkflow",
@@ -87,6 +89,7 @@ __all__ = [
     "run_info",
     "sample",
     "sequence",
+    "sidecar",
     "signal",
     "steps",
     "sub_workflow",

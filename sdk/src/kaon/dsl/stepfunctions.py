@@ -9,10 +9,12 @@ from typing import Any
 from kaon.dsl import functions, names, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.producers import Step
-from kaon.dsl.source import Source, caller
+from kaon.dsl.sidecars import Sidecar, configs
+from kaon.dsl.source import caller
 from kaon.dsl.stepmaking import make
 from kaon.dsl.stepoptions import takes_options
 from kaon.dsl.values import Reference
+from kaon.dsl.words import check_argv, check_env, check_text
 
 # What the shell step type fills in: inputs, and the directory of the code bundle.
 _BUNDLE = "KAON_BUNDLE"
@@ -41,7 +43,7 @@ def python(name: str, function: Callable[..., Any] | str, /, **rest: Any) -> Ste
 def hive(name: str, /, query: str, **rest: Any) -> Step:
     """Run a SQL query over HiveServer2's protocol; `query` is SQL, or a file of it whose name ends in ".sql"."""
     source = caller()
-    _check_text(name, "query", query, source)
+    check_text(name, "query", query, source)
     if query.strip().lower().endswith(".sql") and not query.split()[1:]:
         return make("hive", name, rest, source, config={"file": query}, file=query)
     return make("hive", name, rest, source, config={"query": query})
@@ -77,7 +79,7 @@ def r(name: str, file: str, /, *, function: str | None = None, **rest: Any) -> S
     config = (
         {"file": file}
         if function is None
-        else {"file": file, "function": _check_text(name, "function", function, source)}
+        else {"file": file, "function": check_text(name, "function", function, source)}
     )
     return make("r", name, rest, source, config=config, file=file)
 
@@ -89,7 +91,7 @@ def scala(name: str, file: str, /, *, main: str | None = None, **rest: Any) -> S
     config = (
         {"file": file}
         if main is None
-        else {"file": file, "main": _check_text(name, "main", main, source)}
+        else {"file": file, "main": check_text(name, "main", main, source)}
     )
     return make("scala", name, rest, source, config=config, file=file)
 
@@ -102,20 +104,23 @@ def docker(
     *,
     argv: Iterable[str] = (),
     env: Mapping[str, str] | None = None,
+    sidecars: Iterable[Sidecar] = (),
     **rest: Any,
 ) -> Step:
     """Run a container of `image` with the step's directory mounted; without `argv` the image's own command.
 
     `${name}` with the name of an input becomes its value, in a word of argv and in a value of env; any other stays as it is, for a
-    shell in the container. Of an artifact it is the path in the container.
+    shell in the container. Of an artifact it is the path in the container. `sidecars` are containers that run beside it.
     """
     source = caller()
-    _check_text(name, "image", image, source)
+    check_text(name, "image", image, source)
     config: dict[str, Any] = {
         "image": image,
-        "argv": _check_argv(name, argv, source),
-        "env": _check_env(name, env, source),
+        "argv": check_argv(name, argv, source),
+        "env": check_env(name, env, source),
     }
+    if beside := configs(name, sidecars, source):
+        config["sidecars"] = beside
     return make("docker", name, rest, source, config=config)
 
 
@@ -130,10 +135,10 @@ def shell(
     runner's copy of that directory: argv=["perl", "${KAON_BUNDLE}/load.pl"].
     """
     source = caller()
-    words = _check_argv(name, argv, source)
+    words = check_argv(name, argv, source)
     if not words:
         raise WorkflowError(f"step {name!r}: argv is empty; its first word is the program", source)
-    texts = _check_env(name, env, source)
+    texts = check_env(name, env, source)
     own = "/" in words[0] and not words[0].startswith("/") and "${" not in words[0]
     made = make(
         "shell",
@@ -191,30 +196,3 @@ def step(step_type: str, name: str, /, *, file: str | None = None, **rest: Any) 
     return make(
         step_type, name, rest, caller(), config={} if file is None else {"file": file}, file=file
     )
-
-
-def _check_text(name: str, what: str, value: object, source: Source) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise WorkflowError(f"step {name!r}: {what} must be text, not {value!r}", source)
-    return value
-
-
-def _check_argv(name: str, argv: object, source: Source) -> list[str]:
-    if isinstance(argv, str) or not isinstance(argv, Iterable):
-        raise WorkflowError(
-            f'step {name!r}: argv is a list of words such as ["ls", "-l"], not {argv!r}', source
-        )
-    words = list(argv)
-    if wrong := [word for word in words if not isinstance(word, str)]:
-        raise WorkflowError(f"step {name!r}: {wrong[0]!r} in argv is no text", source)
-    return words
-
-
-def _check_env(name: str, env: object, source: Source) -> dict[str, str]:
-    if env is None:
-        return {}
-    if not isinstance(env, Mapping) or not all(
-        isinstance(text, str) for pair in env.items() for text in pair
-    ):
-        raise WorkflowError(f"step {name!r}: env is a dict of texts by name, not {env!r}", source)
-    return dict(env)

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.producers import Step
+from kaon.dsl.sidecars import Sidecar
 from kaon.dsl.types import TypeLike
 from kaon.dsl.values import Reference
 
@@ -17,6 +18,7 @@ def docker(
     *,
     argv: Iterable[str] = (),
     env: Mapping[str, str] | None = None,
+    sidecars: Iterable[Sidecar] = (),
     outputs: Mapping[str, TypeLike] | None = None,
     retry: Retry | int | None = None,
     timeout: Duration | None = None,

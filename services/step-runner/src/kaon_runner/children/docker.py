@@ -1,9 +1,9 @@
-"""Runs one container, streams its output, and removes it in any case.
+"""Runs one container, with its sidecars, streams its output, and removes it in any case.
 
 The program in the container follows the step protocol by itself: the runner reads its events pipe and takes
 its outputs from the mounted directory. This process ends with the container's exit code.
 
-As a program (`python -m kaon_runner.children.docker HOST NAME`) it removes the container of a killed step.
+As a program (`python -m kaon_runner.children.docker HOST NAME`) it removes the containers of a killed step.
 """
 
 from __future__ import annotations
@@ -11,18 +11,23 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.errors import APIError, DockerException, NotFound
 from docker.types import Mount
 
 from kaon.step import StepCancelled, StepContext
+from kaon_runner.children import images
 from kaon_runner.children.container_view import STEP_DIR, ContainerView
 from kaon_runner.children.faults import EngineError, OutOfMemory, PlatformFault
+from kaon_runner.children.sidecars import Sidecars
 from kaon_runner.steptypes.docker import name_of
 from kaon_runner.steptypes.shell import as_text, filled, variables
 
+# Label of all containers of one execution.
+EXECUTION = "kaon.execution"
 # Seconds from TERM to KILL of a container whose step is cancelled; the step's own grace is 3.
 _STOP_SECONDS = 1
 
@@ -32,12 +37,16 @@ def run(context: StepContext) -> None:
     client = _client(os.environ.get("KAON_DOCKER_HOST", ""))
     name = name_of(context.scratch)
     try:
-        _ensure_image(client, context)
-        container = client.containers.create(name=name, **_options(context))
-        try:
-            code = _execute(container)
-        finally:
-            remove(client, name)
+        images.ensure(client, context, context.config["image"])
+        options, texts = _options(context)
+        with Sidecars(client, context, texts, _common(context)) as sidecars:
+            container = client.containers.create(
+                name=name, network_mode=sidecars.network, **options
+            )
+            try:
+                code = _execute(container)
+            finally:
+                remove(client, name)
     except APIError as error:
         raise EngineError(
             f"the Docker engine refused the container: {error.explanation}"
@@ -47,6 +56,18 @@ def run(context: StepContext) -> None:
     finally:
         client.close()
     sys.exit(code)
+
+
+def _common(context: StepContext) -> dict[str, Any]:
+    """Return the options of every container of a step."""
+    return {
+        "init": True,
+        "labels": {
+            "kaon.run": context.run_id,
+            "kaon.step": context.step,
+            EXECUTION: name_of(context.scratch),
+        },
+    }
 
 
 def remove(client: docker.DockerClient, name: str) -> None:
@@ -68,25 +89,8 @@ def _client(host: str) -> docker.DockerClient:
         raise PlatformFault(f"no Docker engine answers: {error}") from error
 
 
-def _ensure_image(client: docker.DockerClient, context: StepContext) -> None:
-    image, policy = context.config["image"], context.config.get("pull", "missing")
-    try:
-        if policy != "always":
-            client.images.get(image)
-            return
-    except ImageNotFound:
-        if policy == "never":
-            raise EngineError(
-                f'image {image} is not on this machine, and "pull" is "never"'
-            ) from None
-    context.progress(0.0, f"pulling {image}")
-    try:
-        client.images.pull(image)
-    except APIError as error:
-        raise EngineError(f"image {image} cannot be pulled: {error.explanation}") from error
-
-
-def _options(context: StepContext) -> dict[str, Any]:
+def _options(context: StepContext) -> tuple[dict[str, Any], Mapping[str, str]]:
+    """Return the options of the step's own container, and the inputs as text."""
     config = context.config
     document = json.loads((context.directory / "context.json").read_text(encoding="utf-8"))
     view = ContainerView()
@@ -107,12 +111,10 @@ def _options(context: StepContext) -> dict[str, Any]:
         "environment": {"KAON_STEP_DIR": STEP_DIR, **variables(texts), **given},
         "mounts": mounts,
         "working_dir": f"{STEP_DIR}/work",
-        "network_mode": config.get("network") or "none",
         "user": config.get("user") or f"{os.getuid()}:{os.getgid()}",
-        "init": True,
-        "labels": {"kaon.run": context.run_id, "kaon.step": context.step},
+        **_common(context),
     }
-    return options | _limits()
+    return options | _limits(), texts
 
 
 def _limits() -> dict[str, Any]:
@@ -155,9 +157,12 @@ def _copy(stream: Any) -> None:
 
 
 def main() -> None:
-    """Remove the container of a killed step."""
+    """Remove the containers of a killed step."""
     host, name = sys.argv[1:]
-    remove(_client(host), name)
+    client = _client(host)
+    remove(client, name)
+    for container in client.api.containers(all=True, filters={"label": f"{EXECUTION}={name}"}):
+        remove(client, container["Id"])
 
 
 if __name__ == "__main__":

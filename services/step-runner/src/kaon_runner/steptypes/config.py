@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from kaon_runner.errors import UserStepError
-from kaon_runner.steptypes.base import PreparedStep
+from kaonapi.step.v1 import step_pb2
 
 
-def text(step: PreparedStep, name: str) -> str:
+class Configured(Protocol):
+    """A step, or a part of one, with settings."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Return the settings by name."""
+
+    @property
+    def key(self) -> step_pb2.StepKey:
+        """Return the step, which errors name."""
+
+
+def text(step: Configured, name: str) -> str:
     """Return a required text setting.
 
     Raises:
@@ -23,12 +35,12 @@ def text(step: PreparedStep, name: str) -> str:
     return value
 
 
-def optional_text(step: PreparedStep, name: str) -> str:
+def optional_text(step: Configured, name: str) -> str:
     """Return an optional text setting; empty when it is missing."""
     return text(step, name) if step.config.get(name) is not None else ""
 
 
-def one_of(step: PreparedStep, *names: str) -> str:
+def one_of(step: Configured, *names: str) -> str:
     """Return the name of the one setting among `names` that is given.
 
     Raises:
@@ -43,7 +55,7 @@ def one_of(step: PreparedStep, *names: str) -> str:
     return given[0]
 
 
-def only(step: PreparedStep, names: Iterable[str]) -> None:
+def only(step: Configured, names: Iterable[str]) -> None:
     """Refuse settings that the step type does not know, which are mostly misspelt ones.
 
     Raises:
@@ -55,7 +67,7 @@ def only(step: PreparedStep, names: Iterable[str]) -> None:
         raise _wrong(step, f"unknown setting {', '.join(unknown)}; known are {', '.join(known)}")
 
 
-def texts(step: PreparedStep, name: str) -> tuple[str, ...]:
+def texts(step: Configured, name: str) -> tuple[str, ...]:
     """Return an optional list of texts; empty when it is missing.
 
     Raises:
@@ -69,7 +81,7 @@ def texts(step: PreparedStep, name: str) -> tuple[str, ...]:
     return tuple(value)
 
 
-def text_map(step: PreparedStep, name: str) -> Mapping[str, str]:
+def text_map(step: Configured, name: str) -> Mapping[str, str]:
     """Return an optional map of texts by name; empty when it is missing.
 
     Raises:
@@ -83,7 +95,7 @@ def text_map(step: PreparedStep, name: str) -> Mapping[str, str]:
     return value
 
 
-def number(step: PreparedStep, name: str, *, least: float, whole: bool = True) -> float | None:
+def number(step: Configured, name: str, *, least: float, whole: bool = True) -> float | None:
     """Return an optional number of at least `least`; None when it is missing.
 
     Raises:
@@ -99,5 +111,5 @@ def number(step: PreparedStep, name: str, *, least: float, whole: bool = True) -
     return float(value)
 
 
-def _wrong(step: PreparedStep, message: str) -> UserStepError:
+def _wrong(step: Configured, message: str) -> UserStepError:
     return UserStepError("InvalidConfig", f"step {step.key.path}: {message}")

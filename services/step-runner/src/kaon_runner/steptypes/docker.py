@@ -10,7 +10,7 @@ from contextlib import closing
 from importlib.util import find_spec
 
 from kaon_runner.errors import UserStepError
-from kaon_runner.steptypes import config
+from kaon_runner.steptypes import config, sidecar_config
 from kaon_runner.steptypes.base import (
     CommandLaunch,
     Detection,
@@ -20,10 +20,20 @@ from kaon_runner.steptypes.base import (
     StepType,
 )
 from kaon_runner.steptypes.lease import lease_id
+from kaon_runner.steptypes.sidecar_config import LEAST_MEMORY_BYTES
 
-# Docker's own smallest limit.
-_LEAST_MEMORY_BYTES = 6 * 1024 * 1024
-_SETTINGS = ("image", "argv", "env", "network", "user", "memory_bytes", "cpus", "pids", "pull")
+_SETTINGS = (
+    "image",
+    "argv",
+    "env",
+    "network",
+    "user",
+    "memory_bytes",
+    "cpus",
+    "pids",
+    "pull",
+    "sidecars",
+)
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 PULL_POLICIES = ("missing", "always", "never")
 
@@ -39,6 +49,10 @@ class DockerStepType(StepType):
     when the artifact has no name. context.json has these paths. Every input is in the environment
     as KAON_INPUT_<NAME>; `${name}` with the name of an input becomes its value, in argv and in the values of env. Without
     memory_bytes, cpus and pids the container gets what the step asks for.
+
+    "sidecars" is a list of containers that run beside it, each {"name", "image", "argv", "env", "user", "ready": [...], "ready_ms",
+    "memory_bytes", "cpus"}: they are started before it in this order, reach it and each other at localhost, and end with it. A
+    sidecar is ready when its program `ready` has ended with code 0 in it; without one, when it runs.
     """
 
     name = "docker"
@@ -109,9 +123,10 @@ def _check(step: PreparedStep) -> None:
     config.text_map(step, "env")
     config.optional_text(step, "network")
     config.optional_text(step, "user")
-    config.number(step, "memory_bytes", least=_LEAST_MEMORY_BYTES)
+    config.number(step, "memory_bytes", least=LEAST_MEMORY_BYTES)
     config.number(step, "cpus", least=0.01, whole=False)
     config.number(step, "pids", least=1)
+    sidecar_config.check(step)
     if step.config.get("pull", "missing") not in PULL_POLICIES:
         wanted = ", ".join(PULL_POLICIES)
         raise UserStepError(

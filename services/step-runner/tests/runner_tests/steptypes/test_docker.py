@@ -225,3 +225,102 @@ def test_an_engine_that_does_not_answer_is_a_fault_of_the_platform(
     assert "no Docker engine answers" in platform_error(
         run(lost_system, request("docker", {"image": image}))
     )
+
+
+# A server that is ready half a second after its start: until then its check fails.
+SERVER = """
+import http.server, os, sys, time
+print("starts", flush=True)
+time.sleep(0.5)
+class Handler(http.server.SimpleHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(os.environ["GREETING"].encode())
+http.server.HTTPServer(("127.0.0.1", 8080), Handler).serve_forever()
+"""
+ASK = """
+import os, sys, urllib.request
+told = urllib.request.urlopen("http://127.0.0.1:8080").read()
+open(os.environ["KAON_STEP_DIR"] + "/artifacts/told", "wb").write(told)
+"""
+READY = ["python3", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8080')"]
+
+
+def beside(image: str, program: str, **settings: object) -> dict[str, object]:
+    """A sidecar."""
+    return {"name": "web", "image": image, "argv": ["python3", "-c", program], **settings}
+
+
+def test_a_step_talks_to_its_sidecars_when_they_are_ready(
+    system: MemorySystem, image: str, left: None
+) -> None:
+    web = beside(image, SERVER, env={"GREETING": "hello ${who}"}, ready=READY)
+    # It shares the network with the first one, and is its client, too.
+    late = {"name": "late", "image": image, "argv": ["sleep", "600"], "ready": READY}
+    wanted = request(
+        "docker",
+        {"image": image, "argv": ["python3", "-c", ASK], "sidecars": [web, late]},
+        inputs={"who": "you"},
+        outputs={"told": "text"},
+    )
+    assert content(system, outputs(run(system, wanted))["told"]) == b"hello you"
+    assert progress(system, wanted)[:2] == ["waiting for sidecar web", "waiting for sidecar late"]
+    assert "[web] starts" in texts(system, wanted)
+
+
+@pytest.mark.parametrize(
+    ("program", "settings", "problem"),
+    [
+        ("raise SystemExit(3)", {"ready": READY}, "web ended with exit code 3 before it was ready"),
+        (
+            "import time; time.sleep(600)",
+            {"ready": ["sh", "-c", "echo not yet; false"], "ready_ms": 1500},
+            "web was not ready within 1.5 s; its check says: not yet",
+        ),
+    ],
+)
+def test_a_sidecar_that_does_not_become_ready_is_named(
+    system: MemorySystem,
+    image: str,
+    left: None,
+    program: str,
+    settings: dict[str, object],
+    problem: str,
+) -> None:
+    config = {"image": image, "sidecars": [beside(image, program, **settings)]}
+    assert problem in user_error(run(system, request("docker", config)))
+
+
+def test_a_step_that_fails_or_is_killed_leaves_no_sidecar(
+    system: MemorySystem, image: str, engine: docker.DockerClient, left: None
+) -> None:
+    web = beside(image, SERVER, env={"GREETING": "hello"}, ready=READY)
+    wanted = request("docker", {"image": image, "argv": ["false"], "sidecars": [web]})
+    assert error(run(system, wanted)).type == "ExitCode"
+    assert _containers(engine, wanted.key.path) == []
+    wanted = request("docker", {"image": image, "argv": ["sleep", "600"], "sidecars": [web]})
+    system.release(wanted)
+    soon(lambda: len(_containers(engine, wanted.key.path)) == 2, 60, "both containers are there")
+    (victim,) = [
+        each
+        for each in psutil.Process().children(recursive=True)
+        if "kaon_runner.children.docker:run" in each.cmdline()
+    ]
+    os.kill(victim.pid, signal.SIGKILL)
+    assert error(system.final(wanted.key)).type == "Signal"
+    assert _containers(engine, wanted.key.path) == []
+
+
+def test_a_cancel_ends_a_sidecar_that_is_waited_for(
+    system: MemorySystem, image: str, engine: docker.DockerClient, left: None
+) -> None:
+    web = beside(image, "import time; time.sleep(600)", ready=["false"])
+    wanted = request("docker", {"image": image, "sidecars": [web]})
+    system.release(wanted)
+    soon(
+        lambda: "waiting for sidecar web" in progress(system, wanted), 60, "the sidecar is awaited"
+    )
+    system.revoke(wanted.key, runner_pb2.REVOKE_REASON_CANCELLED)
+    assert system.final(wanted.key).WhichOneof("event") == "stopped"
+    assert _containers(engine, wanted.key.path) == []
