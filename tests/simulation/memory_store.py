@@ -131,7 +131,13 @@ class MemoryStore(Store):
 
     @_transaction
     def put_workflow(
-        self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
+        self,
+        tenant: str,
+        definition: definition_pb2.WorkflowDefinition,
+        version: str,
+        now_us: int,
+        *,
+        aside: bool = False,
     ) -> tuple[WorkflowRecord, bool]:
         key = (tenant, definition.name, version)
         created = key not in self._workflows
@@ -143,7 +149,8 @@ class MemoryStore(Store):
                 definition=_copy(definition),
                 create_us=now_us,
             )
-        self._current[tenant, definition.name] = version
+        if not aside or (tenant, definition.name) not in self._current:
+            self._current[tenant, definition.name] = version
         return self._own(self._workflows[key]), created
 
     @_transaction

@@ -60,6 +60,10 @@ class World:
     uploads: int = 0
     # How many unary calls are refused before one is answered.
     refusals: int = 0
+    # The versions that were registered to be current, in order.
+    current: list[str] = field(default_factory=list)
+    # Why a fork does not fit; empty when it does.
+    unfit: str = ""
 
     def note(self, context: grpc.ServicerContext) -> None:
         self.metadata.append({str(key): str(value) for key, value in context.invocation_metadata()})
@@ -138,6 +142,8 @@ class _Workflows(workflow_service_pb2_grpc.WorkflowServiceServicer):
             name=definition.name, version=version, definition=definition
         )
         self.world.workflows[version] = workflow
+        if not request.aside:
+            self.world.current.append(version)
         return workflow_service_pb2.RegisterWorkflowResponse(workflow=workflow, created=created)
 
     def GetWorkflow(self, request, context):  # type: ignore[no-untyped-def]
@@ -270,6 +276,8 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         return run_service_pb2.RerunRunResponse(run=self._like(request, context), created=True)
 
     def ForkRun(self, request, context):  # type: ignore[no-untyped-def]
+        if self.world.unfit:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, self.world.unfit)
         run = self._like(request, context)
         run.forked_from_run_id, run.forked_from_seq = request.run_id, request.seq
         run.version = request.version or run.version

@@ -397,6 +397,12 @@ def test_a_run_goes_on_with_the_code_of_a_file(
     asked = world.asked[-1]
     assert (asked.failed, list(asked.reset)) == (words[0] != "restart", ["a"] * (len(words) > 2))
     assert asked.version != world.runs["r1"].version
+    assert world.current[-1] == asked.version
+    world.unfit = "block a has changed"
+    Path(flow).write_text(FLOW.replace('"true"', '"false"'))
+    code, _, err = kaon(*words, "--file", flow)
+    assert (code, "block a has changed" in err) == (1, True)
+    assert world.current[-1] == asked.version, "what is refused does not become current"
     other = tmp_path / "other.py"
     other.write_text(FLOW.replace('Workflow("w"', 'Workflow("v"'))
     code, _, err = kaon(*words, "--file", str(other))

@@ -87,16 +87,20 @@ def forked(
 ) -> tuple[run_service_pb2.ForkRunResponse, str]:
     """Register a workflow and fork a run into it. Return the answer, and what is kept of which run and version.
 
+    A version that is refused does not become the workflow's current one.
+
     Raises:
         Conflict: the version does not fit what the run has done.
     """
-    version = client.register(loaded).workflow.version
+    version = client.register(loaded, aside=True).workflow.version
     asked = partial(
         client.fork, old.run_id, seq, params, reset=reset, version=version, failed=failed
     )
     plan = asked(dry_run=True).plan
     had = "the same version" if version == old.version else f"version {old.version[:19]}"
-    return asked(key=key), f"{old.run_id} ({had}): {_kept(plan)}."
+    made = asked(key=key)
+    client.register(loaded)
+    return made, f"{old.run_id} ({had}): {_kept(plan)}."
 
 
 def _kept(plan: run_service_pb2.CommandPlan) -> str:

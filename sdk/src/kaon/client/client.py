@@ -119,20 +119,25 @@ class Client(RunCommands):
 
     # --- workflows
 
-    def register(self, workflow: Workflow) -> workflow_service_pb2.RegisterWorkflowResponse:
-        """Upload the code of the workflow, unless this version is known, and register it after its children."""
+    def register(
+        self, workflow: Workflow, *, aside: bool = False
+    ) -> workflow_service_pb2.RegisterWorkflowResponse:
+        """Upload the code of the workflow, unless this version is known, and register it after its children.
+
+        Put `aside`, it can be named by its version, and what is current stays so.
+        """
         for child in workflow.children:
-            self.register(child)
+            self.register(child, aside=aside)
         definition = workflow.definition()
         if definition.code_bundle and not self._is_known(workflow):
             self.upload_bundle(workflow.bundle().digest, workflow.bundle().data)
-        return self.register_definition(definition)
+        return self.register_definition(definition, aside=aside)
 
     def register_definition(
-        self, definition: definition_pb2.WorkflowDefinition
+        self, definition: definition_pb2.WorkflowDefinition, *, aside: bool = False
     ) -> workflow_service_pb2.RegisterWorkflowResponse:
         """Register a definition whose code bundle is stored."""
-        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
+        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition, aside=aside)
         return self._caller.call(self._workflows.RegisterWorkflow, request)
 
     def upload_bundle(self, digest: str, data: bytes) -> workflow_service_pb2.UploadBundleResponse:

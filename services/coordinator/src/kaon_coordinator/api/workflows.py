@@ -6,6 +6,7 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -81,7 +82,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def RegisterWorkflow(  # noqa: N802
         self, request: workflow_service_pb2.RegisterWorkflowRequest, context: Any
     ) -> workflow_service_pb2.RegisterWorkflowResponse:
-        """Validate a definition, store it and make it the current version of its name."""
+        """Validate a definition, store it and make it the current version of its name, unless it is put aside."""
         definition = request.definition
         version = canonical.digest_message(definition)
         tenant = principal.current().tenant
@@ -99,7 +100,11 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
             told = [Problem(field="definition", text=problem) for problem in problems]
             raise InvalidRequest(f"workflow {definition.name[:80]!r} cannot be registered", told)
         record, created = await self._threads.run(
-            self._store.put_workflow, tenant, definition, version, self._parts.now_us()
+            partial(self._store.put_workflow, aside=request.aside),
+            tenant,
+            definition,
+            version,
+            self._parts.now_us(),
         )
         log.info(
             "workflow registered",

@@ -103,9 +103,15 @@ class SqlStore(Store):
         self._logs = LogArchive(database, log_bounds)
 
     def put_workflow(
-        self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
+        self,
+        tenant: str,
+        definition: definition_pb2.WorkflowDefinition,
+        version: str,
+        now_us: int,
+        *,
+        aside: bool = False,
     ) -> tuple[WorkflowRecord, bool]:
-        """Store a definition and make it the current version of its name."""
+        """Store a definition and make it the current version of its name, unless it is put aside."""
         record = WorkflowRecord(
             tenant=tenant,
             name=definition.name,
@@ -114,7 +120,7 @@ class SqlStore(Store):
             create_us=now_us,
         )
         with self._writing("put_workflow") as connection:
-            created = workflow_sql.put(self._database, connection, record)
+            created = workflow_sql.put(self._database, connection, record, aside=aside)
             return (
                 record if created else workflow_sql.get(connection, tenant, record.name, version)
             ), created

@@ -13,8 +13,14 @@ from kaon_wire.errors import NotFound
 from kaonapi.workflow.v1 import definition_pb2
 
 
-def put(database: Database, connection: Connection, record: WorkflowRecord) -> bool:
-    """Store a version unless it exists, and make it the current one; tell whether it is new."""
+def put(
+    database: Database, connection: Connection, record: WorkflowRecord, *, aside: bool = False
+) -> bool:
+    """Store a version unless it exists, and make it the current one unless another is and it is put aside.
+
+    Returns:
+        Whether it is new.
+    """
     added = connection.execute(
         database.insert(workflows)
         .values(
@@ -31,7 +37,9 @@ def put(database: Database, connection: Connection, record: WorkflowRecord) -> b
         tenant=record.tenant, name=record.name, current_version=record.version
     )
     connection.execute(
-        name.on_conflict_do_update(
+        name.on_conflict_do_nothing()
+        if aside
+        else name.on_conflict_do_update(
             index_elements=["tenant", "name"],
             set_={"current_version": name.excluded.current_version},
         )

@@ -34,6 +34,20 @@ def test_registering_a_version_again_changes_only_which_one_is_current(store: St
     assert store.get_workflow("default", "nightly", "v2").definition.description == "second"
 
 
+def test_a_version_that_is_put_aside_can_be_named_and_is_not_current(store: Store) -> None:
+    store.put_workflow("default", _definition(), "v1", 5, aside=True)
+    assert store.get_workflow("default", "nightly").version == "v1", "the first one"
+    _, created = store.put_workflow(
+        "default", _definition(description="second"), "v2", 6, aside=True
+    )
+    assert created
+    assert store.get_workflow("default", "nightly", "v2").definition.description == "second"
+    assert store.get_workflow("default", "nightly").version == "v1"
+    _, created = store.put_workflow("default", _definition(description="second"), "v2", 7)
+    assert not created
+    assert store.get_workflow("default", "nightly").version == "v2"
+
+
 def test_current_versions_are_listed_by_name(store: Store) -> None:
     store.put_workflow("default", _definition("weekly"), "v1", 5)
     store.put_workflow("default", _definition("nightly"), "v2", 6)

@@ -14,11 +14,18 @@ class WorkflowStore(Protocol):
 
     @abstractmethod
     def put_workflow(
-        self, tenant: str, definition: definition_pb2.WorkflowDefinition, version: str, now_us: int
+        self,
+        tenant: str,
+        definition: definition_pb2.WorkflowDefinition,
+        version: str,
+        now_us: int,
+        *,
+        aside: bool = False,
     ) -> tuple[WorkflowRecord, bool]:
-        """Store a definition and make it the current version of its name.
+        """Store a definition and make it the current version of its name, unless it is put aside.
 
-        Return False when this version exists already; it stays unchanged and becomes the current one again.
+        Return False when this version exists already; it stays unchanged and becomes the current one again. The first
+        version of a name becomes the current one also when it is put aside.
         """
 
     @abstractmethod
