@@ -1,12 +1,14 @@
 """Builds the site: `python -m docsite MERMAID`, with the path of mermaid.min.js. `make docs` calls it.
 
-Pages and references are laid out in .kaon/docs/source and become HTML in .kaon/docs/site.
+Pages and references are laid out in .kaon/docs/source and become HTML in .kaon/docs/site. Notebooks are executed
+against a coordinator in this process.
 A broken link, or anything else that Sphinx warns of, fails the build.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shutil
 import sys
@@ -16,6 +18,7 @@ from pathlib import Path
 from sphinx.cmd.build import main as sphinx_build
 
 from docsite import cli, errors, limits, metrics, pages, protos, sdk, settings
+from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUT = ROOT / ".kaon" / "docs"
@@ -116,7 +119,12 @@ def main() -> int:
         "--doctree-dir",
         str(OUTPUT / "doctrees"),
     ]
-    code = sphinx_build([*settings_of_sphinx, *options, "-b", "html", str(source), str(site)])
+    with (
+        tempfile.TemporaryDirectory() as state,
+        EmbeddedSystem(EmbeddedSettings(state=Path(state), slots=1)) as system,
+    ):
+        os.environ["KAON_SERVER"] = system.address
+        code = sphinx_build([*settings_of_sphinx, *options, "-b", "html", str(source), str(site)])
     if code == 0:
         print(f"the site is at {site}/index.html")
     return code

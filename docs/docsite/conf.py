@@ -13,7 +13,11 @@ from kaon_wire.version import VERSION
 project = "Kaon"
 author = "The Kaon maintainers"
 release = version = VERSION
-extensions = ["myst_parser"]
+# Parses pages, and executes notebooks as the site is built: against the coordinator that KAON_SERVER names.
+extensions = ["myst_nb"]
+nb_execution_mode = "force"
+nb_execution_raise_on_error = True
+nb_execution_timeout = 180
 html_theme = "furo"
 html_title = f"Kaon {VERSION}"
 html_css_files = ["site.css"]

@@ -28,6 +28,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "docs/add-a-step-type.md",
         "examples/README.md",
         "examples/*/README.md",
+        "examples/*/*.ipynb",
     ),
     "Reference": (
         "docs/step-types.md",
@@ -87,7 +88,8 @@ def stage(repository: Path, target: Path) -> dict[str, list[str]]:
     if problems:
         raise BrokenLink("\n".join(problems))
     return {
-        heading: [page.removesuffix(".md") for page in group] for heading, group in contents.items()
+        heading: [posixpath.splitext(page)[0] for page in group]
+        for heading, group in contents.items()
     }
 
 
