@@ -19,6 +19,8 @@ Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | 
 
 
 _INTEGER = re.compile(r"-?[0-9]+")
+# Canonical texts that are recognized at sight: short integers, plain texts, and constants.
+_PLAIN = re.compile(r'-?[1-9][0-9]{0,14}|0|"[ !#-\[\]-~]*"|true|false|null')
 # Limits of the nesting of lists and objects in API messages.
 DEEPEST = 100
 
@@ -57,6 +59,8 @@ def strict(text: str) -> str:
         InvalidValue: The text is not JSON, contains NaN, an infinite number, a NUL character or a lone surrogate, or is
             nested too deeply.
     """
+    if _PLAIN.fullmatch(text):
+        return text
     value = loads(text)
     if text.count("[") + text.count("{") > DEEPEST and _depth(value) > DEEPEST:
         raise InvalidValue(f"nested deeper than {DEEPEST} lists and objects: {text[:80]!r}")

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TypeVarTuple
 
 from kaon_coordinator.engine.actions import Action, Continue
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
@@ -24,6 +24,7 @@ from kaon_coordinator.engine.state.state import BlockState, Node, RunState, Scop
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
+Args = TypeVarTuple("Args")
 # Error type of unforeseen exceptions.
 ENGINE_FAULT = "EngineFault"
 
@@ -152,7 +153,7 @@ class Decision:
     kinds: Kinds = NO_KINDS
     events: list[history_pb2.HistoryEvent] = field(default_factory=list)
     actions: list[Action] = field(default_factory=list)
-    agenda: deque[Callable[[], None]] = field(default_factory=deque)
+    agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=deque)
     # Reports under a lease that is not, or no longer, the step's current lease.
     stale: int = 0
     # Path of the step whose success is being decided; empty when none is.
@@ -179,14 +180,16 @@ class Decision:
         meter.begin_node()
         return False
 
-    def then(self, consequence: Callable[[], None]) -> None:
-        """Put a consequence on the agenda."""
-        self.agenda.append(consequence)
+    def then(self, consequence: Callable[[Decision, *Args], None], *args: *Args) -> None:
+        """Put a consequence on the agenda: it is called with the decision and these arguments."""
+        # Not as a closure, whose making costs more than all else here.
+        self.agenda.append((consequence, args))
 
     def settle(self) -> None:
         """Work off the agenda."""
         while self.agenda:
-            self.agenda.popleft()()
+            consequence, args = self.agenda.popleft()
+            consequence(self, *args)
 
 
 def user_error(kind: str, message: str) -> step_pb2.StepError:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, order=True, kw_only=True, slots=True)
-class StepIssue:
+class StepIssue(NamedTuple):
     """An issue of a step of one run: what is requested, released, held and reported."""
 
     path: str

@@ -124,7 +124,7 @@ class ChildEnded:
     asked: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
     """The claim under which a runner reports: the issue of a step, and the incarnation of the runner."""
 

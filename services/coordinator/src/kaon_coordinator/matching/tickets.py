@@ -121,13 +121,19 @@ class Lanes:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Amount, tuple[str, ...]], Lane] = {}
+        # The same by the serialized resources: reading them costs more than all else here.
+        self._asked: dict[tuple[bytes, tuple[str, ...]], Lane] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
     def of(self, request: step_pb2.StepRequest) -> Lane:
         """Return the lane of a request."""
-        return self.get(wanted(request.resources), tuple(request.labels))
+        asked = (request.resources.SerializeToString(deterministic=True), tuple(request.labels))
+        lane = self._asked.get(asked)
+        if lane is None:
+            lane = self._asked[asked] = self.get(wanted(request.resources), asked[1])
+        return lane
 
     def get(self, need: Amount, labels: tuple[str, ...]) -> Lane:
         """Return the lane with these properties."""
@@ -140,3 +146,4 @@ class Lanes:
     def keep(self, used: Container[Lane]) -> None:
         """Forget all lanes except the used ones."""
         self._known = {key: lane for key, lane in self._known.items() if lane in used}
+        self._asked = {key: lane for key, lane in self._asked.items() if lane in used}

@@ -73,7 +73,7 @@ class AtomicEffects:
 
 def _wants_permits(state: RunState) -> bool:
     """Tell whether the run, or any of its steps, may hold permits."""
-    return bool(permit_keys(state)) or any(step.block.step.tags for step in state.steps.values())
+    return bool(permit_keys(state)) or any(step.spec.tags for step in state.steps.values())
 
 
 def _child(state: RunState, action: SubmitChild, now_us: int, partitions: int) -> NewRun:

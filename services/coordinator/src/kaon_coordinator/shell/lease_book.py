@@ -8,15 +8,14 @@ time of an assignment or a reconnection. So an unreachable broker or a late owne
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kaon_coordinator.engine.issue import StepIssue
 
 LEASE_SECONDS = 10.0
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LeaseId:
+class LeaseId(NamedTuple):
     """One issue of one step of one run."""
 
     run_id: str

@@ -11,6 +11,7 @@ from kaon_coordinator.engine.state.state import RunState, ScopeState, StepState
 from kaon_coordinator.engine.steps.succession import chain_after, leads
 from kaon_telemetry.tracing import run_span, step_span
 from kaon_wire.errors import InvalidValue
+from kaon_wire.packing import fill
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -120,34 +121,52 @@ def _request(
     epoch: int,
 ) -> step_pb2.StepRequest:
     """Build the request for one issue of a step."""
+    request = step_pb2.StepRequest()
+    request.CopyFrom(_shared_request(state, step))
+    key, spec = request.key, request.spec
+    key.run_id, key.path = state.run_id, issue.path
+    key.attempt, key.generation = issue.attempt, issue.generation
+    request.partition, request.epoch = partition, epoch
+    if state.priority:
+        request.priority = priority_of(state, step)
+    spec.tenant = state.tenant
+    fill(spec.inputs_json, inputs)
+    spec.iteration = _iteration(step.scope)
+    spec.checkpoint_json = step.checkpoint_json
+    spec.trace_parent = _trace_parent(state, issue)
+    return request
+
+
+def _shared_request(state: RunState, step: StepState) -> step_pb2.StepRequest:
+    """Return the part of a request that all instances of a declared step share."""
+    kept = state.workflow.kept
+    known = kept.get(step.block.name)
+    # A run that got a new version of its workflow may still have blocks of the old one.
+    if known is None or known[0] is not step.block:
+        known = kept[step.block.name] = (step.block, _make_shared(state, step))
+    return known[1]
+
+
+def _make_shared(state: RunState, step: StepState) -> step_pb2.StepRequest:
     declared = step.block.step
     definition = state.workflow.definition
-    spec = step_pb2.StepSpec(
-        type=declared.type,
-        workflow=definition.name,
-        workflow_version=state.workflow.version,
-        tenant=state.tenant,
-        inputs_json=inputs,
-        outputs=declared.outputs,
-        config_json=declared.config_json,
-        timeout_ms=declared.timeout_ms,
-        code_bundle=definition.code_bundle,
-        iteration=_iteration(step.scope),
-        isolation=declared.isolation,
-        checkpoint_json=step.checkpoint_json,
-        exclusive=declared.exclusive,
-        requirements_file=declared.requirements_file,
-        trace_parent=_trace_parent(state, issue),
-    )
     return step_pb2.StepRequest(
-        key=key_of(state.run_id, issue),
-        partition=partition,
-        epoch=epoch,
         pool=pool_of(step),
-        priority=priority_of(state, step),
+        priority=max(-_HIGHEST, min(declared.priority, _HIGHEST)),
         resources=declared.resources,
         labels=[*declared.labels, f"{STEP_TYPE_LABEL}{declared.type}"],
-        spec=spec,
+        spec=step_pb2.StepSpec(
+            type=declared.type,
+            workflow=definition.name,
+            workflow_version=state.workflow.version,
+            outputs=declared.outputs,
+            config_json=declared.config_json,
+            timeout_ms=declared.timeout_ms,
+            code_bundle=definition.code_bundle,
+            isolation=declared.isolation,
+            exclusive=declared.exclusive,
+            requirements_file=declared.requirements_file,
+        ),
     )
 
 

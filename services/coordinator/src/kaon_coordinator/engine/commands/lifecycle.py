@@ -55,7 +55,7 @@ def begin(decision: Decision) -> None:
         return
     decision.emit(run_started=history_pb2.RunStarted())
     watch_run(decision)
-    decision.then(lambda: scopes.start_scope(decision, state.root))
+    decision.then(scopes.start_scope, state.root)
 
 
 def begin_fork(decision: Decision) -> None:
@@ -79,13 +79,17 @@ def _begin_again(decision: Decision) -> None:
     _go_on_everywhere(decision)
 
 
+def _advance_all(decision: Decision) -> None:
+    scopes.advance(decision, list(decision.state.scopes.values()))
+
+
 def _go_on_everywhere(decision: Decision) -> None:
     state = decision.state
     watch_run(decision)
     for block in state.blocks.values():
         if block.status == t.RUNNING:
             watch_node(decision, block)
-    decision.then(lambda: scopes.advance(decision, list(state.scopes.values())))
+    decision.then(_advance_all)
 
 
 def resume(decision: Decision) -> None:
@@ -95,7 +99,7 @@ def resume(decision: Decision) -> None:
             reissue(decision, step, reason="paused")
         elif step.status == t.PENDING and 0 < step.retry_us <= decision.context.now_us:
             try_again(decision, step)
-    decision.then(lambda: scopes.advance(decision, list(decision.state.scopes.values())))
+    decision.then(_advance_all)
 
 
 def stop(decision: Decision, *, paused: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.decision import Decision, user_error
+from kaon_coordinator.engine.definition.compiled import floats_of
 from kaon_coordinator.engine.messages import Mark
 from kaon_coordinator.engine.refusals import NOT_BEGUN, refuse
 from kaon_coordinator.engine.scopes.readiness import ending, had_turn, in_turn
@@ -47,7 +48,7 @@ def mark(decision: Decision, message: Mark) -> None:
     if isinstance(node, StepState):
         _settle_step(decision, node, status, message, error)
     else:
-        outputs = typed(node.block.sub_workflow.outputs, message.outputs)
+        outputs = typed(floats_of(node.block.sub_workflow.outputs), message.outputs)
         end_block(decision, node, status, error, outputs)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from kaon_coordinator.engine.definition.followers import followers
 from kaon_wire.definitions.graphs import inner_graphs
@@ -17,6 +18,25 @@ FINALLY = d.PHASE_FINALLY
 _FORGIVING = frozenset({d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE})
 # Rules under which a block starts after every failure of a predecessor, or itself fails for it.
 _HANDLING = _FORGIVING | {d.TRIGGER_RULE_ANY_FAILED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompiledStep:
+    """What decisions read of a declared step again and again, as plain values: reading a message costs more."""
+
+    # By name, sorted.
+    inputs: tuple[tuple[str, d.Binding], ...]
+    # Names of the outputs, and of those that are floats.
+    outputs: frozenset[str]
+    floats: frozenset[str]
+    tags: tuple[str, ...]
+    has_memo: bool
+    exclusive: bool
+    # Of an attempt; 0 without a bound.
+    timeout_ms: int
+    # Whether its block has a time-out or a deadline.
+    is_timed: bool
+    type: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +66,8 @@ class CompiledGraph:
     followers: Mapping[str, str]
     # By follower: the step that it may follow.
     leaders: Mapping[str, str]
+    # The steps among the blocks.
+    steps: Mapping[str, CompiledStep]
     # The graphs inside each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of
     # a branch.
     inner: Mapping[str, Mapping[str, CompiledGraph]]
@@ -60,6 +82,8 @@ class CompiledWorkflow:
     root: CompiledGraph
     # For every block: the names of its enclosing blocks, outermost first, and its own name last.
     chains: Mapping[str, tuple[str, ...]]
+    # What the shell keeps for each block, by its name: the part of requests that its instances share.
+    kept: dict[str, Any] = field(default_factory=dict, compare=False)
 
 
 def compile_workflow(definition: d.WorkflowDefinition, version: str) -> CompiledWorkflow:
@@ -68,6 +92,11 @@ def compile_workflow(definition: d.WorkflowDefinition, version: str) -> Compiled
     finishes = definition.on_error == d.ON_ERROR_FINISH
     root = _compile_graph(definition.body, (), chains, finishes)
     return CompiledWorkflow(version=version, definition=definition, root=root, chains=chains)
+
+
+def floats_of(declared: Mapping[str, d.ValueType.ValueType]) -> frozenset[str]:
+    """Return the names of the outputs that are declared as floats."""
+    return frozenset(name for name, kind in declared.items() if kind == d.VALUE_TYPE_FLOAT)
 
 
 def _compile_graph(
@@ -111,7 +140,25 @@ def _compile_graph(
         finishes=finishes,
         followers=following,
         leaders={after: name for name, after in following.items()},
+        steps={
+            block.name: _compile_step(block) for block in graph.blocks if block.HasField("step")
+        },
         inner=inner,
+    )
+
+
+def _compile_step(block: d.Block) -> CompiledStep:
+    step = block.step
+    return CompiledStep(
+        inputs=tuple(sorted(step.inputs.items())),
+        outputs=frozenset(step.outputs),
+        floats=floats_of(step.outputs),
+        tags=tuple(sorted(set(step.tags))),
+        has_memo=step.memo.enabled,
+        exclusive=step.exclusive,
+        timeout_ms=step.timeout_ms,
+        is_timed=bool(block.timeout_ms or block.deadline_ms),
+        type=step.type,
     )
 
 

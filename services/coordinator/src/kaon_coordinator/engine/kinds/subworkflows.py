@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
+from kaon_coordinator.engine.definition.compiled import floats_of
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared
 from kaon_coordinator.engine.scopes.readiness import ending, may_start
 from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
@@ -147,7 +148,7 @@ def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> No
         return
     wanted = block.block.sub_workflow.outputs
     declared = {name: message.outputs[name] for name in wanted}
-    end_block(decision, block, t.SUCCEEDED, outputs=typed(wanted, declared))
+    end_block(decision, block, t.SUCCEEDED, outputs=typed(floats_of(wanted), declared))
 
 
 def _stopped_by_us(decision: Decision, block: BlockState) -> bool:

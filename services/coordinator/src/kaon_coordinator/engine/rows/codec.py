@@ -124,24 +124,29 @@ def step_row(step: StepState) -> StepRow:
     data = {
         "inputs": step.inputs,
         "outputs": step.outputs,
-        "error": error_json(step.error),
         "log": step.log_json,
         "checkpoint": step.checkpoint_json,
-        "metrics": {name: _number_json(value) for name, value in step.metrics.items()},
         "reports": step.reports,
         "lost_runners": step.lost_runners,
         "platform_failures": step.platform_failures,
         "stop_reason": step.stop_reason,
-        "stop": int(step.stop),
+        "stop": step.stop,
         "begin": step.begin_us,
         "grant": step.grant_us,
         "late": step.late,
         "memo_key": step.memo_key,
-        "memo": list(step.memo_source) if step.memo_source[0] else None,
-        "signals": [[each.seq, each.name, each.payload_json] for each in step.signals],
-        "end_seq": step.end_seq if step.status in t.BROKEN else 0,
-        "type": step.block.step.type,
+        "type": step.spec.type,
     }
+    if step.error is not None:
+        data["error"] = error_json(step.error)
+    if step.status in t.BROKEN:
+        data["end_seq"] = step.end_seq
+    if step.metrics:
+        data["metrics"] = {name: _number_json(value) for name, value in step.metrics.items()}
+    if step.memo_source[0]:
+        data["memo"] = list(step.memo_source)
+    if step.signals:
+        data["signals"] = [[each.seq, each.name, each.payload_json] for each in step.signals]
     return StepRow(
         path=step.path,
         position=step.position,

@@ -67,7 +67,7 @@ def _derive_lease(decision: Decision, step: StepState) -> None:
     if step.status == t.CANCELLING:
         revoke(decision, lease_of(step), RevokeReason(step.stop_reason))
         return
-    if step.block.step.exclusive:
+    if step.spec.exclusive:
         grant(decision, step)
     for kept in step.signals:
         hand_over(decision, step, kept)

@@ -98,13 +98,16 @@ def verdict(node: Node, left_out: Collection[str] = ()) -> Verdict:
     scope, name = node.scope, node.block.name
     if left_out and name in left_out:
         return "skip"
-    earlier = before(node)
-    waits = bool(scope.waiting.get(name))
+    rule, earlier = scope.graph.rules[name], before(node)
     if left_out and earlier:
         earlier = [each for each in earlier if each.block.name not in left_out]
         if not earlier:
             return "start"
-    match scope.graph.rules[name]:
+    if not earlier and rule == d.TRIGGER_RULE_ALL_PASSED:
+        # The most frequent case.
+        return "start"
+    waits = bool(scope.waiting.get(name))
+    match rule:
         case d.TRIGGER_RULE_ANY_SUCCEEDED:
             if not earlier or any(each.status == t.SUCCEEDED for each in earlier):
                 return "start"

@@ -56,7 +56,7 @@ def run_again(
     if decision.state.waits_since:
         return
     _watch_again(decision, ended)
-    decision.then(lambda: advance(decision, reopened))
+    decision.then(advance, reopened)
 
 
 def _watch_again(decision: Decision, opened: list[ScopeState]) -> None:

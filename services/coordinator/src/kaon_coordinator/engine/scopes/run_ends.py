@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kaon_coordinator.engine.actions import ReleasePermits, TellRun
 from kaon_coordinator.engine.decision import Decision, user_error
+from kaon_coordinator.engine.definition.compiled import floats_of
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve, typed
 from kaon_wire.errors import KaonError
@@ -51,9 +52,8 @@ def _outputs(decision: Decision) -> dict[str, str]:
         name: resolve(state, state.root, output.value, context.evaluate)
         for name, output in sorted(state.workflow.definition.outputs.items())
     }
-    outputs = typed(
-        {name: each.type for name, each in state.workflow.definition.outputs.items()}, outputs
-    )
+    declared = {name: each.type for name, each in state.workflow.definition.outputs.items()}
+    outputs = typed(floats_of(declared), outputs)
     if large := context.limits.too_large(outputs):
         raise KaonError(large)
     return outputs

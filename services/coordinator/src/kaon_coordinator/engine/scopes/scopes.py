@@ -23,6 +23,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_wire.errors import KaonError
+from kaon_wire.packing import fill
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -56,6 +57,10 @@ def start_node(decision: Decision, node: Node) -> None:
         end_node(decision, node, t.SKIPPED, why)
 
 
+def _start_named(decision: Decision, scope: ScopeState, name: str) -> None:
+    start_node(decision, scope.nodes[name])
+
+
 def _start_block(decision: Decision, block: BlockState) -> None:
     try:
         decision.kinds.blocks[block.kind].start(decision, block)
@@ -73,7 +78,7 @@ def start_cell(
         )
     )
     cell = block.cells[index]
-    decision.then(lambda: start_scope(decision, cell))
+    decision.then(start_scope, cell)
 
 
 def end_node(
@@ -94,11 +99,9 @@ def end_block(
     outputs: dict[str, str] | None = None,
 ) -> None:
     """End a block and notify its scope."""
-    decision.emit(
-        block_ended=history_pb2.BlockEnded(
-            path=block.path, status=status, error=error, outputs_json=outputs or {}
-        )
-    )
+    ended = history_pb2.BlockEnded(path=block.path, status=status, error=error)
+    fill(ended.outputs_json, outputs or {})
+    decision.emit(block_ended=ended)
     node_ended(decision, block)
 
 
@@ -109,11 +112,11 @@ def node_ended(decision: Decision, node: Node) -> None:
         # A node with the rule any_succeeded checks all predecessors only when this one succeeded or was the
         # last; likewise any_failed.
         if not scope.waiting.get(after) or lets_start(node, after):
-            decision.then(lambda after=after: start_node(decision, scope.nodes[after]))  # type: ignore[misc]
+            decision.then(_start_named, scope, after)
     stops = is_broken(scope) and not scope.graph.finishes
     if stops and scope.phase == BODY and not _stopping(decision, scope):
         stop_scope(decision, scope)
-    decision.then(lambda: check_scope(decision, scope))
+    decision.then(check_scope, scope)
 
 
 def check_scope(decision: Decision, scope: ScopeState) -> None:
@@ -127,9 +130,7 @@ def check_scope(decision: Decision, scope: ScopeState) -> None:
 def _release_permits(decision: Decision, scope: ScopeState) -> None:
     """Release the permits of nodes that now never begin, including grants that were lost with the last owner."""
     for name, node in scope.nodes.items():
-        tagged = (
-            isinstance(node, StepState) and node.status == t.PENDING and bool(node.block.step.tags)
-        )
+        tagged = isinstance(node, StepState) and node.status == t.PENDING and bool(node.spec.tags)
         if tagged and may_go(scope, name) and had_turn(node):
             decision.act(ReleasePermits(path=node.path))
 
@@ -227,7 +228,7 @@ def stop_scope(decision: Decision, scope: ScopeState) -> None:
         for node in list(scope.nodes.values()):
             if is_active(node):
                 stop_node(decision, node, t.CANCELLED)
-    decision.then(lambda: check_scope(decision, scope))
+    decision.then(check_scope, scope)
 
 
 def stop_node(decision: Decision, node: Node, status: t.Status) -> None:

@@ -37,7 +37,7 @@ def request_stop(
     )
     if isinstance(target, ScopeState):
         stop_scope(decision, target)
-        decision.then(lambda: check_scope(decision, target))
+        decision.then(check_scope, target)
     elif is_active(target):
         stop_node(decision, target, status)
     else:

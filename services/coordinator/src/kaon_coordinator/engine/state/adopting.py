@@ -72,7 +72,8 @@ def _graft(
 def _take(state: RunState, node: Node, block: d.Block) -> None:
     node.block = block
     if not isinstance(node, BlockState):
-        if block.step.exclusive:
+        node.spec = node.scope.graph.steps[block.name]
+        if node.spec.exclusive:
             node.grant_us = max(node.grant_us, state.grant_floor_us)
         return
     if not block.for_each.HasField("early_stopping"):

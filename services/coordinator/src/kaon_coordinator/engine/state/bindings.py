@@ -53,14 +53,12 @@ def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Ev
     raise BindingError("an empty binding has no value")
 
 
-def typed(
-    declared: Mapping[str, d.ValueType.ValueType], outputs: Mapping[str, str]
-) -> dict[str, str]:
+def typed(floats: frozenset[str], outputs: Mapping[str, str]) -> dict[str, str]:
     """Convert outputs to their declared types: an integer for a declared float becomes a float."""
-    return {
-        name: canonical.as_float(text) if declared.get(name) == d.VALUE_TYPE_FLOAT else text
-        for name, text in outputs.items()
-    }
+    converted = dict(outputs)
+    for name in floats & converted.keys() if floats else ():
+        converted[name] = canonical.as_float(converted[name])
+    return converted
 
 
 def _parameter(state: RunState, name: str) -> str:

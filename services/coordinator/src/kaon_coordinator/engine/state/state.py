@@ -12,7 +12,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
 
-from kaon_coordinator.engine.definition.compiled import BODY, CompiledGraph, CompiledWorkflow
+from kaon_coordinator.engine.definition.compiled import (
+    BODY,
+    CompiledGraph,
+    CompiledStep,
+    CompiledWorkflow,
+)
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.curves import Curves
@@ -62,6 +67,8 @@ class StepState:
     path: str
     position: int
     block: d.Block
+    # The same, compiled.
+    spec: CompiledStep
     scope: ScopeState
     status: t.Status = t.PENDING
     # 1-based once the step has become READY.
@@ -132,6 +139,8 @@ class BlockState:
     path: str
     position: int
     block: d.Block
+    # "for_each", "repeat", "branch", "group", "sub_workflow" or "gate".
+    kind: str
     scope: ScopeState
     status: t.Status = t.PENDING
     start_us: int = 0
@@ -171,11 +180,6 @@ class BlockState:
     curves: Curves | None = None
 
     @property
-    def kind(self) -> str:
-        """Return "for_each", "repeat", "branch", "group", "sub_workflow" or "gate"."""
-        return self.block.WhichOneof("kind") or ""
-
-    @property
     def begun(self) -> bool:
         """Tell whether the block has started since it was created or reset."""
         return self.start_us > 0
@@ -190,6 +194,8 @@ class ScopeState:
 
     # Empty for the whole run; a group's body has the path of its block.
     path: str
+    # In rows and events: the path, followed by a slash when a block has the same path.
+    key: str
     position: int
     graph: CompiledGraph
     parent: BlockState | None
@@ -218,12 +224,6 @@ class ScopeState:
     hook_error: step_pb2.StepError | None = None
     # The final status once it has stopped; unspecified (0) without a stop request.
     stop: t.Status = t.NONE
-
-    @property
-    def key(self) -> str:
-        """Return the scope's key in rows and events: its path, followed by a slash when a block has the same path."""
-        group = self.parent is not None and self.parent.path == self.path
-        return f"{self.path}/" if group else self.path
 
     def wait_for_all(self) -> None:
         """Reset the counts of open predecessors: no predecessor has ended."""
@@ -357,7 +357,7 @@ class RunState:
     transient: Transient = field(default_factory=Transient)
 
     def __post_init__(self) -> None:
-        self.root = ScopeState(path="", position=0, graph=self.workflow.root, parent=None)
+        self.root = ScopeState(path="", key="", position=0, graph=self.workflow.root, parent=None)
         self.scopes[""] = self.root
 
     @property
@@ -404,20 +404,23 @@ def add_node(state: RunState, scope: ScopeState, name: str, block: d.Block, posi
     """Add one PENDING node to a scope and to the run's index."""
     path = scope.path_of(name)
     node: Node
-    if block.WhichOneof("kind") == "step":
+    spec = scope.graph.steps.get(name)
+    if spec is not None:
         node = StepState(
             path=path,
             position=position,
             block=block,
+            spec=spec,
             scope=scope,
             generation=state.generation_floor,
         )
-        if block.step.exclusive:
+        if spec.exclusive:
             node.grant_us = state.grant_floor_us
         state.steps[path] = node
         state.transient.touched_steps.add(path)
     else:
-        node = BlockState(path=path, position=position, block=block, scope=scope)
+        kind = block.WhichOneof("kind") or ""
+        node = BlockState(path=path, position=position, block=block, kind=kind, scope=scope)
         if block.HasField("for_each") and block.for_each.HasField("early_stopping"):
             node.curves = Curves(block.for_each.early_stopping)
         state.blocks[path] = node
@@ -433,13 +436,13 @@ def add_cell(
     """Add one cell, without its nodes, to a block and to the run's index. `path` is as in the scope's key."""
     graphs = block.scope.graph.inner[block.block.name]
     graph = graphs[block.case] if block.kind == "branch" else graphs["body"]
-    cell = ScopeState(
-        path=path.removesuffix("/"), position=position, graph=graph, parent=block, index=index
-    )
+    path = path.removesuffix("/")
+    key = f"{path}/" if path == block.path else path
+    cell = ScopeState(path=path, key=key, position=position, graph=graph, parent=block, index=index)
     block.cells[index] = cell
-    state.scopes[cell.key] = cell
-    state.transient.touched_blocks.add(cell.key)
-    state.transient.dropped.discard(cell.key)
+    state.scopes[key] = cell
+    state.transient.touched_blocks.add(key)
+    state.transient.dropped.discard(key)
     return cell
 
 

@@ -36,6 +36,7 @@ from kaon_coordinator.engine.steps.retrying import retry_delay_us
 from kaon_coordinator.engine.steps.succession import next_generation
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
+from kaon_wire.packing import fill
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -53,16 +54,15 @@ def become_ready(
 ) -> None:
     """Make the step READY and request a runner under the next generation."""
     first = not step.begun
-    decision.emit(
-        step_became_ready=history_pb2.StepBecameReady(
-            path=step.path,
-            attempt=attempt,
-            generation=next_generation(decision, step),
-            inputs_json=inputs or {},
-            memo_key=memo_key,
-        )
+    ready = history_pb2.StepBecameReady(
+        path=step.path,
+        attempt=attempt,
+        generation=next_generation(decision, step),
+        memo_key=memo_key,
     )
-    if first:
+    fill(ready.inputs_json, inputs or {})
+    decision.emit(step_became_ready=ready)
+    if first and step.spec.is_timed:
         watch_node(decision, step)
     if not decision.state.halted:
         decision.act(RequestStep(path=step.path))
@@ -136,7 +136,7 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
     step = claim(decision, message)
     if step is None:
         return
-    outputs = typed(step.block.step.outputs, message.outputs)
+    outputs = typed(step.spec.floats, message.outputs)
     kind, problem = _output_problem(decision, step, outputs)
     if problem:
         _attempt_failed(
@@ -172,7 +172,7 @@ def _malformed(outputs: dict[str, str]) -> str:
 
 def output_difference(step: StepState, outputs: dict[str, str]) -> str:
     """Describe how outputs differ from the declared ones; empty when they do not."""
-    declared, given = set(step.block.step.outputs), set(outputs)
+    declared, given = step.spec.outputs, outputs.keys()
     if declared == given:
         return ""
     missing, extra = sorted(declared - given), sorted(given - declared)
@@ -232,7 +232,7 @@ def end_stopped(decision: Decision, step: StepState, log_json: str) -> None:
     if step.stop != t.NONE:
         end(decision, step, step.stop, error=stop_error(step.path, step.stop), log_json=log_json)
     elif step.stop_reason == RevokeReason.TIMED_OUT:
-        seconds = step.block.step.timeout_ms / 1000
+        seconds = step.spec.timeout_ms / 1000
         error = user_error("Timeout", f"{step.path}: the attempt took longer than {seconds:g} s")
         _attempt_failed(decision, step, error, log_json)
     else:
@@ -317,20 +317,19 @@ def end(
     """Settle a step, release its permits and notify its scope."""
     if step.begun:
         decision.act(EndStep(issue=step.issue))
-    if step.block.step.tags:
+    if step.spec.tags:
         decision.act(ReleasePermits(path=step.path))
-    decision.emit(
-        step_ended=history_pb2.StepEndedEvent(
-            path=step.path,
-            status=status,
-            attempt=step.attempt,
-            generation=step.generation,
-            outputs_json=typed(step.block.step.outputs, outputs or {}),
-            error=error,
-            log_json=log_json,
-            memo=memo,
-        )
+    ended = history_pb2.StepEndedEvent(
+        path=step.path,
+        status=status,
+        attempt=step.attempt,
+        generation=step.generation,
+        error=error,
+        log_json=log_json,
+        memo=memo,
     )
+    fill(ended.outputs_json, typed(step.spec.floats, outputs or {}))
+    decision.emit(step_ended=ended)
     node_ended(decision, step)
 
 

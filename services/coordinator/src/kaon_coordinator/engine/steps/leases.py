@@ -88,7 +88,7 @@ def take(decision: Decision, step: StepState, lease: Lease) -> None:
         )
     )
     decision.act(watch(step))
-    if step.block.step.exclusive:
+    if step.spec.exclusive:
         grant(decision, step)
     for kept in step.signals:
         hand_over(decision, step, kept)
@@ -116,7 +116,7 @@ def grant_due(decision: Decision, message: Due) -> None:
 
 def watch(step: StepState) -> WatchAttempt:
     """Return the action that watches a running step's lease and time-out."""
-    timeout_ms = step.block.step.timeout_ms
+    timeout_ms = step.spec.timeout_ms
     return WatchAttempt(
         issue=step.issue,
         incarnation=step.incarnation,
@@ -136,7 +136,7 @@ def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> 
         if step.status in {t.RUNNING, t.CANCELLING} and step.incarnation == lease.incarnation:
             if step.status == t.CANCELLING:
                 revoke(decision, lease, RevokeReason(step.stop_reason))
-            elif step.block.step.exclusive:
+            elif step.spec.exclusive:
                 # The grant may have been lost.
                 grant(decision, step)
             return True
@@ -161,7 +161,7 @@ def lose(decision: Decision, step: StepState, *, reason: str, cut_off: bool) -> 
 
     `cut_off` means that the holder may execute it for one more lease, for which an exclusive step must wait.
     """
-    waits = cut_off and step.block.step.exclusive
+    waits = cut_off and step.spec.exclusive
     until_us = decision.context.now_us + decision.context.limits.exclusive_wait_us if waits else 0
     decision.emit(
         step_lease_lost=history_pb2.StepLeaseLost(

@@ -35,9 +35,9 @@ def begin(decision: Decision, step: StepState) -> None:
     try:
         inputs = {
             name: resolve(decision.state, step.scope, binding, decision.context.evaluate)
-            for name, binding in sorted(step.block.step.inputs.items())
+            for name, binding in step.spec.inputs
         }
-        key = memo_key(decision, step, inputs) if step.block.step.memo.enabled else ""
+        key = memo_key(decision, step, inputs) if step.spec.has_memo else ""
     except KaonError as error:
         attempts.end(
             decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}")
@@ -47,8 +47,7 @@ def begin(decision: Decision, step: StepState) -> None:
 
 
 def _look_up_memo(decision: Decision, step: StepState, preparation: Preparation) -> None:
-    memo = step.block.step.memo
-    if not memo.enabled:
+    if not step.spec.has_memo:
         _write_manifests(decision, step, preparation)
         return
     _await(decision, step, preparation, "memo")
@@ -57,7 +56,7 @@ def _look_up_memo(decision: Decision, step: StepState, preparation: Preparation)
             path=step.path,
             asked=preparation.asked,
             key=preparation.memo_key,
-            max_age_ms=memo.max_age_ms,
+            max_age_ms=step.block.step.memo.max_age_ms,
         )
     )
 
@@ -81,7 +80,7 @@ def _inputs_there(decision: Decision, step: StepState, preparation: Preparation)
 
 
 def _take_permits(decision: Decision, step: StepState, preparation: Preparation) -> None:
-    tags = step.block.step.tags
+    tags = step.spec.tags
     if not tags:
         _ready(decision, step, preparation)
         return
@@ -90,7 +89,7 @@ def _take_permits(decision: Decision, step: StepState, preparation: Preparation)
         TakePermits(
             path=step.path,
             asked=preparation.asked,
-            keys=tuple(f"tag:{tag}" for tag in sorted(set(tags))),
+            keys=tuple(f"tag:{tag}" for tag in tags),
         )
     )
 
@@ -134,7 +133,7 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
     if found is None or found[1].memo_key != message.key:
         return
     step, preparation = found
-    if set(message.outputs) != set(step.block.step.outputs):
+    if message.outputs.keys() != step.spec.outputs:
         _write_manifests(decision, step, preparation)
         return
     source = history_pb2.MemoSource(run_id=message.run_id, path=message.source_path)
