@@ -108,6 +108,11 @@ class CheckedStore(MemoryStore):
             self.checks.submitted(run)
         return answer
 
+    def _begin(self, run: NewRun) -> None:
+        super()._begin(run)
+        if self.checks is not None:
+            self.checks.submitted(run)
+
     def take_permits(
         self, partition: int, epoch: int, wishes: Any, now_us: int
     ) -> list[PermitAnswer]:

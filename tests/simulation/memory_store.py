@@ -19,6 +19,7 @@ from kaon_coordinator.store.base import (
     EncodedEvent,
     Fenced,
     InboxRow,
+    KeysTaken,
     LoadedRun,
     LogChunk,
     Memo,
@@ -213,14 +214,24 @@ class MemoryStore(Store):
             )
             if first != run.run_id:
                 return self._answer(run, self.runs[first])
-        kept = Kept(record=_fresh(run), payload=_payload(run))
-        self.runs[run.run_id] = self.by_partition[run.partition][run.run_id] = kept
+        kept = self._store(run)
         start = command_pb2.RunCommand(
             run_id=run.run_id,
             start=start_of(run),
         )
         row = self._enqueue(kept, start, run.now_us)
         return replace(kept.record, start=row), True
+
+    def _store(self, run: NewRun) -> Kept:
+        kept = Kept(record=_fresh(run), payload=_payload(run))
+        self.runs[run.run_id] = self.by_partition[run.partition][run.run_id] = kept
+        return kept
+
+    def _begin(self, run: NewRun) -> None:
+        """A run that begins with its first events."""
+        if run.idempotency_key:
+            self.keys[run.tenant, run.workflow, run.idempotency_key] = run.run_id
+        self._store(run)
 
     def _answer(self, run: NewRun, first: Kept) -> tuple[RunRecord, bool] | Conflict:
         if first.payload == _payload(run):
@@ -419,6 +430,14 @@ class MemoryStore(Store):
     @_transaction
     def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
         held = [_decoded(batch) for batch in batches if self.holds(batch.partition, batch.epoch)]
+        begun = [run for batch in held for run in batch.begun]
+        taken = {
+            run.run_id
+            for run in begun
+            if run.idempotency_key and (run.tenant, run.workflow, run.idempotency_key) in self.keys
+        }
+        if taken:
+            raise KeysTaken(taken)
         for batch in held:
             self._check_history(batch)
         for batch in held:
@@ -428,17 +447,22 @@ class MemoryStore(Store):
     def _check_history(self, batch: PartitionBatch) -> None:
         seen: set[tuple[str, int]] = set()
         for event in batch.history:
-            kept = self.runs[event.run_id]
+            kept = self.runs.get(event.run_id)
             stored = (
                 any(old.seq == event.seq for old in reversed(kept.history))
-                if kept.history
+                if kept is not None and kept.history
                 else False
             )
-            if (stored and event.seq <= kept.history[-1].seq) or (event.run_id, event.seq) in seen:
+            if (kept is not None and stored and event.seq <= kept.history[-1].seq) or (
+                event.run_id,
+                event.seq,
+            ) in seen:
                 raise Conflict(f"an event is stored already: {event.run_id} {event.seq}")
             seen.add((event.run_id, event.seq))
 
     def _write(self, batch: PartitionBatch) -> None:
+        for begun in batch.begun:
+            self._begin(begun)
         for event in batch.history:
             self.runs[event.run_id].history.append(event)
         for row in batch.runs:

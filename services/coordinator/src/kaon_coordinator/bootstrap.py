@@ -173,6 +173,7 @@ class Application:
                 pools=settings.catalogue.pools,
                 owner=settings.owner,
                 wake=self.coordinator.wake_owner,
+                begin=self.coordinator.begin,
                 broker=transport,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,

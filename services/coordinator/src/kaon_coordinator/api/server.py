@@ -22,7 +22,7 @@ from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.runners import Matchers, RunnerParts, RunnerServicer
 from kaon_coordinator.api.runs import RunParts, RunServicer
 from kaon_coordinator.api.schedules import ScheduleParts, ScheduleServicer
-from kaon_coordinator.api.submission import Submission, Wake
+from kaon_coordinator.api.submission import Begin, Submission, Wake, store_first
 from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
@@ -78,6 +78,7 @@ class ApiParts:
     # Name of this coordinator.
     owner: str
     wake: Wake
+    begin: Begin = store_first
     broker: Broker
     # Number of partitions over which new runs are spread.
     partitions: int
@@ -126,6 +127,7 @@ class ApiServer(GrpcServer):
         submission = Submission(
             store=parts.store,
             wake=parts.wake,
+            begin=parts.begin,
             partitions=parts.partitions,
             now_us=parts.now_us,
             renewal=ArtifactRenewal(parts.artifacts),

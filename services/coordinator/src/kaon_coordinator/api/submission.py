@@ -58,12 +58,25 @@ class Wake(Protocol):
         """Wake the owner; `submitted` is the run that was just stored, if any."""
 
 
+class Begin(Protocol):
+    """Begins a run in the transaction that stores it, if the owner of its partition is in this process."""
+
+    def __call__(self, run: NewRun, /) -> Awaitable[RunRecord | None]:
+        """Return the durable run; None when it must be stored first, and its owner woken."""
+
+
+async def store_first(run: NewRun) -> RunRecord | None:
+    """Begin nothing."""
+    return None
+
+
 class Submission:
     """Stores the submissions and commands of callers.
 
     Args:
         store: The store.
         wake: Wakes owners.
+        begin: Begins runs whose owner is in this process.
         partitions: The number of partitions of runs.
         now_us: Returns microseconds since the epoch.
         limits: The bounds of parameters.
@@ -86,6 +99,7 @@ class Submission:
         quotas: Quotas,
         bounds: TenantBounds,
         grants: Grants,
+        begin: Begin = store_first,
         limits: Limits = DEFAULT,
     ) -> None:
         self.now_us = now_us
@@ -94,6 +108,7 @@ class Submission:
         self.grants = grants
         self._threads = store
         self._wake_owner = wake
+        self._begin = begin
         self.partitions = partitions
         self._submitter = Submitter(store)
         self.renewal = renewal
@@ -169,11 +184,16 @@ class Submission:
         await self.check(run)
         await self._quotas.check_runs([run])
         await self.renewal.named_in(*map(str.encode, run.params.values()))
-        stored, created = await self._submitter.submit(run)
+        begun = await self._begin(run)
+        if begun is not None:
+            stored, created = begun, True
+        else:
+            stored, created = await self._submitter.submit(run)
         if created:
             log.info(
                 "run submitted", run=stored.run_id, workflow=stored.workflow, tenant=stored.tenant
             )
+        if created and begun is None:
             self.wake(stored.partition, stored)
         return stored, created
 

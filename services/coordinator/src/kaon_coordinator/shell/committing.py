@@ -15,7 +15,7 @@ from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.requests import RECORD_BYTES
 from kaon_coordinator.shell.turn import Turn, rows_of
-from kaon_coordinator.store.base import EncodedEvent, PartitionBatch, encode_event
+from kaon_coordinator.store.base import EncodedEvent, KeysTaken, PartitionBatch, encode_event
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import InvalidValue, Unavailable
@@ -56,13 +56,14 @@ def prepare(partition: Partition, turn: Turn) -> Written:
     """Assemble the writes of a turn; set apart a run for which this raises."""
     encoded = _encoded(turn)
     rows = rows_of(turn)
-    history = [event for event in encoded if event.run_id not in turn.faulted]
+    history = [event for event in encoded if not turn.is_apart(event.run_id)]
     if turn.durable:
         return Written(partition=partition, turn=turn, history=history, batch=None)
     partition.note_rows(rows.steps)
     batch = PartitionBatch(
         partition=partition.number,
         epoch=partition.epoch,
+        begun=list(turn.begun.values()),
         history=history,
         runs=rows.runs,
         steps=rows.steps,
@@ -92,7 +93,7 @@ def _encoded(turn: Turn) -> list[EncodedEvent]:
 def _encoded_apart(turn: Turn) -> list[EncodedEvent]:
     encoded: list[EncodedEvent] = []
     for event in list(turn.events):
-        if event.run_id not in turn.faulted:
+        if not turn.is_apart(event.run_id):
             try:
                 encoded.append(_of_a_size(encode_event(event)))
             except Exception as error:
@@ -131,6 +132,12 @@ async def commit(store: StoreCalls[PartitionStore], written: Sequence[Written]) 
         return set(await store.run(store.store.commit_all, batches))
     except Unavailable:
         raise
+    except KeysTaken as taken:
+        parts = [part for each in written for part in _parts(each)]
+        for part in parts:
+            if part.run_id in taken.run_ids:
+                part.turn.turn_away(part.run_id)
+        parts = [part for part in parts if part.run_id not in taken.run_ids]
     except Exception:
         parts = [part for each in written for part in _parts(each)]
     apart = _Apart()
@@ -166,6 +173,7 @@ def _parts(written: Written) -> list[_Part]:
     if batch is None:
         return []
     given: dict[str, dict[str, Any]] = defaultdict(dict)
+    _split(given, "begun", batch.begun, lambda run: run.run_id)
     _split(given, "history", written.history, lambda event: event.run_id)
     _split(given, "runs", batch.runs, lambda row: row.run_id)
     _split(given, "new_runs", batch.new_runs, lambda run: run.parent_run_id)

@@ -30,7 +30,7 @@ from kaon_coordinator.shell.queries import Outside, Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
 from kaon_coordinator.shell.workflow_cache import Workflows
-from kaon_coordinator.store.base import RunRecord, Store
+from kaon_coordinator.store.base import NewRun, RunRecord, Store
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.transport.base import Incoming, Send, Transport
 from kaon_wire import topics
@@ -71,7 +71,7 @@ class Coordinator:
         self._partitions = partitions = Partitions()
         self.counters = Counters()
         workflows = Workflows(store)
-        self._inbox = inbox = Inbox(store, partitions, workflows)
+        self._inbox = inbox = Inbox(store, partitions, workflows, patience=settings.begin_seconds)
         self._link = link = PoolLink(
             settings=settings, clocks=clocks, store=store, partitions=partitions
         )
@@ -156,6 +156,17 @@ class Coordinator:
             submitted: The run that was just stored, when its submission is the reason.
         """
         return self._inbox.wake(partition, submitted)
+
+    async def begin(self, run: NewRun) -> RunRecord | None:
+        """Begin a submitted run in the transaction that stores it, if this process owns its partition.
+
+        Returns:
+            The durable run; None when its submitter must store it.
+
+        Raises:
+            Unavailable: It is unknown whether the run is durable.
+        """
+        return await self._inbox.begin(run)
 
     async def wake_owner(self, partition: int, submitted: RunRecord | None = None) -> None:
         """Wake the owner of a partition: directly in this process, by a record in another one."""

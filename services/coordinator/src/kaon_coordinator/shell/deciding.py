@@ -13,6 +13,7 @@ from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.engine.steps.leases import revoke_unless_current
 from kaon_coordinator.shell.inbound.commands import message_of as message_of_command
+from kaon_coordinator.shell.inbound.newcomers import Beginning
 from kaon_coordinator.shell.inbound.reports import lease_of, message_of
 from kaon_coordinator.shell.lease_book import LeaseId
 from kaon_coordinator.shell.lease_proofs import LeaseProofs
@@ -37,7 +38,7 @@ class Decider:
 
     def apply_command(self, row: InboxRow, fresh: Stored | None) -> None:
         """Apply a command; `fresh` is the run when it was not in memory and has not ended."""
-        if row.run_id in self.turn.faulted:
+        if self.turn.is_apart(row.run_id):
             # The command applies to the run as it is then.
             return
         self.turn.applied_inbox.append(row)
@@ -45,6 +46,15 @@ class Decider:
             self._apply_command(row, fresh)
         except Exception as error:
             self._set_apart(row.run_id, "a command was applied", error)
+
+    def begin(self, beginning: Beginning) -> None:
+        """Begin a run that is stored with this turn."""
+        run, start = beginning.newcomer.run, beginning.newcomer.start
+        self.turn.begun[run.run_id] = run
+        try:
+            self._apply_command(start, beginning.stored)
+        except Exception as error:
+            self._set_apart(run.run_id, "it began", error)
 
     def _apply_command(self, row: InboxRow, fresh: Stored | None) -> None:
         turn, runs = self.turn, self.partition.runs

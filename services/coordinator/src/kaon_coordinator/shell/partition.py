@@ -122,7 +122,7 @@ class Partition:
 
     def rests(self, turn: Turn, run_id: str) -> bool:
         """Tell whether decisions about a run are suspended."""
-        return run_id in turn.faulted or run_id in self.faulted or run_id in self.aside
+        return turn.is_apart(run_id) or run_id in self.faulted or run_id in self.aside
 
     def note_rows(self, rows: Mapping[str, Sequence[StepRow]]) -> None:
         """Update the indexes for the steps that a turn has changed."""

@@ -45,6 +45,8 @@ class ShellSettings:
     tick_seconds: float = 0.1
     # Interval at which the turn loop reads unapplied commands, in case a wake-up was lost.
     poll_seconds: float = 1.0
+    # How long a submission waits for a turn of its owner, which may be waiting for the broker.
+    begin_seconds: float = 0.25
     # A send that takes longer means that the broker was unreachable.
     stall_seconds: float = 2.0
     # A fresh id for a run submitted at this time; a number in [0, 1) for jitter.

@@ -21,7 +21,7 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.notifications.notices import notices_of
 from kaon_coordinator.shell.atomic_effects import AtomicEffects
-from kaon_coordinator.store.base import InboxRow
+from kaon_coordinator.store.base import InboxRow, NewRun
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -44,6 +44,10 @@ class Turn:
     stale: int = 0
     # Events and renewals without a valid lease token.
     unproven: int = 0
+    # Runs that begin with this turn, by id.
+    begun: dict[str, NewRun] = field(default_factory=dict)
+    # Those of them that cannot: the turn contains nothing of them, and their submitters store them.
+    turned_away: set[str] = field(default_factory=set)
     # Faulted runs by id. The turn contains nothing of them; they are ended after it.
     faulted: dict[str, FaultedRun] = field(default_factory=dict)
 
@@ -53,8 +57,24 @@ class Turn:
 
     def set_apart(self, run_id: str, fault: Fault) -> None:
         """Remove a run and all of its decisions from the turn: its state may be half of one decision."""
+        if run_id in self.begun:
+            self.turn_away(run_id)
+            return
         rows = [row for row in self.applied_inbox if row.run_id == run_id]
         self.faulted[run_id] = FaultedRun(run_id=run_id, fault=fault, rows=rows)
+        self._remove(run_id)
+
+    def turn_away(self, run_id: str) -> None:
+        """Remove a run that was to begin: nothing of it is stored."""
+        del self.begun[run_id]
+        self.turned_away.add(run_id)
+        self._remove(run_id)
+
+    def is_apart(self, run_id: str) -> bool:
+        """Tell whether a run was removed from the turn."""
+        return run_id in self.faulted or run_id in self.turned_away
+
+    def _remove(self, run_id: str) -> None:
         self.applied_inbox = [row for row in self.applied_inbox if row.run_id != run_id]
         self.events = [event for event in self.events if event.run_id != run_id]
         self.actions = [(state, action) for state, action in self.actions if state.run_id != run_id]

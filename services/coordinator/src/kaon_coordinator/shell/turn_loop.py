@@ -20,6 +20,7 @@ from kaon_coordinator.shell.dispatch import Dispatch
 from kaon_coordinator.shell.ending import Endings
 from kaon_coordinator.shell.history_publisher import HistoryPublisher
 from kaon_coordinator.shell.inbound.inbox import Commands, Inbox
+from kaon_coordinator.shell.inbound.newcomers import fail_all
 from kaon_coordinator.shell.inbound.sorting import Inbound
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.ownership import Ownership
@@ -34,6 +35,7 @@ from kaon_coordinator.store.base import EncodedEvent, encode_event
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.transport.base import Send, Transport
+from kaon_wire.errors import Unavailable
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -169,15 +171,24 @@ class TurnLoop:
         filled = parts.inbox.take_filled(inbound.inbox_filled)
         await self._ownership.take_back(filled, outbox)
         commands = await parts.inbox.read(filled)
-        # Decide.
+        # Decide, and commit.
         now = self._clocks.monotonic()
-        turns = [
-            (partition, turn)
-            for partition in list(self._partitions.owned.values())
-            if (turn := self._decide(partition, inbound, commands, now)) is not None
-        ]
-        # Commit, and dispatch the effects of durable turns.
-        for partition, turn in await self._commit(turns):
+        try:
+            await parts.inbox.add_newcomers(commands)
+            turns = [
+                (partition, turn)
+                for partition in list(self._partitions.owned.values())
+                if (turn := self._decide(partition, inbound, commands, now)) is not None
+            ]
+            durable = await self._commit(turns)
+        except BaseException as error:
+            fail_all(commands.newcomers, Unavailable(f"the turn of a new run has failed: {error}"))
+            raise
+        begun = {run_id for _, turn in durable for run_id in turn.begun}
+        for newcomer in commands.newcomers:
+            newcomer.settle(begun=newcomer.run.run_id in begun)
+        # Dispatch the effects of durable turns.
+        for partition, turn in durable:
             parts.dispatch.dispatch(partition, partition.effects(turn, now), outbox)
         parts.link.answer(inbound, outbox)
         await self._end_faulted(outbox)
@@ -200,11 +211,21 @@ class TurnLoop:
             context=self._parts.context(), partitions=self._settings.catalogue.run_partitions
         )
         answers = self._queries.take(partition.number)
-        if not (reports or rows or passed or answers or partition.is_due(turn.context.now_us)):
+        beginning = commands.beginning.get(partition.number, ())
+        if not (
+            reports
+            or rows
+            or beginning
+            or passed
+            or answers
+            or partition.is_due(turn.context.now_us)
+        ):
             return None
         decider = Decider(partition=partition, turn=turn, now=now, proofs=self._settings.proofs)
         for row in rows:
             decider.apply_command(row, commands.fresh.get(row.run_id))
+        for each in beginning:
+            decider.begin(each)
         for report in reports:
             decider.apply_report(report)
         decider.apply_answers(answers)
@@ -229,13 +250,13 @@ class TurnLoop:
             partition, turn = each.partition, each.turn
             if partition.number in self._partitions.owned:
                 owned.append((partition, turn))
-                for run_id in turn.faulted:
+                for run_id in (*turn.faulted, *turn.turned_away):
                     partition.forget(run_id)
                 partition.faulted |= turn.faulted
                 self._made_durable(
                     partition,
                     turn,
-                    [event for event in each.history if event.run_id not in turn.faulted],
+                    [event for event in each.history if not turn.is_apart(event.run_id)],
                 )
         return owned
 

@@ -26,11 +26,13 @@ class Bulk:
         if expected != tuple(columns):
             raise AssertionError(f"rows have the columns {columns}, the statement takes {expected}")
 
-    def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Execute the statement for every row; do nothing without rows."""
-        if rows:
-            with self._cursor(connection) as cursor:
-                cursor.executemany(self._sql, rows)
+    def execute(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """Execute the statement for every row, if there are any, and return the number of changed rows."""
+        if not rows:
+            return 0
+        with self._cursor(connection) as cursor:
+            cursor.executemany(self._sql, rows)
+            return int(cursor.rowcount)
 
     def execute_one(self, connection: Connection, row: tuple[Any, ...]) -> int:
         """Execute the statement for one row and return the number of changed rows."""

@@ -37,6 +37,12 @@ class Owed:
             for table in (steps, blocks)
         ]
 
+    def begin(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
+        """Write the runs that begin."""
+        begun = [run for batch in batches for run in batch.begun]
+        if begun:
+            self._submissions.begin(connection, begun)
+
     def drop(self, connection: Connection, batches: Sequence[PartitionBatch]) -> None:
         """Delete the rows of dropped steps and blocks."""
         gone = [

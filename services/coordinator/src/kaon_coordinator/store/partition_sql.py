@@ -103,6 +103,7 @@ class Commits:
         # In a global order: two owners that wait for each other's partitions would deadlock.
         batches = sorted(batches, key=attrgetter("partition"))
         held = [batch for batch in batches if self.holds(connection, batch.partition, batch.epoch)]
+        self._owed.begin(connection, held)
         self._write_history(connection, held)
         # One statement for all partitions: its overhead is spread over many rows.
         self._runs.execute(connection, [_run_values(row) for batch in held for row in batch.runs])

@@ -390,6 +390,18 @@ def encode_event(event: history_pb2.HistoryEvent) -> EncodedEvent:
     return EncodedEvent(event.run_id, event.seq, event.SerializeToString(deterministic=True))
 
 
+class KeysTaken(Exception):
+    """Idempotency keys of runs that were to begin belong to earlier runs: nothing was written.
+
+    Args:
+        run_ids: The runs that were to begin.
+    """
+
+    def __init__(self, run_ids: set[str]) -> None:
+        super().__init__(f"earlier runs have the keys of {', '.join(sorted(run_ids))}")
+        self.run_ids = run_ids
+
+
 @dataclass(frozen=True, kw_only=True)
 class PartitionBatch:
     """The decisions of a partition's owner, which must be durable before any effect leaves."""
@@ -397,6 +409,8 @@ class PartitionBatch:
     partition: int
     # The fencing token that `claim_partition` returned.
     epoch: int
+    # Submitted runs that begin with these events, and have no start command.
+    begun: Sequence[NewRun] = ()
     # New events; each run's in order of seq, following its newest stored one.
     history: Sequence[history_pb2.HistoryEvent | EncodedEvent] = ()
     # Every run whose history grew, and every changed step and block.

@@ -11,7 +11,7 @@ from kaon_coordinator.engine.rows.rows import RunRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import run_sql
 from kaon_coordinator.store.bulk import Bulk
-from kaon_coordinator.store.records import InboxRow, Message, NewRun, RunRecord
+from kaon_coordinator.store.records import InboxRow, KeysTaken, Message, NewRun, RunRecord
 from kaon_coordinator.store.tables import inbox, run_labels, runs
 from kaon_service.databases import Database
 from kaon_wire import canonical
@@ -58,6 +58,24 @@ class Submissions:
             else _known(run, first[_key(run)])
             for run in new
         ]
+
+    def begin(self, connection: Connection, new: Sequence[NewRun]) -> None:
+        """Store runs that begin in this transaction, without start commands.
+
+        Raises:
+            KeysTaken: Earlier runs have the keys of some.
+        """
+        ordered = sorted(new, key=_key)
+        if self._new_run.execute(connection, [_row(run) for run in ordered]) != len(ordered):
+            first = _first_of_keys(connection, {_key(run) for run in new if run.idempotency_key})
+            raise KeysTaken(
+                {
+                    run.run_id
+                    for run in new
+                    if run.idempotency_key and first[_key(run)].run_id != run.run_id
+                }
+            )
+        self._new_label.execute(connection, [row for run in new for row in _label_rows(run)])
 
     def _start(self, connection: Connection, created: Sequence[NewRun]) -> dict[str, InboxRow]:
         """Store the start commands of new runs, and return them by run: the run's owner need not read them."""

@@ -115,6 +115,7 @@ async def serving(
             pools=("default",),
             owner=owner,
             wake=wake,
+            begin=member.coordinator.begin,
             partitions=partitions,
             now_us=world.now_us,
         )

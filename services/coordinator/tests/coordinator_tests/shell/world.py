@@ -68,7 +68,7 @@ class Clock:
 class Member:
     """One coordinator of the world."""
 
-    def __init__(self, world: World, owner: str) -> None:
+    def __init__(self, world: World, owner: str, *, begin_seconds: float = 60.0) -> None:
         self.store = StoreThread(open_store(world.url))
         self.transport = MemoryTransport(world.group)
         self.sinks = Silent()
@@ -80,6 +80,7 @@ class Member:
                 seal=world.seal,
                 tick_seconds=0.005,
                 poll_seconds=0.01,
+                begin_seconds=begin_seconds,
             ),
             store=self.store,
             transport=self.transport,

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError
 
-from kaon_coordinator.store.base import Fenced, LoadedRun, PartitionBatch, Store
+from kaon_coordinator.store.base import Fenced, KeysTaken, LoadedRun, PartitionBatch, Store
 from kaon_wire.errors import Conflict, NotFound
 from kaonapi.run.v1 import run_pb2
 
-from .build import batch, block_row, event, run_row, step_row, submitted
+from .build import batch, block_row, event, new_run, run_row, step_row, submitted
 
 ENDED = {"status": run_pb2.STATUS_SUCCEEDED, "end_us": 9_000}
 
@@ -41,6 +41,37 @@ def test_an_older_owner_writes_nothing(store: Store) -> None:
     assert store.unapplied(3) == [start]
     store.commit(replace(late, epoch=new))
     assert store.load_run(run.run_id).row.seq == 4
+
+
+def test_a_run_begins_in_the_transaction_that_stores_it(store: Store) -> None:
+    run, epoch = new_run(idempotency_key="once"), store.claim_partition(3, "me")
+    store.commit(replace(batch(epoch, run), begun=[run]))
+    found = store.load_run(run.run_id)
+    assert (found.row.status, found.row.seq, found.params) == (
+        run_pb2.STATUS_RUNNING,
+        2,
+        {"users": "10"},
+    )
+    assert store.unapplied(3) == []
+    known, created = store.submit_run(new_run(idempotency_key="once"))
+    assert (known.row.run_id, created) == (run.run_id, False)
+
+
+def test_a_taken_key_leaves_nothing_of_the_transaction(store: Store) -> None:
+    earlier = submitted(store, idempotency_key="once")
+    epochs = store.claim_partition(3, "me"), store.claim_partition(4, "me")
+    late = new_run(idempotency_key="once")
+    other = new_run(idempotency_key="twice", partition=4)
+    with pytest.raises(KeysTaken) as taken:
+        store.commit_all(
+            [
+                replace(batch(epochs[0], late), begun=[late]),
+                replace(batch(epochs[1], other), begun=[other]),
+            ]
+        )
+    assert taken.value.run_ids == {late.run_id}
+    assert store.load_some([late.run_id, other.run_id]) == []
+    assert store.load_run(earlier.run_id).row.seq == 0
 
 
 def test_an_older_owner_of_one_partition_does_not_spoil_what_it_writes_to_others(

@@ -10,15 +10,16 @@ from typing import Protocol
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.shell.fork_states import ForkStates, PastStore
+from kaon_coordinator.shell.inbound.newcomers import Beginning, Newcomer, Newcomers
 from kaon_coordinator.shell.partition import Stored
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.start_dedup import StartDedup
 from kaon_coordinator.shell.turn import FaultedRun
 from kaon_coordinator.shell.workflow_cache import Workflows
-from kaon_coordinator.store.base import InboxRow, LoadedRun, RunRecord
+from kaon_coordinator.store.base import InboxRow, LoadedRun, NewRun, RunRecord
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.store_calls import StoreCalls
-from kaon_coordinator.store.submission_sql import REOPENING
+from kaon_coordinator.store.submission_sql import REOPENING, fresh_record
 from kaon_wire.errors import Unavailable
 
 INBOX_BATCH = 500
@@ -36,6 +37,13 @@ class Commands:
     rows: dict[int, list[InboxRow]] = field(default_factory=lambda: defaultdict(list))
     # Active runs of the commands that were not in memory.
     fresh: dict[str, Stored] = field(default_factory=dict)
+    # By partition: runs that begin, and are stored with the turn.
+    beginning: dict[int, list[Beginning]] = field(default_factory=lambda: defaultdict(list))
+
+    @property
+    def newcomers(self) -> list[Newcomer]:
+        """Return the runs that begin."""
+        return [each.newcomer for group in self.beginning.values() for each in group]
 
 
 @dataclass(kw_only=True)
@@ -56,10 +64,16 @@ class Inbox:
         store: The store of the rows.
         partitions: The partitions of this process.
         workflows: The compiled definitions.
+        patience: How many seconds a submission waits for a turn.
     """
 
     def __init__(
-        self, store: StoreCalls[InboxStore], partitions: Partitions, workflows: Workflows
+        self,
+        store: StoreCalls[InboxStore],
+        partitions: Partitions,
+        workflows: Workflows,
+        *,
+        patience: float,
     ) -> None:
         self._store = store
         self._partitions = partitions
@@ -67,6 +81,7 @@ class Inbox:
         self._filled: set[int] = set()
         # Runs submitted in this process, by id: they need not be read again.
         self._submitted: dict[str, RunRecord] = {}
+        self._newcomers = Newcomers(patience=patience)
         self._start_dedup = StartDedup()
         self._fork_states = ForkStates(store, self.wake)
 
@@ -85,6 +100,19 @@ class Inbox:
             self._submitted[submitted.run_id] = submitted
         self._partitions.woken.set()
         return True
+
+    async def begin(self, run: NewRun) -> RunRecord | None:
+        """Begin a submitted run in the transaction that stores it; return None when its submitter must store it.
+
+        A fork is never begun here: its initial state is folded from a history first.
+
+        Raises:
+            Unavailable: It is unknown whether the run is durable.
+        """
+        if run.partition not in self._partitions.owned or run.fork_run_id:
+            return None
+        self._partitions.woken.set()
+        return await self._newcomers.begin(run)
 
     def look_into_all(self) -> None:
         """Have the next turn read every inbox: a wake-up may have been lost."""
@@ -134,6 +162,23 @@ class Inbox:
             self._partitions.woken.set()
         return commands
 
+    async def add_newcomers(self, commands: Commands) -> None:
+        """Add the runs that begin, and hand back those that cannot."""
+        for newcomer in self._newcomers.take():
+            run = _as_loaded(fresh_record(newcomer.run))
+            try:
+                stored = await self._fresh_one(run)
+            except Exception as error:
+                note_fault("it was to begin", error, run=run.run_id)
+                stored = None
+            if stored is None or run.partition not in self._partitions.owned:
+                newcomer.settle(begun=False)
+            else:
+                beginning = Beginning(newcomer=newcomer, stored=stored)
+                commands.beginning[run.partition].append(beginning)
+        if self._newcomers.waits:
+            self._partitions.woken.set()
+
     async def _fresh(self, rows: Collection[InboxRow], submitted: dict[str, RunRecord]) -> _Fresh:
         """Return the runs of these commands that are not in memory."""
         owned = self._partitions.owned
@@ -182,6 +227,7 @@ class Inbox:
             key: run for key, run in self._submitted.items() if run.partition != partition
         }
         self._fork_states.drop(partition)
+        self._newcomers.drop(partition)
 
     async def close(self) -> None:
         """Cancel pending work."""

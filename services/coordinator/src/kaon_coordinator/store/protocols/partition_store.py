@@ -56,6 +56,7 @@ class PartitionStore(Protocol):
 
         Raises:
             Conflict: An event with this run and seq exists already; nothing of any batch was written.
+            KeysTaken: The idempotency key of a run that begins belongs to an earlier run; nothing of any batch was written.
         """
 
     def commit(self, batch: PartitionBatch) -> None:

@@ -1,0 +1,146 @@
+"""Runs that begin in the transaction that stores them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.store.base import NewRun, PartitionBatch
+from kaon_wire import canonical, topics
+from kaon_wire.errors import Unavailable
+from kaon_wire.partitioning import partition_of
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+from .world import Member, World
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.fixture
+async def member(world: World) -> AsyncIterator[Member]:
+    """A member that owns its partition."""
+    member = Member(world, "first")
+    await member.start()
+    await world.until(lambda: member.coordinator.partitions_owned == 1)
+    yield member
+    await member.stop()
+
+
+def _new_run(world: World, member: Member, run_id: str = "run", **fields: object) -> NewRun:
+    block = d.Block(name="s", step=d.Step(type="python", outputs={"out": d.VALUE_TYPE_INT}))
+    definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=[block]))
+    world.register(member, definition)
+    usual: dict[str, Any] = {
+        "run_id": run_id,
+        "tenant": "default",
+        "workflow": "w",
+        "version": canonical.digest_message(definition),
+        "partition": partition_of(run_id, world.catalogue.run_partitions),
+        "params": {},
+        "submitter": "me",
+        "idempotency_key": f"key of {run_id}",
+        "now_us": world.now_us(),
+        "labels": {"team": "a"},
+    }
+    return NewRun(**(usual | fields))
+
+
+def _batches(member: Member) -> list[PartitionBatch]:
+    """What every transaction of turns holds from now on."""
+    seen: list[PartitionBatch] = []
+    write = member.store.store.commit_all
+
+    def commit_all(batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        lost = write(batches)
+        seen.extend(batches)
+        return lost
+
+    member.store.store.commit_all = commit_all  # type: ignore[method-assign]
+    return seen
+
+
+async def test_a_run_and_its_first_steps_are_one_transaction(world: World, member: Member) -> None:
+    batches = _batches(member)
+    record = await member.coordinator.begin(_new_run(world, member))
+    assert record is not None
+    (batch,) = [batch for batch in batches if batch.begun]
+    assert [row.status for row in batch.steps["run"]] == [t.READY]
+    stored = member.store.store.get_run("default", "run")
+    assert (stored.row.status, dict(stored.labels)) == (t.RUNNING, {"team": "a"})
+    assert member.store.store.unapplied(record.partition) == []
+    world.hello()
+    (release,) = await world.released()
+    assert (release.key.run_id, release.key.path) == ("run", "s")
+
+
+async def test_runs_that_come_together_share_a_transaction(world: World, member: Member) -> None:
+    batches = _batches(member)
+    runs = [_new_run(world, member, f"run-{number}") for number in range(9)]
+    records = await asyncio.gather(*map(member.coordinator.begin, runs))
+    assert all(records)
+    begun = [batch for batch in batches if batch.begun]
+    # One for each partition.
+    assert len(begun) == len({run.partition for run in runs})
+
+
+async def test_a_key_that_is_taken_leaves_nothing_behind_and_the_others_begin(
+    world: World, member: Member
+) -> None:
+    first = _new_run(world, member, "first")
+    assert await member.coordinator.begin(first) is not None
+    again = _new_run(world, member, "again", idempotency_key=first.idempotency_key)
+    other = _new_run(world, member, "other")
+    answers = await asyncio.gather(*map(member.coordinator.begin, (again, other)))
+    assert [answer is None for answer in answers] == [True, False]
+    assert member.coordinator.find_run("again") is None
+    assert member.coordinator.find_run("other") is not None
+    (known, created) = member.store.store.submit_run(again)
+    assert (known.row.run_id, created) == ("first", False)
+
+
+async def test_a_run_of_another_owner_and_a_fork_are_stored_first(
+    world: World, member: Member
+) -> None:
+    fork = _new_run(world, member, "fork", fork_run_id="run", fork_seq=1)
+    assert await member.coordinator.begin(fork) is None
+    await member.coordinator.on_revoked(topics.STEP_EVENTS, range(world.catalogue.run_partitions))
+    assert await member.coordinator.begin(_new_run(world, member, "elsewhere")) is None
+
+
+async def test_a_run_whose_first_turn_fails_is_stored_first(world: World, member: Member) -> None:
+    run = _new_run(world, member, version="sha256:unknown")
+    assert await member.coordinator.begin(run) is None
+    assert member.coordinator.find_run("run") is None
+
+
+async def test_a_turn_that_waits_for_the_broker_delays_no_acknowledgement(
+    world: World, member: Member
+) -> None:
+    hasty = Member(world, "hasty", begin_seconds=0.0)
+    await member.stop()
+    await hasty.start()
+    await world.until(lambda: hasty.coordinator.partitions_owned == 1)
+    async with hasty.coordinator._lock:
+        assert await hasty.coordinator.begin(_new_run(world, hasty)) is None
+    await hasty.stop()
+
+
+async def test_a_transaction_that_may_have_taken_place_is_reported_as_unknown(
+    world: World, member: Member
+) -> None:
+    run = _new_run(world, member)
+
+    def commit_all(batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        raise Unavailable("the database is away")
+
+    member.store.store.commit_all = commit_all  # type: ignore[method-assign]
+    with pytest.raises(Unavailable, match="the database is away"):
+        await member.coordinator.begin(run)
