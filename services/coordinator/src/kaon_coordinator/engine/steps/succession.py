@@ -56,6 +56,9 @@ def next_generation(decision: Decision, step: StepState) -> int:
     That of its leader, when the leader's success is what is being decided; else one above all generations of the step,
     of its leader and of the steps that may follow it.
     """
+    graph, name = step.scope.graph, step.block.name
+    if name not in graph.leaders and name not in graph.followers:
+        return step.generation + 1
     leader = leader_of(step)
     highest = max((each.generation for each in _after(step)), default=0)
     highest = max(highest, step.generation)
