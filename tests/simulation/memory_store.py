@@ -123,7 +123,7 @@ class MemoryStore(Store):
         self._schedules = MemorySchedules()
         self._access = MemoryAccess()
         # Tenant and digest of the artifacts that tenants have.
-        self._grants: set[tuple[str, str]] = set()
+        self._grants: dict[tuple[str, str], int] = {}
         self._logs = MemoryLogs(log_bounds or LogBounds())
         self._inbox_ids = itertools.count(1)
         self._inbox_places: dict[int, int] = {}
@@ -475,8 +475,8 @@ class MemoryStore(Store):
                 self.runs[run_id].blocks.pop(path, None)
         for run_id, steps in batch.steps.items():
             self.runs[run_id].steps.update((step.path, step) for step in steps)
-        for run_id, digest in given_by(batch):
-            self._grants.add((self.runs[run_id].record.tenant, digest))
+        for run_id, digest, size in given_by(batch):
+            self._grants.setdefault((self.runs[run_id].record.tenant, digest), size)
         for run_id, blocks in batch.blocks.items():
             self.runs[run_id].blocks.update((block.path, block) for block in blocks)
         for inbox_id in batch.applied_inbox:
@@ -536,8 +536,17 @@ class MemoryStore(Store):
     # -------------------------------------------------------------------------------------------------
 
     @_transaction
-    def grant(self, tenant: str, digests: Collection[str]) -> None:
-        self._grants |= {(tenant, digest) for digest in digests}
+    def grant(self, tenant: str, sizes: Mapping[str, int]) -> None:
+        for digest, size in sizes.items():
+            self._grants[tenant, digest] = self._grants.get((tenant, digest)) or size
+
+    @_transaction
+    def forget_artifact(self, digest: str) -> None:
+        self._grants = {key: size for key, size in self._grants.items() if key[1] != digest}
+
+    @_transaction
+    def count_bytes(self, tenant: str) -> int:
+        return sum(size for (owner, _), size in self._grants.items() if owner == tenant)
 
     @_transaction
     def grant_named(self) -> None:
@@ -545,7 +554,8 @@ class MemoryStore(Store):
             named = digests(kept.record.params.values())
             for row in (*kept.steps.values(), *kept.blocks.values()):
                 named |= outputs_of(row.data)
-            self._grants |= {(kept.record.tenant, digest) for digest in named}
+            for digest in named:
+                self._grants.setdefault((kept.record.tenant, digest), 0)
 
     @_transaction
     def missing_grants(self, tenant: str, digests: Collection[str]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from kaon_artifacts.store import RENEW_SECONDS, ArtifactStore
@@ -48,12 +48,20 @@ class Sweeper:
         store: The artifacts.
         owner: A name that no other process has at the same time.
         grace_seconds: How long an unneeded artifact is kept after it was written or renewed.
+        deleted: Hears of each deletion, by the hex digits of the digest, before anybody can store that artifact again.
 
     Raises:
         InvalidValue: The grace is shorter than the time that a step may take between storing and naming an artifact.
     """
 
-    def __init__(self, store: ArtifactStore, owner: str, grace_seconds: float) -> None:
+    def __init__(
+        self,
+        store: ArtifactStore,
+        owner: str,
+        grace_seconds: float,
+        *,
+        deleted: Callable[[str], None] = lambda value: None,
+    ) -> None:
         if grace_seconds < SHORTEST_GRACE_SECONDS:
             raise InvalidValue(
                 f"artifacts must be kept for at least {SHORTEST_GRACE_SECONDS / 86_400:g} days, not {grace_seconds / 86_400:g}"
@@ -61,6 +69,7 @@ class Sweeper:
         self._store = store
         self._owner = owner.replace("/", "-")
         self._grace = grace_seconds
+        self._deleted = deleted
 
     def due(self, every_seconds: float) -> bool:
         """Tell whether the last sweep of any process is that long ago; if so, record the beginning of this one's."""
@@ -127,6 +136,8 @@ class Sweeper:
                     return False
                 fs.rm_file(path)
                 self._store.marks.trust(value)
+                # Before anybody can store it again.
+                self._deleted(value)
             except FileNotFoundError:
                 # Another sweeper was faster.
                 return False

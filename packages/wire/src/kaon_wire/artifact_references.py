@@ -11,6 +11,8 @@ from kaon_wire import canonical
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 # What a text contains in which there may be a reference, also within a text of other JSON.
 _MARK = "artifact"
+# More than there is anywhere, and less than a column holds after many are added.
+_LARGEST = 1 << 50
 
 
 def references(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -32,13 +34,36 @@ def digests(texts: Iterable[str]) -> set[str]:
     Raises:
         InvalidValue: A text is not JSON.
     """
+    return set(sizes(texts))
+
+
+def sizes_of(data: str) -> dict[str, int]:
+    """Return the bytes of the artifacts among the outputs of a row, as its step states them, by the hex digits of their digests."""
+    if _MARK not in data:
+        return {}
+    outputs: Mapping[str, str] = canonical.loads(data).get("outputs", {})
+    return sizes(outputs.values())
+
+
+def sizes(texts: Iterable[str]) -> dict[str, int]:
+    """Return the stated bytes of all artifacts to which JSON texts refer, by the hex digits of their digests.
+
+    Raises:
+        InvalidValue: A text is not JSON.
+    """
     return {
-        match[1]
+        match[1]: _size(reference.get("size"))
         for text in texts
         if _MARK in text
         for reference in references(canonical.loads(text))
         if (match := _DIGEST.match(str(reference.get("digest", "")))) is not None
     }
+
+
+def _size(stated: Any) -> int:
+    """Return a number of bytes; 0 for what is none."""
+    is_number = isinstance(stated, int) and not isinstance(stated, bool)
+    return stated if is_number and 0 <= stated <= _LARGEST else 0
 
 
 def outputs_of(data: str) -> set[str]:

@@ -12,6 +12,7 @@ import asyncio
 import os
 import sys
 import time
+from typing import Protocol
 
 import structlog
 
@@ -19,6 +20,7 @@ from kaon_artifacts import ArtifactMissing, ArtifactStore, Sweeper, Swept
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.store.base import References
+from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.reference_store import ReferenceStore
 from kaon_coordinator.store.reference_sql import note
 from kaon_coordinator.store.sql import open_store
@@ -32,6 +34,10 @@ log = structlog.get_logger(__name__)
 # Interval between two rounds of any coordinators, and between two checks whether one is due.
 EVERY_SECONDS = 86_400.0
 LOOK_SECONDS = 1_800.0
+
+
+class CollectedStore(ReferenceStore, GrantStore, Protocol):
+    """What still names artifacts, and who has them."""
 
 
 class Collection:
@@ -50,7 +56,7 @@ class Collection:
 
     def __init__(
         self,
-        store: StoreCalls[ReferenceStore],
+        store: StoreCalls[CollectedStore],
         artifacts: ArtifactStore,
         *,
         days: float,
@@ -60,7 +66,9 @@ class Collection:
         self._store = store
         self._artifacts = artifacts
         self._seconds = days * 86_400
-        self._sweeper = Sweeper(artifacts, owner, self._seconds)
+        self._sweeper = Sweeper(
+            artifacts, owner, self._seconds, deleted=store.store.forget_artifact
+        )
         self._metrics = metrics
 
     async def run(self) -> None:
@@ -150,9 +158,10 @@ def main() -> int:
 
 def _by_hand(database: str, address: str, days: float, dry_run: bool) -> Swept:
     artifacts = ArtifactStore(address)
-    sweeper = Sweeper(artifacts, f"by-hand-{os.getpid()}", days * 86_400)
     store = open_store(database)
+    owner = f"by-hand-{os.getpid()}"
     try:
+        sweeper = Sweeper(artifacts, owner, days * 86_400, deleted=store.forget_artifact)
         return sweeper.sweep(needed(store, artifacts, days * 86_400), dry_run=dry_run)
     finally:
         store.close()

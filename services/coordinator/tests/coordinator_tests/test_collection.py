@@ -64,9 +64,12 @@ async def test_a_round_deletes_what_nothing_names_and_counts_it(
 ) -> None:
     named, lost = old(artifacts, b"named"), old(artifacts, b"lost")
     submitted(store, params={"data": reference(named)})
+    digests = {each.digest.removeprefix("sha256:"): each.size for each in (named, lost)}
+    store.grant("default", digests)
     rounds, registry = collection(store, artifacts)
     swept = await rounds.once()
     assert (swept.deleted, swept.kept) == (1, 1)
+    assert store.missing_grants("default", digests.keys()) == {lost.digest.removeprefix("sha256:")}
     assert artifacts.exists(named)
     assert not artifacts.exists(lost)
     assert registry.get_sample_value("kaon_artifacts_deleted_total") == 1

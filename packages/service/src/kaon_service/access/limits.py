@@ -33,6 +33,10 @@ class TenantLimits:
     # Versions of one workflow.
     versions: int = 0
     schedules: int = 0
+    # Bytes of artifacts and code bundles: what was uploaded, and what steps have given.
+    artifact_bytes: int = 0
+    # Seconds that one upload may take.
+    upload_seconds: int = 0
 
 
 NO_LIMITS = TenantLimits()

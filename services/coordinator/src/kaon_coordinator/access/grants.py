@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -43,8 +43,13 @@ class Grants:
             return
         if caller.authentication != "off":
             raise NotFound(f"there is no artifact sha256:{min(lacking)}")
-        await self.give(caller.tenant, lacking)
+        await self.give(caller.tenant, dict.fromkeys(lacking, 0))
 
-    async def give(self, tenant: str, found: set[str]) -> None:
-        """Grant artifacts to a tenant."""
-        await self._threads.run(self._threads.store.grant, tenant, found)
+    async def has(self, tenant: str, digest: str) -> bool:
+        """Return whether a tenant has an artifact, by the hex digits of its digest."""
+        missing = self._threads.store.missing_grants
+        return not await self._threads.read(missing, tenant, {digest})
+
+    async def give(self, tenant: str, sizes: Mapping[str, int]) -> None:
+        """Grant artifacts to a tenant, with their bytes."""
+        await self._threads.run(self._threads.store.grant, tenant, sizes)

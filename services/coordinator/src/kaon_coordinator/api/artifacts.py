@@ -16,6 +16,7 @@ from kaon_artifacts.artifact import DIRECTORY, FILE
 from kaon_artifacts.names import checked_name
 from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api import pieces, places, run_artifacts
+from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.receiving import Receiving, check_digest
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -41,6 +42,7 @@ class ArtifactParts:
     store: StoreCalls[places.PlaceStore]
     artifacts: ArtifactStore
     grants: Grants
+    quotas: Quotas
 
 
 class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
@@ -85,20 +87,22 @@ class ArtifactServicer(artifact_service_pb2_grpc.ArtifactServiceServicer):
         self, request_iterator: AsyncIterator[a.PutArtifactRequest], context: Any
     ) -> a.PutArtifactResponse:
         """Store an artifact that arrives in pieces; its digest must be the announced one."""
-        header = a.PutArtifactHeader()
+        header, tenant = a.PutArtifactHeader(), principal.current().tenant
         with tempfile.NamedTemporaryFile(prefix="kaon-artifact-") as target:
             received = Receiving(target, "the artifact", LARGEST_ARTIFACT, _ADVICE)
-            async for piece in request_iterator:
-                if piece.HasField("header"):
-                    header = _checked(piece.header)
-                await received.add(piece.data)
-            received.checked(header.digest)
+            async with self._parts.quotas.upload(tenant):
+                async for piece in request_iterator:
+                    if piece.HasField("header"):
+                        header = _checked(piece.header)
+                    await received.add(piece.data)
+            digest = received.checked(header.digest).removeprefix("sha256:")
+            if not await self._parts.grants.has(tenant, digest):
+                await self._parts.quotas.check_bytes(tenant, received.size)
             target.flush()
             kept = await asyncio.to_thread(
                 self._parts.artifacts.put_file, Path(target.name), header.type, name=""
             )
-        tenant = principal.current().tenant
-        await self._parts.grants.give(tenant, {kept.digest.removeprefix("sha256:")})
+        await self._parts.grants.give(tenant, {digest: received.size})
         kept = replace(kept, name=header.name, media_type=header.media_type or FILE)
         log.info("artifact stored", digest=kept.digest, size=kept.size, name=kept.name)
         told = a.RunArtifact(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from kaon_coordinator.store.protocols.usage_store import UsageStore
 from kaon_coordinator.store.records import NewRun
@@ -36,11 +38,13 @@ class Quotas:
             return
         tenant = runs[0].tenant
         limits = self._limits.of(tenant)
-        if not (limits.open_runs or limits.submissions_per_minute):
+        if not (limits.open_runs or limits.submissions_per_minute or limits.artifact_bytes):
             return
         new = [run for run in runs if not await self._was_submitted(run)]
         for _ in new:
             self._rates.submission(tenant)
+        if new:
+            await self.check_bytes(tenant, 0)
         if new and limits.open_runs:
             most = limits.open_runs + 1
             count = await self._threads.read(self._store.count_open_runs, tenant, most)
@@ -77,6 +81,37 @@ class Quotas:
         if limit := self._limits.of(tenant).schedules:
             count = await self._threads.read(self._store.count_schedules, tenant)
             _check(count, limit, tenant, "schedules")
+
+    async def check_bytes(self, tenant: str, size: int) -> None:
+        """Refuse an artifact of a size that exceeds the limit together with what is there.
+
+        Raises:
+            Exhausted: The tenant has too many bytes.
+        """
+        if limit := self._limits.of(tenant).artifact_bytes:
+            count = await self._threads.read(self._store.count_bytes, tenant)
+            if count + size > limit or count >= limit:
+                raise Exhausted(
+                    f"tenant {tenant} has artifacts of {count} bytes, and may have {limit} (limit artifact_bytes): "
+                    "what nothing names any more is deleted after some days"
+                )
+
+    @asynccontextmanager
+    async def upload(self, tenant: str) -> AsyncIterator[None]:
+        """Bound the time of an upload.
+
+        Raises:
+            Exhausted: It takes longer than the tenant's uploads may.
+        """
+        await self.check_bytes(tenant, 0)
+        limit = self._limits.of(tenant).upload_seconds
+        try:
+            async with asyncio.timeout(limit or None):
+                yield
+        except TimeoutError:
+            raise Exhausted(
+                f"the upload takes longer than {limit} s (limit upload_seconds): send it over a faster line, or in parts"
+            ) from None
 
     async def _was_submitted(self, run: NewRun) -> bool:
         return bool(run.idempotency_key) and await self._threads.read(

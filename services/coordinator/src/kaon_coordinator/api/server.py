@@ -192,7 +192,9 @@ class ApiServer(GrpcServer):
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(schedules), server)
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
-        artifacts = ArtifactParts(grants=grants, store=parts.store, artifacts=parts.artifacts)
+        artifacts = ArtifactParts(
+            grants=grants, quotas=quotas, store=parts.store, artifacts=parts.artifacts
+        )
         artifact_service_pb2_grpc.add_ArtifactServiceServicer_to_server(
             ArtifactServicer(artifacts), server
         )

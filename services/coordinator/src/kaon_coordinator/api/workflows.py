@@ -69,13 +69,16 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         context: Any,
     ) -> workflow_service_pb2.UploadBundleResponse:
         """Store a code bundle that arrives in pieces; its digest must be the announced one."""
+        tenant = principal.current().tenant
         with tempfile.TemporaryDirectory(prefix="kaon-bundle-") as directory:
             path = Path(directory) / "bundle.zip"
             with path.open("wb") as target:
-                digest, size = await _receive(request_iterator, target)
+                async with self._parts.quotas.upload(tenant):
+                    digest, size = await _receive(request_iterator, target)
+            if not await self._parts.grants.has(tenant, digest.removeprefix("sha256:")):
+                await self._parts.quotas.check_bytes(tenant, size)
             await asyncio.to_thread(self._parts.artifacts.put_file, path)
-        tenant = principal.current().tenant
-        await self._parts.grants.give(tenant, {digest.removeprefix("sha256:")})
+        await self._parts.grants.give(tenant, {digest.removeprefix("sha256:"): size})
         log.info("code bundle stored", digest=digest, size=size)
         return workflow_service_pb2.UploadBundleResponse(digest=digest, size_bytes=size)
 

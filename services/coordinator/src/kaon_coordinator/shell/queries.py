@@ -53,7 +53,7 @@ from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.store.strategies import DEADLOCK
-from kaon_wire.artifact_references import digests
+from kaon_wire.artifact_references import sizes
 from kaon_wire.errors import InvalidValue, KaonError, NotFound, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -257,7 +257,7 @@ class Queries:
             for name, text in sorted(action.values.items())
         }
         store = self._outside.store
-        written = digests(inputs.values())
+        written = sizes(inputs.values())
         await _patiently(lambda: store.run(store.store.grant, tenant, written))
         return ManifestsWritten(path=action.path, asked=action.asked, inputs=inputs)
 

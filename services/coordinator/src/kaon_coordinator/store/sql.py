@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine, text
@@ -412,10 +412,20 @@ class SqlStore(Store):
             names=reference_sql.named(self._database),
         )
 
-    def grant(self, tenant: str, digests: Collection[str]) -> None:
+    def grant(self, tenant: str, sizes: Mapping[str, int]) -> None:
         """Grant artifacts to a tenant."""
         with self._writing("grant") as connection:
-            self._grants.give(connection, tenant, digests)
+            self._grants.give(connection, tenant, sizes)
+
+    def forget_artifact(self, digest: str) -> None:
+        """Take an artifact from all tenants."""
+        with self._writing("forget_artifact") as connection:
+            grant_sql.forget(connection, digest)
+
+    def count_bytes(self, tenant: str) -> int:
+        """Return how many bytes the tenant's artifacts and code bundles have."""
+        with self._reading("count_bytes") as connection:
+            return grant_sql.bytes_of(connection, tenant)
 
     def grant_named(self) -> None:
         """Grant what the rows of each tenant name."""

@@ -450,6 +450,8 @@ grants = Table(
     metadata,
     Column("tenant", Text, nullable=False),
     Column("digest", Text, nullable=False),
+    # What counts towards the tenant's limit; 0: it is not known.
+    Column("size_bytes", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("tenant", "digest"),
 )
 

@@ -56,7 +56,7 @@ async def test_tenants_are_known_for_some_seconds(
 async def test_artifacts_are_asked_for_by_tenant(api: Api) -> None:
     access = RemoteAccess(api.channel, tuple)
     had, other = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
-    api.store.grant("blue", {"a" * 64})
+    api.store.grant("blue", {"a" * 64: 1})
     assert await access.missing_artifacts("blue", [had, other]) == [other]
     assert await access.missing_artifacts("green", [had]) == [had]
     assert await access.missing_artifacts("green", ["no digest"]) == ["no digest"]

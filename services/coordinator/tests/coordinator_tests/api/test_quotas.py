@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,8 @@ from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_service.access.limits import AllLimits, TenantLimits
 from kaon_wire.errors import Exhausted
+from kaonapi.artifact.v1 import artifact_service_pb2 as a
+from kaonapi.artifact.v1 import artifact_service_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -76,6 +80,55 @@ async def test_a_new_version_counts_and_a_new_name_too(thread: StoreThread) -> N
     with pytest.raises(Exhausted, match="tenant red has 2 workflows, and may have 2"):
         await checked.check_version("red", "c")
     await checked.check_version("blue", "c")
+
+
+async def test_bytes_are_bounded_and_a_tenant_beyond_them_submits_nothing(
+    thread: StoreThread,
+) -> None:
+    checked = quotas(thread, artifact_bytes=100)
+    thread.store.grant("red", {"a" * 64: 60})
+    await checked.check_bytes("red", 40)
+    with pytest.raises(Exhausted, match=r"60 bytes, and may have 100 \(limit artifact_bytes\)"):
+        await checked.check_bytes("red", 41)
+    await checked.check_runs(runs(1, tenant="red"))
+    thread.store.grant("red", {"b" * 64: 40})
+    with pytest.raises(Exhausted, match="limit artifact_bytes"):
+        await checked.check_runs(runs(1, tenant="red"))
+    with pytest.raises(Exhausted, match="limit artifact_bytes"):
+        async with checked.upload("red"):
+            raise AssertionError("it has begun")
+    await checked.check_bytes("blue", 100)
+
+
+async def test_an_upload_that_takes_too_long_is_refused(thread: StoreThread) -> None:
+    """Whatever it waits for: here, for ever."""
+    checked = quotas(thread, upload_seconds=1)
+    with pytest.raises(Exhausted, match="limit upload_seconds"):
+        async with checked.upload("red"):
+            await asyncio.Event().wait()
+
+
+async def test_an_upload_beyond_the_limit_stores_nothing_and_one_that_is_there_is_taken_again(
+    api: Api,
+) -> None:
+    async def put(stub: artifact_service_pb2_grpc.ArtifactServiceStub, data: bytes) -> str:
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        header = a.PutArtifactHeader(type="file", name="data", digest=digest)
+        pieces = [a.PutArtifactRequest(header=header), a.PutArtifactRequest(data=data)]
+        return (await stub.PutArtifact(iter(pieces))).artifact.digest
+
+    limits = AllLimits(default=TenantLimits(artifact_bytes=10))
+    server = ApiServer(replace(api.parts, tenant_limits=limits))
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = artifact_service_pb2_grpc.ArtifactServiceStub(channel)
+        kept = await put(stub, b"123456")
+        assert await put(stub, b"123456") == kept
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await put(stub, b"12345")
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await put(stub, b"1234")
+    await server.stop(grace=0)
 
 
 async def test_without_limits_nothing_is_refused(thread: StoreThread) -> None:

@@ -26,5 +26,9 @@ class UsageStore(Protocol):
         """Return the number of the tenant's schedules."""
 
     @abstractmethod
+    def count_bytes(self, tenant: str) -> int:
+        """Return how many bytes the tenant's artifacts and code bundles have."""
+
+    @abstractmethod
     def is_key_used(self, tenant: str, workflow: str, idempotency_key: str) -> bool:
         """Return whether a run of this idempotency key was submitted."""
