@@ -73,6 +73,8 @@ class KafkaConfig:
     proxied: ProxiedListener | None = None
     # TLS, passwords and rights; None: anybody on this machine may do anything.
     closed: KafkaAccounts | None = None
+    # A second listener of a closed broker that takes anybody, while a system changes over; 0: there is none.
+    open_port: int = 0
     # Broker settings added to, or instead of, the default ones.
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -311,6 +313,10 @@ def _broker(state: Path, archive_option: str) -> Command:
 def _write_settings(state: Path, config: KafkaConfig) -> None:
     (state / "log4j2.properties").write_text(_LOG4J)
     closed = config.closed.settings() if config.closed is not None else {}
+    if config.closed is not None and config.open_port:
+        # An authorizer's default for topics without rules would not do: they get rules while clients change over.
+        closed["listener.security.protocol.map"] += ",OPEN:PLAINTEXT"
+        closed["super.users"] += ";User:ANONYMOUS"
     lines = {**_settings(state, config), **closed, **config.settings}
     write_private(
         state / "server.properties", "".join(f"{key}={value}\n" for key, value in lines.items())
@@ -325,6 +331,8 @@ def _settings(state: Path, config: KafkaConfig) -> dict[str, str]:
         advertised["PROXIED"] = config.proxied.advertised_port
     if config.closed is not None:
         listeners["CERTIFICATES"] = advertised["CERTIFICATES"] = config.closed.certificate_port
+        if config.open_port:
+            listeners["OPEN"] = advertised["OPEN"] = config.open_port
     single = ("offsets.topic", "transaction.state.log", "share.coordinator.state.topic")
     return {
         "process.roles": "broker,controller",
