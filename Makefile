@@ -236,8 +236,8 @@ images: fetch ## build the images of docker-compose.yml, and write .env for it
 up: images ## the whole system in containers, left running; SECURE=1: closed, with tokens in .kaon/compose/secure.env
 	$(if $(SECURE),$(PY) -m kaon_local up-secure,$(COMPOSE) up --detach --wait)
 
-down: ## stop the system in containers; its data stays (docker compose down --volumes deletes it)
-	$(COMPOSE) down --remove-orphans
+down: ## stop the system in containers (SECURE=1: the closed one); its data stays (docker compose down --volumes deletes it)
+	$(if $(SECURE),$(PY) -m kaon_local down-secure,$(COMPOSE) down --remove-orphans)
 
 clean: ## delete state, environment and generated code (stop everything first)
 	rm -rf .kaon .venv packages/wire/src/kaonapi

@@ -168,8 +168,13 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
     "docker-compose.yml": (
         Variable(name="KAON_TAG", default="dev", text="Tag of the images."),
         Variable(
-            name="KAON_ACCESS",
-            text="Directory with the certificates and keys of the closed system; `make up SECURE=1` makes it.",
+            name="KAON_CONTAINERS",
+            text="Directory with what each container of the closed system sees of its keys; `make up SECURE=1` makes it.",
+        ),
+        Variable(
+            name="KAON_ISSUER_PORT",
+            default="7076",
+            text="Port of the closed system's OIDC issuer, on this machine.",
         ),
         Variable(name="KAON_TOKEN_PLATFORM_RUNNER", text="Token of the closed system's runners."),
         Variable(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import io
@@ -9,6 +10,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import tarfile
 import urllib.request
 from collections.abc import Mapping
@@ -56,7 +58,10 @@ class Layout:
 
 
 class Registry:
-    """A registry of images that asks for no password.
+    """A registry of images.
+
+    KAON_REGISTRY_CA names a file with the authorities of its certificate ("system": those of this machine); without it there is no
+    TLS. KAON_REGISTRY_USER and KAON_REGISTRY_PASSWORD_FILE name an account that may pull.
 
     Args:
         address: host:port.
@@ -64,7 +69,20 @@ class Registry:
     """
 
     def __init__(self, address: str, repository: str) -> None:
-        self._base = f"http://{address}/v2/{repository}"
+        ca, user = os.environ.get("KAON_REGISTRY_CA", ""), os.environ.get("KAON_REGISTRY_USER", "")
+        if user and not ca:
+            raise PullError("a password travels over TLS only: set KAON_REGISTRY_CA, too")
+        self._base = f"{'https' if ca else 'http'}://{address}/v2/{repository}"
+        self._headers = {"Accept": MANIFEST_TYPE}
+        handlers: list[urllib.request.BaseHandler] = []
+        if ca:
+            context = ssl.create_default_context(cafile=None if ca == "system" else ca)
+            handlers.append(urllib.request.HTTPSHandler(context=context))
+        if user:
+            password = Path(os.environ["KAON_REGISTRY_PASSWORD_FILE"]).read_text().strip()
+            shown = base64.b64encode(f"{user}:{password}".encode()).decode()
+            self._headers["Authorization"] = f"Basic {shown}"
+        self._opener = urllib.request.build_opener(*handlers)
 
     def manifest(self, digest: str) -> bytes:
         """See `Source`."""
@@ -75,8 +93,8 @@ class Registry:
         return self._get(f"blobs/{digest}")
 
     def _get(self, path: str) -> bytes:
-        request = urllib.request.Request(f"{self._base}/{path}", headers={"Accept": MANIFEST_TYPE})
-        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+        request = urllib.request.Request(f"{self._base}/{path}", headers=self._headers)
+        with self._opener.open(request, timeout=SECONDS) as answer:
             return _read(answer)
 
 

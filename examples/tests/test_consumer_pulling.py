@@ -1,16 +1,24 @@
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import io
 import json
 import os
+import ssl
 import tarfile
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pulling
 import pytest
+import trustme
 
 
 def blob(layout: Path, data: bytes) -> str:
@@ -143,3 +151,57 @@ def test_a_manifest_that_is_none_is_refused(tmp_path: Path, manifest: bytes) -> 
     digest = blob(tmp_path, manifest)
     with pytest.raises(pulling.PullError, match=r"manifest cannot be read|not a digest"):
         pulling.unpack(pulling.Layout(tmp_path), digest, tmp_path / "state")
+
+
+@contextmanager
+def closed_registry(layout: Path, place: Path, account: str) -> Iterator[str]:
+    """A registry that shows a layout over TLS, to one account; its authority is `ca.pem` in `place`."""
+    shown = f"Basic {base64.b64encode(account.encode()).decode()}"
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            file = layout / "blobs" / "sha256" / self.path.rpartition(":")[2]
+            known = self.headers.get("Authorization") == shown
+            self.send_response(200 if known and self.path.startswith("/v2/shop/") else 401)
+            self.end_headers()
+            if known:
+                self.wfile.write(file.read_bytes())
+
+        def log_message(self, *_: Any) -> None:
+            """Say nothing."""
+
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(place / "ca.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_an_image_is_pulled_over_tls_with_a_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = image(tmp_path)
+    (tmp_path / "password").write_text("right\n")
+    with closed_registry(tmp_path, tmp_path, "consumer:right") as address:
+        monkeypatch.setenv("KAON_REGISTRY_CA", str(tmp_path / "ca.pem"))
+        monkeypatch.setenv("KAON_REGISTRY_USER", "consumer")
+        monkeypatch.setenv("KAON_REGISTRY_PASSWORD_FILE", str(tmp_path / "password"))
+        model = pulling.unpack(pulling.Registry(address, "shop"), digest, tmp_path / "state")
+        assert (model / "checkpoint-100" / "w").read_bytes() == b"w"
+        for name, wrong in (("KAON_REGISTRY_CA", "system"), ("KAON_REGISTRY_USER", "other")):
+            with monkeypatch.context() as patch:
+                patch.setenv(name, wrong)
+                source = pulling.Registry(address, "shop")
+            with pytest.raises(pulling.PullError):
+                pulling.unpack(source, digest, tmp_path / wrong)
+    monkeypatch.delenv("KAON_REGISTRY_CA")
+    with pytest.raises(pulling.PullError, match="over TLS only"):
+        pulling.Registry(address, "shop")

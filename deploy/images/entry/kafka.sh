@@ -7,6 +7,8 @@
 #   KAFKA_REPLICATION  copies of the broker's own topics (1)
 #   KAFKA_MIN_ISR      copies that must have a record before it is acknowledged (1)
 #   KAFKA_HEAP         the JVM's heap (256m)
+#   KAFKA_SETTINGS     a file with settings that count instead of those made here: a closed broker's
+#   KAFKA_FORMAT       a file with arguments for formatting an empty disk, one in a line: the accounts of a closed broker
 #   KAFKA_FREE_MB      free space that it waits for before it starts (64)
 set -euo pipefail
 node=${KAFKA_NODE_ID:-1} host=${KAFKA_HOST:-kafka} copies=${KAFKA_REPLICATION:-1} heap=${KAFKA_HEAP:-256m}
@@ -51,6 +53,8 @@ num.network.threads=2
 num.io.threads=4
 log.cleaner.dedupe.buffer.size=16777216
 END
+# Of settings that are there twice the later one counts.
+if [ -n "${KAFKA_SETTINGS:-}" ]; then cat "$KAFKA_SETTINGS" >> $conf/server.properties; fi
 
 # A broker ends when its disk is full, and cannot start on a full one: it would die of writing to mapped files, again and again and at
 # ever longer intervals. So it is said here, and there is a start as soon as there is space.
@@ -66,6 +70,8 @@ fi
 java="java -Xms$heap -Xmx$heap -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Dlog4j2.configurationFile=file:$conf/log4j2.properties"
 if [ ! -f $data/log/meta.properties ]; then
     mkdir -p $data/log
-    $java -cp "/opt/kafka/libs/*" kafka.tools.StorageTool format -t "${KAFKA_CLUSTER_ID:?}" -c $conf/server.properties
+    more=()
+    if [ -n "${KAFKA_FORMAT:-}" ]; then mapfile -t more < "$KAFKA_FORMAT"; fi
+    $java -cp "/opt/kafka/libs/*" kafka.tools.StorageTool format -t "${KAFKA_CLUSTER_ID:?}" -c $conf/server.properties "${more[@]}"
 fi
 exec $java -cp "/opt/kafka/libs/*" kafka.Kafka $conf/server.properties

@@ -4,6 +4,8 @@
 #   postgres-node dump NAME      writes a database to standard output
 #   postgres-node restore NAME   replaces a database by what standard input has; nobody may be using it
 #   POSTGRES_PASSWORD  the password of user kaon
+#   POSTGRES_TLS       a directory with server.pem and server.key: clients connect over TLS only
+#   POSTGRES_ROLES     a file with statements, each in one line, that are executed before each start: roles and their passwords
 set -euo pipefail
 bin=$(dirname "$(command -v postgres || ls -d /usr/lib/postgresql/*/bin/postgres)")
 data=/var/lib/postgresql/data/main
@@ -28,4 +30,12 @@ if [ ! -f "$data/PG_VERSION" ]; then
     done
     mv "$data.new" "$data"
 fi
-exec "$bin/postgres" -D "$data" -c listen_addresses='*' -c unix_socket_directories=/tmp -c max_connections=200
+if [ -n "${POSTGRES_ROLES:-}" ]; then "$bin/postgres" --single -D "$data" postgres < "$POSTGRES_ROLES" > /dev/null; fi
+closed=()
+if [ -n "${POSTGRES_TLS:-}" ]; then
+    # The server takes a key that belongs to its user only.
+    install -m 600 "$POSTGRES_TLS/server.key" /tmp/server.key
+    printf '%s\n' "local all all trust" "hostssl all all all scram-sha-256" > /tmp/pg_hba.conf
+    closed=(-c ssl=on -c "ssl_cert_file=$POSTGRES_TLS/server.pem" -c ssl_key_file=/tmp/server.key -c hba_file=/tmp/pg_hba.conf)
+fi
+exec "$bin/postgres" -D "$data" "${closed[@]}" -c listen_addresses='*' -c unix_socket_directories=/tmp -c max_connections=200

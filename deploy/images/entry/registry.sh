@@ -1,9 +1,11 @@
 #!/bin/sh
 # Becomes the registry of images, under whichever name this image has it. `registry-node healthy` tells whether it answers.
+#   HEALTH_URL  where it tells that, if its API asks for a password (http://127.0.0.1:5000/v2/)
 set -eu
+health=${HEALTH_URL:-http://127.0.0.1:5000/v2/}
 if [ "${1:-}" = healthy ]; then
-    if command -v wget > /dev/null; then exec wget -q -O /dev/null http://127.0.0.1:5000/v2/; fi
-    exec python3 -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:5000/v2/', timeout=2)"
+    if command -v wget > /dev/null; then exec wget -q -O /dev/null "$health"; fi
+    exec python3 -c "import urllib.request; urllib.request.urlopen('$health', timeout=2)"
 fi
 program=$(command -v registry || command -v docker-registry)
 exec "$program" serve /etc/kaon/registry.yml

@@ -50,6 +50,7 @@ def main() -> int:
         "up-secure",
         help="start the closed system in containers, with a token for everybody in .kaon/compose/secure.env",
     )
+    commands.add_parser("down-secure", help="stop the closed system in containers; its data stays")
     link = commands.add_parser(
         "link", help="print another link to the console of the system that dev keeps running"
     )
@@ -100,6 +101,8 @@ def _run(arguments: argparse.Namespace) -> int:
             return images(arguments.names, arguments.tag)
         case "up-secure":
             return containers.up()
+        case "down-secure":
+            return containers.down()
         case "link":
             return demo.link(CONSOLE_PORT, secure=arguments.secure)
         case "demo":

@@ -1,7 +1,5 @@
 """A real image registry (Docker's distribution)."""
 
-import ctypes
-import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from kaon_local.ports import HOST, free_port, listening
 from kaon_local.probes import http_ok
 from kaon_local.process import Command
 from kaon_local.secure.files import write_private
+from kaon_local.secure.passwords import password_line
 from kaon_local.server import Server
 
 
@@ -55,7 +54,7 @@ class Registry(Server):
         closed = self.config.account is not None
         if self.config.account is not None:
             self._make_certificate(certificate)
-            write_private(passwords, _password_line(*self.config.account))
+            write_private(passwords, password_line(*self.config.account))
         (self.state / "registry.yml").write_text(
             "version: 0.1\n"
             "log: {level: warn}\n"
@@ -82,11 +81,3 @@ class Registry(Server):
             http_ok(f"http://{self.address}/v2/")
         elif not listening(self.config.port):
             raise NotReady(f"nothing listens at {self.address}")
-
-
-def _password_line(user: str, password: str) -> str:
-    """A line of a file of passwords: bcrypt, which the C library has and the registry takes alone."""
-    library = ctypes.CDLL("libcrypt.so.1")
-    library.crypt.restype = ctypes.c_char_p
-    salt = f"$2y$05${secrets.token_hex(11)}".encode()
-    return f"{user}:{library.crypt(password.encode(), salt).decode()}\n"

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import stat
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from kaon_coordinator.access.token_sources import static_token
 from kaon_coordinator.store.sql import open_store
 from kaon_local.compose import compose
-from kaon_local.paths import ROOT
 from kaon_local.secure import tokens
 from kaon_local.secure.closed import Closed, close
-from kaon_local.secure.files import Files
+from kaon_local.secure.container_files import ContainerFiles
+from kaon_local.secure.containers import OVERRIDE, variables_of
 from kaon_local.secure.lines import Lines
 from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, TENANTS, USUAL, runner
+from kaon_publisher.registry_access import RegistryAccess
 from kaon_service.access.access_settings import access_from
 from kaon_service.access.building import guard_of, service_keys
 from kaon_service.access.credentials import Credentials, StaticToken
 from kaon_service.access.rates import UNLIMITED
 from kaon_service.access.recording import NoRecorder
+from kaon_service.access.rules_file import read_rules
 from kaon_service.command_signatures import CommandSigner, CommandVerifier
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_service.roles import Kind
 from kaon_wire import topic_rights
+from kaon_wire.channels import ChannelSecurity
 from kaon_wire.lease_tokens import LeaseKeys
 from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW
 from kaon_wire.topics import Catalogue
+
+# Who migrates shares a directory, and so do brokers.
+WANTED = {"database-models": "database", "kafka-2": "kafka", "kafka-3": "kafka"}
 
 
 class _Everybody:
@@ -140,46 +151,101 @@ async def test_services_understand_all_that_they_are_told(tmp_path: Path) -> Non
     everybody.close()
 
 
-def test_containers_get_no_key_that_they_do_not_need(tmp_path: Path) -> None:
+def test_containers_get_no_key_that_they_do_not_need(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """As compose itself understands both files."""
-    made = Files(directory=tmp_path / "access", names=("coordinator",))
+    owners: dict[str, tuple[int, int]] = {}
+    monkeypatch.setattr(os, "chown", lambda path, *user: owners.update({str(path): user}))
+    made = ContainerFiles(directory=tmp_path, catalogue=Catalogue(), issuer_port=7076)
     made.make()
-    Lines(made.directory, Catalogue()).make()
-    shown = compose(
-        "-f",
-        str(ROOT / "deploy" / "compose" / "secure.yml"),
-        "config",
-        "--format",
-        "json",
-        env={"KAON_ACCESS": str(made.directory), "KAON_POSTGRES_PASSWORD": "x"},
-    )
-    services = json.loads(shown)["services"]
-    keys = {
-        name: {
-            Path(each["target"]).name
+    keys = {each.name: {file.name for file in each.iterdir()} for each in made.containers.iterdir()}
+    services = _services(made)
+    for name, service in services.items():
+        mounted = [
+            Path(each["source"]).name
             for each in service.get("volumes", ())
-            if each["target"].startswith("/etc/kaon/access/")
-        }
-        for name, service in services.items()
+            if each["target"] == "/etc/kaon/access"
+        ]
+        wanted = WANTED.get(name, name)
+        assert mounted == ([wanted] if wanted in keys else []), name
+    assert keys["step-runner"] == {
+        "ca.pem",
+        "command-public.pem",
+        "kafka-ca.pem",
+        "kafka.password",
     }
-    assert keys["step-runner"] == {"ca.pem", "command-public.pem"}
-    assert keys["consumer"] == {"ca.pem"}
-    assert "command.pem" in keys["coordinator"]
-    assert not any("command.pem" in found for name, found in keys.items() if name != "coordinator")
-    for name, found in keys.items():
-        assert all((made.directory / each).exists() for each in found)
-        if "service-keys" in found:
-            assert services[name]["environment"]["KAON_AUTH"] == "on"
-            access_from(
-                {
-                    variable: str(value)
-                    for variable, value in services[name]["environment"].items()
-                    if variable.startswith(("KAON_AUTH", "KAON_TLS", "KAON_SERVICE"))
-                }
+    assert keys["consumer"] == {"ca.pem", "registry-ca.pem", "registry.password"}
+    _one_alone_has(keys, "command.pem", {"coordinator"})
+    _one_alone_has(keys, "registry.password", {"model-publisher", "consumer"})
+    _one_alone_has(keys, "service-keys", {"console", "coordinator", "model-publisher", "view"})
+    read = [
+        (made.containers / name / file).read_text()
+        for name, found in keys.items()
+        for file in found & {"kafka.password", "pgpass", "registry.password"}
+    ]
+    assert len(set(read)) == len(read), "each has passwords of its own"
+    assert {user for _, user in owners.values()} == {1000, 10001}
+
+
+def test_what_containers_are_told_is_what_services_understand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    made = ContainerFiles(directory=tmp_path, catalogue=Catalogue(), issuer_port=7076)
+    made.make()
+    for name, service in _services(made).items():
+        told = {
+            variable: str(value).replace(
+                "/etc/kaon/access", str(made.containers / WANTED.get(name, name))
             )
-    assert {name for name, found in keys.items() if "service-keys" in found} == {
-        "console",
-        "coordinator",
-        "model-publisher",
-        "view",
-    }
+            for variable, value in (service.get("environment") or {}).items()
+        }
+        if told.get("KAON_AUTH") == "on":
+            rules = access_from(told).rules
+            assert rules is not None
+            issuers = read_rules(rules).issuers.values()
+            assert [each.address for each in issuers] == ["https://issuer:7076"]
+        if told.get("KAON_KAFKA_USER"):
+            assert KafkaSecurity.read(told).protocol == "SASL_SSL"
+        if told.get("KAON_TLS_CA"):
+            assert ChannelSecurity.from_environment(told).tls, name
+        if told.get("PGPASSFILE"):
+            assert Path(told["PGPASSFILE"]).exists()
+        if name == "model-publisher":
+            assert RegistryAccess.read(told).user == "publisher"
+
+
+def test_a_second_start_of_containers_finds_what_the_first_one_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password that was deleted is made anew: so it rotates."""
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+
+    def make() -> dict[str, str]:
+        made = ContainerFiles(directory=tmp_path, catalogue=Catalogue(), issuer_port=7076)
+        made.make()
+        return {
+            f"{each.parent.name}/{each.name}": each.read_text()
+            for each in made.containers.glob("*/*")
+        }
+
+    first = make()
+    assert make() == first
+    (tmp_path / "access" / "postgres" / "kaon_view.pgpass").unlink()
+    second = make()
+    changed = {name for name in first if first[name] != second[name]}
+    assert changed == {"view/pgpass", "postgres/roles.sql"}
+
+
+def _services(made: ContainerFiles) -> Mapping[str, Any]:
+    shown = compose(
+        *("-f", str(OVERRIDE), "--profile", "ha", "config", "--format", "json"),
+        env=variables_of(made, {}) | {"KAON_POSTGRES_PASSWORD": "x"},
+    )
+    services: Mapping[str, Any] = json.loads(shown)["services"]
+    return services
+
+
+def _one_alone_has(keys: Mapping[str, set[str]], file: str, owners: set[str]) -> None:
+    assert {name for name, found in keys.items() if file in found} == owners

@@ -18,7 +18,7 @@ def main() -> None:
     app = issuer(Grants(url=settings["url"], audience=settings["audience"]), people)
     uvicorn.run(
         app,
-        host=HOST,
+        host=settings.get("host", HOST),
         port=settings["port"],
         ssl_certfile=settings.get("certificate"),
         ssl_keyfile=settings.get("key"),

@@ -1,7 +1,7 @@
 """The closed system in containers: deploy/compose/secure.yml, its files and its tokens."""
 
 import os
-import shutil
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,10 +13,10 @@ from kaon_local.errors import LocalError
 from kaon_local.paths import ROOT
 from kaon_local.ports import HOST
 from kaon_local.secure import tokens
-from kaon_local.secure.files import Files
-from kaon_local.secure.lines import Lines
+from kaon_local.secure.container_files import ContainerFiles
 from kaon_local.secure.people import (
     ADMINISTRATOR,
+    CLIENT_ID,
     CONSUMERS,
     PEOPLE,
     PLATFORM,
@@ -30,84 +30,115 @@ from kaon_wire.topics import Catalogue
 from kaonapi.access.v1 import access_service_pb2 as a
 
 STATE = ROOT / ".kaon" / "compose"
-# The user of the images.
-_USER = 10001
-_NAMES = ("coordinator", "gateway", "model-publisher", "view", "console")
+OVERRIDE = ROOT / "deploy" / "compose" / "secure.yml"
 _DAYS = 30
 
 
 def up() -> int:
     """Start the closed system in containers, and make tenants and tokens; returns the exit code."""
-    access = make_files(STATE / "access")
+    made_files = make_files(STATE, int(os.environ.get("KAON_ISSUER_PORT", "7076")))
     environment = STATE / "secure.env"
     known = tokens.read_environment(environment)
-    _compose_up(access, known)
+    # Who can tell who calls, and what takes longest; the others start once, with their tokens.
+    _compose_up(made_files, known, "gateway", "sql-server")
     server = f"{HOST}:{os.environ.get('KAON_API_PORT', '7070')}"
     # Clients in this process find the authority as others do.
-    os.environ["KAON_TLS_CA"] = str(STATE / "ca.pem")
-    made = _ensure(server, known, os.environ.get("KAON_POOL", "default"))
+    ca = str(made_files.files.ca)
+    os.environ["KAON_TLS_CA"] = ca
+    made = ensure(server, known, os.environ.get("KAON_POOL", "default"), _exec)
     tokens.write_environment(
         environment,
         {
             "KAON_SERVER": server,
             "KAON_PUBLISHER": f"{HOST}:{os.environ.get('KAON_PUBLISHER_PORT', '7071')}",
-            "KAON_TLS_CA": str(STATE / "ca.pem"),
+            "KAON_TLS_CA": ca,
+            "KAON_OIDC_ISSUER": made_files.files.issuer_url,
+            "KAON_OIDC_CLIENT_ID": CLIENT_ID,
             "KAON_TOKEN": made[USUAL.variable],
         }
         | made,
     )
-    # Runners and consumers start again with their tokens, if those are new.
-    _compose_up(access, made)
+    _compose_up(made_files, made)
     print(f"Kaon runs, closed. Who you can be: {environment}")
     return 0
 
 
-def make_files(access: Path) -> Path:
-    """Make certificates and keys, for the user of the images alone; return their directory.
+def down() -> int:
+    """Stop the closed system in containers; returns the exit code."""
+    env = {"KAON_CONTAINERS": str(STATE / "containers")}
+    compose("-f", str(OVERRIDE), "down", "--remove-orphans", env=env)
+    return 0
+
+
+def make_files(state: Path, issuer_port: int) -> ContainerFiles:
+    """Make certificates, keys and passwords, and give each container its own.
 
     Raises:
-        LocalError: They cannot be given to that user.
+        LocalError: They cannot be given to the users of the images.
     """
-    files = Files(directory=access, names=_NAMES)
-    files.make()
-    Lines(access, Catalogue()).make()
-    shutil.copyfile(files.ca, access.parent / "ca.pem")
+    made = ContainerFiles(directory=state, catalogue=Catalogue(), issuer_port=issuer_port)
     try:
-        for path in (access, *access.iterdir()):
-            os.chown(path, _USER, _USER)
+        made.make()
     except PermissionError as error:
         raise LocalError(
-            f"the user of the images must own what is in {access}: sudo chown -R {_USER}:{_USER} {access}"
+            f"only root gives the users of the images their files in {made.containers}: "
+            "sudo make up SECURE=1"
         ) from error
-    return access
+    return made
 
 
-def _compose_up(access: Path, variables: dict[str, str]) -> None:
-    override = ROOT / "deploy" / "compose" / "secure.yml"
-    wanted = {"KAON_ACCESS": str(access)} | {
-        holder.variable: variables.get(holder.variable, "")
+def variables_of(made: ContainerFiles, tokens_known: Mapping[str, str]) -> dict[str, str]:
+    """Return what secure.yml must be told.
+
+    Args:
+        made: The files of its containers.
+        tokens_known: Tokens by their variables; those that are not made yet are missing.
+    """
+    return {"KAON_CONTAINERS": str(made.containers)} | {
+        holder.variable: tokens_known.get(holder.variable, "")
         for holder in (*CONSUMERS, runner("default"))
     }
-    compose("-f", str(override), "up", "--detach", "--wait", env=wanted)
 
 
-def _ensure(server: str, known: dict[str, str], pool: str) -> dict[str, str]:
-    """Make the tenants and tokens that are missing."""
+def _compose_up(made: ContainerFiles, known: Mapping[str, str], *services: str) -> None:
+    env = variables_of(made, known)
+    compose("-f", str(OVERRIDE), "up", "--detach", "--wait", *services, env=env)
+
+
+def ensure(
+    server: str, known: dict[str, str], pool: str, execute: Callable[..., str]
+) -> dict[str, str]:
+    """Make the tenants and tokens that are missing, and return all tokens by their variables.
+
+    Args:
+        server: host:port of the API.
+        known: Tokens of an earlier start.
+        pool: The runners' pool.
+        execute: Executes a command in a coordinator's container, and returns its output.
+    """
     if not POOL_NAME.match(pool):
         raise LocalError(f"KAON_POOL {pool!r} is no name of a pool")
     administrator = known.get(ADMINISTRATOR.variable, "")
     if not administrator or not _counts(server, administrator):
-        administrator, known = _first_token(), {}
+        administrator, known = _first_token(execute), {}
     made = {ADMINISTRATOR.variable: administrator}
     os.environ["KAON_TOKEN"] = administrator
-    for tenant in (*TENANTS, PLATFORM):
-        with Client(Endpoints(server=server, tenant=tenant)) as client:
+    with _acting(server, PLATFORM) as client:
+        for tenant in TENANTS:
             if client.access.tenant(tenant) is None:
                 client.access.put_tenant(a.Tenant(name=tenant, enabled=True))
+    for tenant in (*TENANTS, PLATFORM):
+        with _acting(server, tenant) as client:
             for holder in (*PEOPLE, *CONSUMERS, runner(pool)):
                 if holder.tenant == tenant:
                     made[holder.variable] = known.get(holder.variable) or _made(client, holder)
     return made
+
+
+def _acting(server: str, tenant: str) -> Client:
+    """Return a client of the platform's administrator in a tenant."""
+    told = os.environ | {"KAON_SERVER": server, "KAON_TENANT": tenant}
+    return Client(Endpoints.from_environment(told))
 
 
 def _made(client: Client, holder: Holder) -> str:
@@ -129,8 +160,14 @@ def _counts(server: str, token: str) -> bool:
     return True
 
 
-def _first_token() -> str:
+def _first_token(execute: Callable[..., str]) -> str:
     module = ("python", "-m", "kaon_coordinator.access", "token")
     who = ("--tenant", PLATFORM, "--name", ADMINISTRATOR.name, "--role", ADMINISTRATOR.role)
     days = ("--days", str(_DAYS))
-    return compose("exec", "-T", "coordinator", *module, *who, *days).strip()
+    return execute(*module, *who, *days).strip()
+
+
+def _exec(*words: str) -> str:
+    # Nothing starts anew, but compose wants to know all that the file names.
+    env = {"KAON_CONTAINERS": str(STATE / "containers")}
+    return compose("-f", str(OVERRIDE), "exec", "-T", "coordinator", *words, env=env)

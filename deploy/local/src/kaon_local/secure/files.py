@@ -27,11 +27,15 @@ class Files:
         directory: Where they lie.
         issuer_port: Where the issuer listens; 0: there is none.
         names: Names of services, beside this machine's, that certificates are for.
+        inside: Where services find the directory, if they see it elsewhere: in containers.
+        issuer_host: The name of the issuer among the services, if they do not reach it at this machine's address.
     """
 
     directory: Path
     issuer_port: int = 0
     names: tuple[str, ...] = ()
+    inside: Path | None = None
+    issuer_host: str = ""
 
     @property
     def issuer_url(self) -> str:
@@ -100,7 +104,8 @@ class Files:
                 f"issuer = {_toml(self.issuer_url)}",
                 f"audience = {_toml(AUDIENCE)}",
                 f"client_id = {_toml(CLIENT_ID)}",
-                f"ca = {_toml(str(self.ca))}",
+                *self._address(),
+                f"ca = {_toml(self._told('ca.pem'))}",
                 'claims = { tenant = "tenant" }',
             )
         )
@@ -110,14 +115,24 @@ class Files:
             f"url = {_toml(self.issuer_url)}",
             f"port = {self.issuer_port}",
             f"audience = {_toml(AUDIENCE)}",
-            f"certificate = {_toml(str(self.directory / 'server.pem'))}",
-            f"key = {_toml(str(self.directory / 'server.key'))}",
+            f"certificate = {_toml(self._told('server.pem'))}",
+            f"key = {_toml(self._told('server.key'))}",
+            # Where nobody but its own container reaches its loopback.
+            *(["host = '0.0.0.0'"] if self.issuer_host else []),
             "[people]",
         ]
         for person in PEOPLE:
             said = f"tenant = {_toml(person.tenant)}, roles = [{_toml(person.role)}]"
             lines.append(f"{_toml(person.name)} = {{ {said} }}")
         return "\n".join(lines) + "\n"
+
+    def _address(self) -> list[str]:
+        if not self.issuer_host:
+            return []
+        return [f"address = {_toml(f'https://{self.issuer_host}:{self.issuer_port}')}"]
+
+    def _told(self, name: str) -> str:
+        return str((self.inside or self.directory) / name)
 
     def _make(self, name: str, content: Callable[[], str]) -> None:
         if not (self.directory / name).exists():

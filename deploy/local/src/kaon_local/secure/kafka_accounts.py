@@ -40,11 +40,15 @@ class KafkaAccounts:
         directory: Where certificates and passwords lie; nobody else can read them.
         catalogue: The deployment's topics.
         certificate_port: Where the broker takes certificates instead of passwords.
+        names: Names of brokers, beside this machine's, that their certificate is for.
+        inside: Where a broker finds the directory, if it sees it elsewhere: in a container.
     """
 
     directory: Path
     catalogue: Catalogue
     certificate_port: int = field(default_factory=free_port)
+    names: tuple[str, ...] = ()
+    inside: Path | None = None
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -86,6 +90,7 @@ class KafkaAccounts:
 
     def settings(self) -> dict[str, str]:
         """The broker's settings."""
+        place = self.inside or self.directory
         login = (
             f'{_LOGIN} required username="{user_of(ADMINISTRATOR)}" '
             f'password="{self._password(ADMINISTRATOR)}";'
@@ -97,9 +102,9 @@ class KafkaAccounts:
             f"listener.name.plaintext.{SCRAM.lower()}.sasl.jaas.config": login,
             f"listener.name.proxied.{SCRAM.lower()}.sasl.jaas.config": login,
             "ssl.keystore.type": "PEM",
-            "ssl.keystore.location": str(self.directory / f"{_BROKER}.pem"),
+            "ssl.keystore.location": str(place / f"{_BROKER}.pem"),
             "ssl.truststore.type": "PEM",
-            "ssl.truststore.location": str(self.directory / "ca.pem"),
+            "ssl.truststore.location": str(place / "ca.pem"),
             "ssl.client.auth": "none",
             "listener.name.certificates.ssl.client.auth": "required",
             # The controller takes the broker's certificate only.
@@ -124,7 +129,8 @@ class KafkaAccounts:
     def _make_certificates(self) -> None:
         authority = trustme.CA(organization_name="Kaon on this machine")
         for account in (_BROKER, *self.accounts):
-            made = authority.issue_cert(HOST, "localhost", common_name=user_of(account))
+            names = self.names if account == _BROKER else ()
+            made = authority.issue_cert(HOST, "localhost", *names, common_name=user_of(account))
             write_private(self.directory / f"{account}.pem", _with_key(made))
         # The last one: what is there is whole.
         write_private(self.directory / "ca.pem", authority.cert_pem.bytes().decode())

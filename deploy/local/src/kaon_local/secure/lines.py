@@ -22,15 +22,24 @@ class Lines:
     Args:
         directory: Where they lie; nobody else can read them.
         catalogue: The deployment's topics.
+        brokers: Names of brokers, beside this machine's.
+        inside: Where brokers find their files, if they see them elsewhere: in containers.
     """
 
     directory: Path
     catalogue: Catalogue
+    brokers: tuple[str, ...] = ()
+    inside: Path | None = None
 
     @cached_property
     def kafka(self) -> KafkaAccounts:
         """The broker's accounts."""
-        return KafkaAccounts(directory=self.directory / "kafka", catalogue=self.catalogue)
+        return KafkaAccounts(
+            directory=self.directory / "kafka",
+            catalogue=self.catalogue,
+            names=self.brokers,
+            inside=self.inside,
+        )
 
     def make(self) -> None:
         """Make the files that are missing."""

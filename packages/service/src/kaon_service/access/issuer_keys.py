@@ -42,6 +42,7 @@ class IssuerKeys:
         ca: File with the authorities that its server is checked with; None: the system's.
         fetch: Fetches a document, in a thread.
         clock: Returns seconds that only grow.
+        address: Where its documents are read, if not at its URL; empty: there.
     """
 
     def __init__(
@@ -50,8 +51,10 @@ class IssuerKeys:
         ca: Path | None = None,
         fetch: Fetch = fetch_json,
         clock: Callable[[], float] = time.monotonic,
+        address: str = "",
     ) -> None:
         self._issuer = issuer
+        self._address = (address or issuer).rstrip("/")
         self._ca = ca
         self._fetch = fetch
         self._clock = clock
@@ -120,14 +123,19 @@ class IssuerKeys:
             Unavailable: They cannot be fetched. The text is for callers, too, and names no address.
         """
         try:
-            discovered = self._fetch(self._issuer.rstrip("/") + _DISCOVERY, self._ca)
+            discovered = self._fetch(self._address + _DISCOVERY, self._ca)
             if discovered.get("issuer") != self._issuer:
                 raise Unavailable(f"{self._issuer} says that it is {discovered.get('issuer')!r}")
-            keys = self._fetch(str(discovered.get("jwks_uri")), self._ca).get("keys")
+            keys = self._fetch(self._reached(str(discovered.get("jwks_uri"))), self._ca).get("keys")
         except Unavailable as error:
             log.warning("issuer does not answer", issuer=self._issuer, reason=str(error))
             raise Unavailable("the issuer of the token does not answer") from error
         return _usable(keys if isinstance(keys, list) else [])
+
+    def _reached(self, url: str) -> str:
+        """Return where a document of the issuer is read: what lies below its URL, below the address."""
+        base = self._issuer.rstrip("/") + "/"
+        return f"{self._address}/{url.removeprefix(base)}" if url.startswith(base) else url
 
 
 def _usable(documents: Iterable[Any]) -> Mapping[tuple[str, str], jwt.PyJWK]:

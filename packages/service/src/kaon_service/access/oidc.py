@@ -32,7 +32,7 @@ class OidcTokens:
         self,
         rules: Callable[[], AuthRules],
         keys_of: Callable[[IssuerRules], IssuerKeys] = lambda rules: IssuerKeys(
-            rules.issuer, rules.ca
+            rules.issuer, rules.ca, address=rules.address
         ),
     ) -> None:
         self._rules = rules

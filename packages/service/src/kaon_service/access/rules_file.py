@@ -27,6 +27,9 @@ class IssuerRules:
     issuer: str
     # Of which a token must name one in its claim `aud`.
     audiences: tuple[str, ...]
+    # Where this service reaches the issuer, if not at the URL that clients know, such as "https://issuer:8443" between
+    # containers; empty: there.
+    address: str = ""
     # File with certificates of authorities that this issuer's server is checked with; None: the system's.
     ca: Path | None = None
     # Id of the client with which `kaon login` logs people in; empty: it does not.
@@ -88,6 +91,9 @@ def _issuer(table: Table) -> IssuerRules:
     audiences = table.texts("audience")
     if not audiences:
         raise InvalidValue(f"{table.at('audience')}: name whom the tokens must be for")
+    address = table.text("address", "")
+    if address:
+        checked_url(address, table.at("address"))
     ca = table.text("ca", "")
     client_id = table.text("client_id", "")
     tenant = table.text("tenant", "")
@@ -107,6 +113,7 @@ def _issuer(table: Table) -> IssuerRules:
     return IssuerRules(
         issuer=issuer,
         audiences=audiences,
+        address=address,
         ca=Path(ca) if ca else None,
         client_id=client_id,
         tenant_claim=tenant_claim,

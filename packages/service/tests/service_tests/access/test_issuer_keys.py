@@ -72,6 +72,21 @@ async def test_keys_that_are_not_fresh_are_fetched_again_while_nobody_waits(issu
     assert fetches(issuer) == 2
 
 
+async def test_an_issuer_that_clients_know_by_another_url_is_asked_at_its_address(
+    issuer: Issuer,
+) -> None:
+    """As between containers; keys that lie elsewhere are still fetched from there."""
+    public, elsewhere = "https://login.example.org", f"{issuer.url}/elsewhere"
+    for jwks, asked in ((f"{public}/keys", "/keys"), (elsewhere, "/elsewhere")):
+        issuer.asked.clear()
+        told = {"issuer": public, "jwks_uri": jwks}
+        issuer.answers[DISCOVERY] = (200, json.dumps(told).encode(), {})
+        issuer.answers["/elsewhere"] = issuer.document("/keys")
+        issuer.asked.clear()
+        assert await IssuerKeys(public, address=issuer.url).find("rs256", "RS256")
+        assert issuer.asked == [DISCOVERY, asked]
+
+
 async def test_an_issuer_that_is_away_is_borne_for_a_while(issuer: Issuer) -> None:
     clock = Clock()
     keys = IssuerKeys(issuer.url, clock=clock)
