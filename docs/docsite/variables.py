@@ -101,7 +101,10 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             name="KAON_TOKEN",
             text="Static token, or JWT, that calls show. It goes before what `kaon login` keeps.",
         ),
-        Variable(name="KAON_OIDC_ISSUER", text="OIDC issuer at which `kaon login` logs in."),
+        Variable(
+            name="KAON_OIDC_ISSUER",
+            text="OIDC issuer at which `kaon login` logs in, and people at the console.",
+        ),
         Variable(
             name="KAON_OIDC_CLIENT_ID",
             default="kaon",

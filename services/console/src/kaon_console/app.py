@@ -11,6 +11,7 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp
 
 from kaon_console.api import Api
+from kaon_console.issuer_login import BACK, IssuerLogin
 from kaon_console.login import Login
 from kaon_console.pages import Pages
 from kaon_console.previews import Previews
@@ -26,6 +27,7 @@ class AppParts:
     origins: tuple[str, ...]
     login: Login
     token_login: TokenLogin
+    issuer_login: IssuerLogin
     api: Api
     previews: Previews
     pages: Pages
@@ -38,6 +40,9 @@ def build_app(parts: AppParts) -> ASGIApp:
         Route("/session", parts.login.session),
         Route("/login", parts.login.login, methods=["GET"]),
         Route("/login", parts.token_login.serve, methods=["POST"]),
+        Route("/login/ways", parts.issuer_login.ways),
+        Route("/login/issuer", parts.issuer_login.begin),
+        Route(BACK, parts.issuer_login.back),
         Route("/logout", parts.login.logout, methods=["POST"]),
         Route("/preview/{run_id}", parts.previews.serve),
         Route("/health", _health),

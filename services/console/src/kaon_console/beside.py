@@ -48,6 +48,8 @@ def local_settings(
         state=state,
         read_only=read_only,
         access=settings.access if access is None else access,
+        # One person uses it, who has a link; no issuer knows its port.
+        issuer=None,
     )
 
 

@@ -15,6 +15,8 @@ from kaon_console.api import Api, ApiParts
 from kaon_console.app import AppParts, build_app
 from kaon_console.backends import Backends
 from kaon_console.doors import new_link, open_links, open_sessions
+from kaon_console.issuer import Issuer
+from kaon_console.issuer_login import BACK, IssuerLogin
 from kaon_console.login import Login, LoginParts, local_time_zone
 from kaon_console.pages import Pages
 from kaon_console.previews import Previews
@@ -134,10 +136,13 @@ class Application:
                 how_to_link=self._how_to_link,
             )
         )
+        token_login = TokenLogin(login, backends)
+        issuer = Issuer(settings.issuer, origins[0] + BACK) if settings.issuer else None
         return AppParts(
             origins=origins,
             login=login,
-            token_login=TokenLogin(login, backends),
+            token_login=token_login,
+            issuer_login=IssuerLogin(issuer, login, token_login),
             api=Api(
                 ApiParts(
                     login=login,

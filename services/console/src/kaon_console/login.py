@@ -41,15 +41,21 @@ class LoginParts:
     how_to_link: str
 
 
+def is_page(path: str) -> bool:
+    """Whether a path is one of this console, which an address of somebody else cannot pass for."""
+    return _PATH.fullmatch(path) is not None
+
+
 class Login:
     """The session of a request, and the paths that begin and end one."""
 
     def __init__(self, parts: LoginParts) -> None:
         self._parts = parts
         origin = urlsplit(parts.origin)
-        self._secure = origin.scheme == "https"
+        # Whether browsers come by HTTPS.
+        self.secure = origin.scheme == "https"
         # Cookies know no ports: two consoles on one machine have two names.
-        self.cookie = "__Host-kaon-session" if self._secure else f"kaon-session-{origin.port or 80}"
+        self.cookie = "__Host-kaon-session" if self.secure else f"kaon-session-{origin.port or 80}"
 
     def grant(self, request: Request) -> Grant | None:
         """Return the grant of a request's session; None when nobody is logged in."""
@@ -77,7 +83,7 @@ class Login:
     async def login(self, request: Request) -> Response:
         """Answer GET /login: spend a link, and redirect to the page with a session."""
         target = request.query_params.get("next", "/")
-        if not _PATH.fullmatch(target):
+        if not is_page(target):
             return PlainTextResponse("parameter next must be a path of this console\n", 400)
         link = self._parts.links.spend(request.query_params.get("token", ""))
         if link is None:
@@ -107,7 +113,7 @@ class Login:
             path="/",
             httponly=True,
             samesite="strict",
-            secure=self._secure,
+            secure=self.secure,
         )
 
     async def logout(self, request: Request) -> Response:
@@ -117,7 +123,7 @@ class Login:
             self._parts.streams.end_session(grant.key)
         answer = Response(status_code=204)
         answer.delete_cookie(
-            self.cookie, path="/", httponly=True, samesite="strict", secure=self._secure
+            self.cookie, path="/", httponly=True, samesite="strict", secure=self.secure
         )
         return answer
 

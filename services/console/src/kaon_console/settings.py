@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from kaon_console.issuer import IssuerSettings, is_here
 from kaon_service.access.access_settings import AccessSettings, access_from
 from kaon_service.principal import PRINCIPAL_KEY, ROLES_KEY, TENANT_KEY, Principal, principal_of
 from kaon_telemetry.endpoint import metrics_token
 from kaon_wire.addresses import is_loopback
+from kaon_wire.channels import ChannelSecurity
 from kaon_wire.errors import InvalidValue
 
 # Where the build puts the page.
@@ -53,6 +55,8 @@ class Settings:
     metrics_token: str = field(default="", repr=False)
     # Who may call, and how the services are called: KAON_AUTH, KAON_SERVICE_KEYS, KAON_TLS and others.
     access: AccessSettings = field(default_factory=AccessSettings)
+    # KAON_OIDC_ISSUER, KAON_OIDC_CLIENT_ID, KAON_OIDC_CLIENT_SECRET_FILE: where people log in; None: nowhere else.
+    issuer: IssuerSettings | None = None
     # Commands are refused: what is looked at has nobody who would carry them out.
     read_only: bool = False
     # The built page.
@@ -94,10 +98,26 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         metrics=environment.get("KAON_METRICS", default.metrics),
         metrics_token=metrics_token(environment),
         access=access_from(environment),
+        issuer=_issuer(environment),
     )
     # Nobody can log in as who cannot be.
     _ = settings.principal
     return settings
+
+
+def _issuer(environment: Mapping[str, str]) -> IssuerSettings | None:
+    url = environment.get("KAON_OIDC_ISSUER", "")
+    if not url:
+        return None
+    if urlsplit(url).scheme != "https" and not is_here(url):
+        raise InvalidValue(f"KAON_OIDC_ISSUER: {url!r} must begin with https://")
+    secret = environment.get("KAON_OIDC_CLIENT_SECRET_FILE", "")
+    return IssuerSettings(
+        url=url,
+        client_id=environment.get("KAON_OIDC_CLIENT_ID") or IssuerSettings.client_id,
+        secret_file=Path(secret).absolute() if secret else None,
+        ca=ChannelSecurity.from_environment(environment).ca,
+    )
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -45,15 +45,21 @@ class TokenLogin:
     async def serve(self, request: Request) -> Response:
         """Answer POST /login, a form with `token`: 204 with a session, or Connect's error."""
         try:
-            token = await _token(request)
-            caller = await self._whose(token)
+            answer = Response(status_code=204)
+            await self.begin(answer, await _token(request))
         except CallFailed as failure:
             log.info("login refused", code=failure.code.text)
             return Response(failure.encoded(), failure.code.http, media_type="application/json")
-        answer = Response(status_code=204)
-        # The session ends with what it began with.
-        self._login.begin(answer, caller, token_id=_static_id(token), until=_end(token))
         return answer
+
+    async def begin(self, answer: Response, token: str) -> None:
+        """Make an answer begin a session of a token's holder, which ends with the token.
+
+        Raises:
+            CallFailed: The coordinator does not accept it, does not answer, or authenticates nobody.
+        """
+        caller = await self._whose(token)
+        self._login.begin(answer, caller, token_id=_static_id(token), until=_end(token))
 
     async def _whose(self, token: str) -> Principal:
         """Return the person whose token it is.

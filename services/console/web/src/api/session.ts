@@ -58,6 +58,24 @@ export function useSession(): Session {
   return useQuery(sessionQuery).data ?? sessionOf(undefined);
 }
 
+/** The host of the issuer by which people sign in; empty where there is none, or nobody says. */
+export const issuerQuery = queryOptions({
+  queryKey: ["issuer"],
+  queryFn: async ({ signal }): Promise<string> => {
+    const answer = await fetch("/login/ways", { signal });
+    const told: unknown = answer.ok ? await answer.json() : {};
+    const issuer = (told as { issuer?: unknown }).issuer;
+    return typeof issuer === "string" ? issuer : "";
+  },
+  staleTime: Number.POSITIVE_INFINITY,
+  retry: false,
+});
+
+/** Where the browser goes to sign in by the issuer, and to come back to a page of this console. */
+export function issuerLink(page: string): string {
+  return `/login/issuer?${new URLSearchParams({ next: page })}`;
+}
+
 /** Ends the session at the server. */
 export async function signOut(): Promise<void> {
   await fetch("/logout", { method: "POST" });

@@ -1,17 +1,19 @@
 import { Button, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
-import { signIn } from "../api/session";
+import { issuerLink, issuerQuery, signIn } from "../api/session";
 import { shown } from "../common/text";
 import { Logo } from "./Logo";
 import classes from "./SignIn.module.css";
 
-/** Says how to get in: with a token, or with a link that a command on the server's machine prints. */
+/** Says how to get in: by the issuer where there is one, with a token, or with a link that a command on the server's machine prints. */
 export function SignIn({ told, retry }: { told: string; retry: () => void }) {
   return (
     <main className={classes.page}>
       <div className={classes.card}>
         <Logo />
         <h1>Sign in</h1>
+        <IssuerButton />
         <TokenForm done={retry} />
         <p>There is no password. Without a token, each of these prints a link to this console that works once:</p>
         <dl>
@@ -34,6 +36,20 @@ export function SignIn({ told, retry }: { told: string; retry: () => void }) {
         </Button>
       </div>
     </main>
+  );
+}
+
+function IssuerButton() {
+  const { data: issuer } = useQuery(issuerQuery);
+  if (!issuer) return null;
+  const { pathname, search } = window.location;
+  return (
+    <>
+      <Button component="a" href={issuerLink(pathname + search)} fullWidth>
+        Sign in with {shown(issuer)}
+      </Button>
+      <p className={classes.or}>or</p>
+    </>
   );
 }
 
