@@ -1,4 +1,4 @@
-"""Adds to random definitions what came into the language after their generators: failure policies and further start rules.
+"""Adds to random definitions what came into the language after their generators: failure policies, start rules, outcomes.
 
 It draws from a generator of its own, so that everything else of a seed stays as it was.
 """
@@ -26,10 +26,26 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
             block.optional = chance.random() < 0.15
             if block.name in targets and chance.random() < 0.25:
                 block.trigger = chance.choice(_RULES)
+            if block.HasField("step") and chance.random() < 0.3:
+                block.step.skip_exit_codes.append(2)
+                block.step.retry.rules.add(exit_code=1, max_attempts=2)
             kind = block.WhichOneof("kind")
             if kind in {"group", "for_each"}:
                 getattr(block, kind).on_error = _policy(chance)
+        for edge in graph.edges:
+            _look(graph, edge, chance)
     return definition
+
+
+def _look(graph: d.Graph, edge: d.Edge, chance: random.Random) -> None:
+    """Let a step look at how a block before it has ended."""
+    blocks = {block.name: block for block in graph.blocks}
+    if blocks[edge.target].HasField("step") and chance.random() < 0.3:
+        fields = [d.OUTCOME_FIELD_STATUS, d.OUTCOME_FIELD_ERROR]
+        if blocks[edge.source].HasField("step"):
+            fields += [d.OUTCOME_FIELD_EXIT_CODE, d.OUTCOME_FIELD_ATTEMPTS]
+        outcome = d.BlockOutcome(block=edge.source, field=chance.choice(fields))
+        blocks[edge.target].step.inputs["how"].block_outcome.CopyFrom(outcome)
 
 
 def _policy(chance: random.Random) -> d.OnError.ValueType:

@@ -28,6 +28,7 @@ NAMES = [
     "subworkflow",
     "sweep",
     "tour",
+    "outcomes",
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -159,6 +160,25 @@ def test_what_does_not_depend_on_a_failure_goes_on(
         "apologize": "SUCCEEDED" if broken else "SKIPPED",
         "archive": "SUCCEEDED",
     }
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "download SKIPPED (nothing new to download), convert SKIPPED with code None"),
+        (1, "download SUCCEEDED, convert SKIPPED with code 3"),
+        (5, "download SUCCEEDED, convert SUCCEEDED with code 0"),
+        (13, "download SUCCEEDED, convert FAILED with code 75"),
+    ],
+)
+def test_later_steps_look_at_how_others_have_ended(
+    load: Callable[[str], Workflow], client: Client, size: int, text: str
+) -> None:
+    run = ended(client, client.submit(load("outcomes"), {"size": size}).run.run_id)
+    assert run.run.status == run_pb2.STATUS_SUCCEEDED, run.run.error
+    assert dict(run.run.outputs_json) == {"text": f'"{text}"'}
+    attempts = {step.path: step.attempt for step in run.steps}
+    assert attempts["convert"] == (0 if size == 0 else 2 if size == 13 else 1)
 
 
 def test_an_equal_execution_is_not_repeated(

@@ -155,7 +155,12 @@ class Played:
         world, key = self.world, self.lease.key
         draw = world.random.random()
         if draw < world.behaviour.fails:
-            return reports.event(key, failed=reports.failed(reports.USER, "ValueError", "no"))
+            return reports.event(
+                key,
+                failed=reports.failed(
+                    reports.USER, "ValueError", "no", exit_code=len(key.path) % 3
+                ),
+            )
         if draw < world.behaviour.fails + world.behaviour.breaks:
             return reports.event(key, failed=reports.failed(reports.PLATFORM, "Disk", "full"))
         if draw < 0.5:

@@ -325,6 +325,47 @@ def test_what_always_starts_knows_no_outputs_of_what_is_before_it() -> None:
         Workflow("w", a >> watch)
 
 
+def test_how_a_block_has_ended_is_a_value() -> None:
+    a = shell("a", skip_exit_codes=[9, 3], retry=Retry(rules={75: 4, "X*": 2}))
+    loop = shell("b") ** each("i", [1])
+    whole = group(shell("c"))
+    use = shell(
+        "use",
+        status=a.status,
+        code=a.exit_code,
+        tries=a.attempts,
+        why=whole.error,
+        loop=loop.status,
+    )
+    after = use.optional()
+    end = shell("end", message=after.error["message"], how=after.status)
+    body = (a | loop | whole) >> after.when_all_done() >> end
+    blocks = {block.name: block for block in Workflow("w", body).definition().body.blocks}
+    bound = blocks["use"].step.inputs
+    assert {
+        name: (each.block_outcome.block, each.block_outcome.field) for name, each in bound.items()
+    } == {
+        "status": ("a", d.OUTCOME_FIELD_STATUS),
+        "code": ("a", d.OUTCOME_FIELD_EXIT_CODE),
+        "tries": ("a", d.OUTCOME_FIELD_ATTEMPTS),
+        "why": ("group", d.OUTCOME_FIELD_ERROR),
+        "loop": ("each-i", d.OUTCOME_FIELD_STATUS),
+    }
+    message = blocks["end"].step.inputs["message"].expression
+    assert message.variables["value"].block_outcome.block == "use"
+    step = blocks["a"].step
+    assert list(step.skip_exit_codes) == [3, 9]
+    assert [(rule.exit_code, rule.error_type) for rule in step.retry.rules] == [(75, ""), (0, "X*")]
+
+
+def test_the_status_of_a_cells_block_is_a_list_outside_of_its_foreach() -> None:
+    b = shell("b")
+    items = each("how", b.status)
+    Workflow("w", b ** each("i", [1, 2]) >> shell("c", how=items) ** items)
+    with pytest.raises(WorkflowError, match="it must be a list"):
+        Workflow("w", b >> shell("c", how=items) ** items)
+
+
 def test_a_scope_says_what_a_failure_stops() -> None:
     inner = group(shell("a"), on_error="fail")
     loop = shell("b") ** each("i", [1], on_error="finish")

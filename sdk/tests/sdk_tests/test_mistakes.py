@@ -56,7 +56,7 @@ MISTAKES = [
     (
         'body = repeat(a, until=a["ok"], max_iterations=2, exhausted="x")',
         5,
-        'must be "fail" or "accept"',
+        'must be "fail", "accept" or "skip"',
     ),
     ('body = steps.python("c", lambda: 1)', 5, "runners cannot find a lambda"),
     ("def f():\n def g(): ...\n return g\nbody = steps.python('c', f())", 8, "'f.<locals>.g'"),
@@ -169,6 +169,13 @@ MISTAKES = [
     ),
     ("body = b >> sequence(a, step('c')).when_any()", 5, "belongs to one block"),
     ("body = b >> sequence(a, step('c')).optional()", 5, "optional() belongs to one block"),
+    # how others have ended
+    ('body = a >> group(b, name="g") >> step("e", v=group(b).exit_code)', 2, "not part of"),
+    ('g = group(a); body = g >> step("e", v=g.attempts)', 2, "only steps have exit codes"),
+    ('body = step("e", v=a.status) >> a', 2, "which comes after it"),
+    ('g = group(step("e", v=a.status)); body = g | a', 2, "need not have ended before"),
+    ('step("e", skip_exit_codes=[0])', 2, "skip_exit_codes is a list of numbers from 1 to 255"),
+    ("Retry(rules={0: 3})", 5, "an exit code must be a whole number of at least 1"),
     # what a failure stops
     ('body = group(a, on_error="continue")', 5, 'group: on_error is "fail" or "finish", not'),
     ('body = a ** each("i", [1], on_error=True)', 5, "each('i'): on_error is"),

@@ -76,6 +76,8 @@ _BY_ENDING: Mapping[str, Range] = {
     "max_concurrency": _COUNT,
     "max_active_runs": _COUNT,
     "max_active": _COUNT,
+    "exit_code": Range(low=0, high=255),
+    "skip_exit_codes": Range(low=0, high=255),
 }
 # By the field's full name, which takes precedence over its suffix.
 _BY_NAME: Mapping[str, Range] = {

@@ -37,7 +37,10 @@ _STREAMS = {log_pb2.STREAM_STDERR: "yellow", log_pb2.STREAM_SYSTEM: "magenta"}
 
 def error(told: step_pb2.StepError) -> str:
     """Format an error in full, without its traceback; empty for none."""
-    return f"{told.type}: {told.message}" if told.type else told.message
+    if told.type in {"", "Skipped"}:
+        # Why something was skipped is no error: its status says it.
+        return told.message
+    return f"{told.type}: {told.message}"
 
 
 def indented(text: str, by: str = "    ") -> str:

@@ -23,6 +23,7 @@ from kaon.dsl.sweeps import (
     uniform,
 )
 from kaon.dsl.values import (
+    BlockOutcome,
     Expr,
     Item,
     Last,
@@ -40,6 +41,7 @@ from kaon.dsl.verbs import branch, each, for_each, group, parallel, repeat, sequ
 from kaon.dsl.workflow import Workflow
 
 __all__ = [
+    "BlockOutcome",
     "Bundle",
     "Draw",
     "Each",

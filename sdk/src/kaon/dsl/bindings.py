@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kaon.dsl import types, values
 from kaon.dsl.blocks import ForEach, Part, Repeat
 from kaon.dsl.errors import WorkflowError
-from kaon.dsl.producers import Producer
+from kaon.dsl.producers import Producer, Step
 from kaon.dsl.scopes import BODY, Place, Scope
 from kaon.dsl.source import Source
 from kaon.dsl.values import (
+    BlockOutcome,
     Expr,
     HasOutputs,
     Item,
@@ -24,6 +25,14 @@ from kaon.dsl.values import (
     Value,
 )
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+_OUTCOMES = {
+    "status": (d.OUTCOME_FIELD_STATUS, d.VALUE_TYPE_STRING),
+    "exit_code": (d.OUTCOME_FIELD_EXIT_CODE, d.VALUE_TYPE_ANY),
+    "attempts": (d.OUTCOME_FIELD_ATTEMPTS, d.VALUE_TYPE_INT),
+    "error": (d.OUTCOME_FIELD_ERROR, d.VALUE_TYPE_ANY),
+}
+_OF_STEPS = frozenset({"exit_code", "attempts"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +69,8 @@ class Binder:
     # Everything that has outputs, by name.
     producers: Mapping[str, Place]
     declared: Mapping[str, Parameter]
+    # All blocks.
+    places: Sequence[Place] = ()
     # Parameters found on the way that carry their own declaration.
     found: dict[str, Parameter] = field(default_factory=dict)
 
@@ -85,6 +96,8 @@ class Binder:
                         "uses outcome(), which is known only in finally_ and on_failure"
                     )
                 return d.Binding(outcome=d.Outcome()), d.VALUE_TYPE_MAP
+            case BlockOutcome():
+                return self._block_outcome(value, use)
             case RunInfo():
                 return d.Binding(run_info=d.RunInfo()), d.VALUE_TYPE_MAP
             case Expr():
@@ -105,6 +118,22 @@ class Binder:
         wanted = self._place(value.step, str(value), use)
         kind = value.type if not _joined(_rest(wanted, use, value)) else d.VALUE_TYPE_LIST
         return d.Binding(output=d.OutputReference(step=wanted.name, output=value.output)), kind
+
+    def _block_outcome(
+        self, value: BlockOutcome, use: Use
+    ) -> tuple[d.Binding, d.ValueType.ValueType]:
+        wanted = next((place for place in self.places if place.block is value.block), None)
+        if wanted is None:
+            raise use.error(f"refers to {value}, but that is not part of the workflow")
+        if wanted in use.chain():
+            raise use.error(f"refers to {value}, which has not ended there")
+        field, kind = _OUTCOMES[value.field]
+        if value.field in _OF_STEPS and not isinstance(wanted.block, Step):
+            raise use.error(f"refers to {value}; only steps have exit codes and attempts")
+        if _joined(_rest(wanted, use, value)[:-1]):
+            kind = d.VALUE_TYPE_LIST
+        outcome = d.BlockOutcome(block=wanted.name, field=field)
+        return d.Binding(block_outcome=outcome), kind
 
     def _place(self, step: HasOutputs, written: str, use: Use) -> Place:
         place = self.producers.get(step.name)
@@ -203,7 +232,7 @@ def _declaration(parameter: Parameter) -> tuple[object, ...]:
     )
 
 
-def _rest(wanted: Place, use: Use, value: Reference) -> list[Place]:
+def _rest(wanted: Place, use: Use, value: Reference | BlockOutcome) -> list[Place]:
     """Return the places where the way to the wanted step leaves the way to the use; check that the step comes before."""
     theirs, ours = wanted.chain(), use.chain()
     for depth, (there, here) in enumerate(zip(theirs, ours, strict=False)):
@@ -223,7 +252,7 @@ def _rest(wanted: Place, use: Use, value: Reference) -> list[Place]:
     return theirs[len(ours) :]
 
 
-def _check_no_hook(inner: list[Place], use: Use, value: Reference) -> None:
+def _check_no_hook(inner: list[Place], use: Use, value: Reference | BlockOutcome) -> None:
     for place in inner:
         if place.phase != BODY:
             raise use.error(
@@ -231,7 +260,9 @@ def _check_no_hook(inner: list[Place], use: Use, value: Reference) -> None:
             )
 
 
-def _check_before(scope: Scope, there: Place, here: Place, use: Use, value: Reference) -> None:
+def _check_before(
+    scope: Scope, there: Place, here: Place, use: Use, value: Reference | BlockOutcome
+) -> None:
     if scope.precedes(there.block, here.block):
         return
     if there.phase > here.phase:

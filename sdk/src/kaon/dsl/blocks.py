@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.names import block_name
 from kaon.dsl.source import Source, caller
-from kaon.dsl.values import Expr, Item, Reference, Value
+from kaon.dsl.values import BlockOutcome, Expr, Item, Reference, Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -124,7 +124,36 @@ class Parallel(Part):
         object.__setattr__(self, "parts", _spliced(self.parts, Parallel))
 
 
-class Block(Part):
+class HasEnd(Part):
+    """A part whose end later parts may look at."""
+
+    def _outcome(self, field: str) -> BlockOutcome:
+        block = self.block if isinstance(self, Triggered) else self
+        assert isinstance(block, Block)
+        return BlockOutcome(block=block, field=field, source=caller())
+
+    @property
+    def status(self) -> BlockOutcome:
+        """How it has ended, as text such as "SUCCEEDED", "FAILED", "SKIPPED" or "TIMED_OUT"."""
+        return self._outcome("status")
+
+    @property
+    def error(self) -> BlockOutcome:
+        """Its error, or why it was skipped: an object with `type` and `message`; null when there is none."""
+        return self._outcome("error")
+
+    @property
+    def exit_code(self) -> BlockOutcome:
+        """The exit code of a step's program, 0 after a success; null when it has none. Of steps alone."""
+        return self._outcome("exit_code")
+
+    @property
+    def attempts(self) -> BlockOutcome:
+        """How many attempts were begun. Of steps alone."""
+        return self._outcome("attempts")
+
+
+class Block(HasEnd):
     """A part that is one node of a graph, with a name in the run's paths."""
 
     # None: the workflow finds a name from `stem`.
@@ -145,7 +174,7 @@ class Block(Part):
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Triggered(Part):
+class Triggered(HasEnd):
     """A block with what it has in this place: its trigger rule, and whether its failure is settled there."""
 
     block: Block

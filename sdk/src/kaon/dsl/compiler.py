@@ -83,7 +83,7 @@ def compile_body(
     scope = build(body)
     places = list(walk(scope))
     producers = {place.name: place for place in places if isinstance(place.block, Producer)}
-    binder = Binder(producers=producers, declared=declared)
+    binder = Binder(producers=producers, declared=declared, places=places)
     compiler = _Compiler(binder=binder, root=root)
     graph = compiler.graph(scope)
     given = {name: compiler.output(name, value, source) for name, value in sorted(outputs.items())}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from kaon.dsl import checks, types
 from kaon.dsl.errors import WorkflowError
@@ -58,8 +58,9 @@ class Retry:
     max_backoff: Duration = "1h"
     # Each wait is changed at random by up to this share of it, 0 to 1.
     jitter: float = 0.0
-    # By an error's type, such as "ValueError", ValueError or "Http*": attempts in all, or a RetryRule. The first match decides.
-    rules: Mapping[str | type[BaseException], int | RetryRule] = field(default_factory=dict)
+    # By an error's type, such as "ValueError", ValueError or "Http*", or by an exit code, such as 75: attempts in all, or a
+    # RetryRule. The first match decides; exit codes go before types.
+    rules: Mapping[str | type[BaseException] | int, int | RetryRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         checks.whole(
@@ -179,27 +180,34 @@ class Resources:
 
 
 def _rule(error: object, rule: object, source: Source) -> d.RetryRule:
+    if type(error) is int:
+        what = "Retry(rules): an exit code"
+        code = checks.whole(error, what, source, d.RetryRule, "exit_code", least=1)
+        return d.RetryRule(exit_code=code, **_how_often(f"exit code {code}", rule, source))
     error_type = error.__name__ if isinstance(error, type) else error
     if not isinstance(error_type, str) or not _ERROR_TYPE.fullmatch(error_type):
         raise WorkflowError(
             f'Retry(rules): {error!r} is no type of errors; write "ValueError" or "Http*"', source
         )
+    return d.RetryRule(error_type=error_type, **_how_often(error_type, rule, source))
+
+
+def _how_often(error: str, rule: object, source: Source) -> dict[str, Any]:
+    """Return the fields of a rule that say how often and when."""
     if type(rule) is int:
         rule = RetryRule(max_attempts=rule)
     if not isinstance(rule, RetryRule):
         raise WorkflowError(
-            f"Retry(rules): {error_type} has {rule!r}; give the number of attempts in all, at least 1, or RetryRule(...)",
+            f"Retry(rules): {error} has {rule!r}; give the number of attempts in all, at least 1, or RetryRule(...)",
             source,
         )
-    what = f"Retry(rules): {error_type}: give the number of attempts in all, at least 1; it"
+    what = f"Retry(rules): {error}: give the number of attempts in all, at least 1; it"
     checks.whole(rule.max_attempts, what, source, d.RetryRule, "max_attempts", least=1)
-    return d.RetryRule(
-        error_type=error_type,
-        max_attempts=rule.max_attempts,
-        backoff_ms=0
-        if rule.backoff is None
-        else milliseconds(rule.backoff, "Retry(rules): backoff", source),
-    )
+    wait = rule.backoff
+    return {
+        "max_attempts": rule.max_attempts,
+        "backoff_ms": 0 if wait is None else milliseconds(wait, "Retry(rules): backoff", source),
+    }
 
 
 def milliseconds(duration: object, what: str, source: Source) -> int:

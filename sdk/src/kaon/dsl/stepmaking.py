@@ -156,6 +156,7 @@ def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
         isolation=_isolation(name, options.get("isolation"), source),
         tags=_tags(name, options.get("tags"), source),
         exclusive=_exclusive(name, options.get("exclusive"), source),
+        skip_exit_codes=_skip_exit_codes(name, options.get("skip_exit_codes"), source),
     )
     if (memo := _memo(name, options.get("memo"), source)) is not None:
         policy.memo.CopyFrom(memo)
@@ -198,6 +199,21 @@ def _exclusive(name: str, given: object, source: Source) -> bool:
     if given is not None and not isinstance(given, bool):
         raise WorkflowError(f"step {name!r}: exclusive is True or False, not {given!r}", source)
     return bool(given)
+
+
+def _skip_exit_codes(name: str, given: object, source: Source) -> list[int]:
+    if given is None:
+        return []
+    codes: list[Any] = (
+        list(given) if isinstance(given, Iterable) and not isinstance(given, str) else [given]
+    )
+    for code in codes:
+        if type(code) is not int or not 1 <= code <= 255:
+            raise WorkflowError(
+                f"step {name!r}: skip_exit_codes is a list of numbers from 1 to 255, not {given!r}",
+                source,
+            )
+    return sorted(set(codes))
 
 
 def _tags(name: str, given: object, source: Source) -> list[str]:

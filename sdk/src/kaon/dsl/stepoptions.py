@@ -47,6 +47,8 @@ class StepOptions(TypedDict, total=False):
     exclusive: bool | None
     # A requirements file, from which runners build the step's environment.
     requirements: str | None
+    # The exit codes with which the step's program asks to be skipped.
+    skip_exit_codes: Iterable[int] | None
     # Further settings of the step type.
     config: Mapping[str, Any] | None
     # Inputs whose names are taken here.

@@ -154,6 +154,27 @@ class RunInfo(Value):
         return "run_info()"
 
 
+class HasOutcome(Protocol):
+    """A block, of whatever kind."""
+
+    @property
+    def label(self) -> str:
+        """What errors call it."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BlockOutcome(Value):
+    """How a block has ended: `step.status`, `step.exit_code`, `step.attempts`, `step.error`."""
+
+    block: HasOutcome
+    # "status", "exit_code", "attempts" or "error".
+    field: str
+    source: Source
+
+    def __str__(self) -> str:
+        return f"the {self.field} of {self.block.label}"
+
+
 _REQUIRED = object()
 # What a CEL macro names for itself, as x in list.all(x, x > 0).
 _BOUND = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*(\w+)\s*,")

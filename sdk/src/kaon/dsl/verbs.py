@@ -26,7 +26,7 @@ from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-Exhausted: TypeAlias = Literal["fail", "accept"]
+Exhausted: TypeAlias = Literal["fail", "accept", "skip"]
 OnError: TypeAlias = Literal["fail", "finish"]
 
 
@@ -43,7 +43,11 @@ class RepeatOptions(TypedDict, total=False):
     name: str | None
 
 
-_EXHAUSTED = {"fail": d.EXHAUSTED_FAIL, "accept": d.EXHAUSTED_ACCEPT}
+_EXHAUSTED = {
+    "fail": d.EXHAUSTED_FAIL,
+    "accept": d.EXHAUSTED_ACCEPT,
+    "skip": d.EXHAUSTED_SKIP,
+}
 _ON_ERROR = {
     None: d.ON_ERROR_UNSPECIFIED,
     "fail": d.ON_ERROR_FAIL,
@@ -162,7 +166,8 @@ def until(
     Args:
         condition: an output of type bool of a step, or `expr(...)`, evaluated after each iteration.
         max_iterations: iterations in all, at least 1.
-        exhausted: "fail": the repeat fails when the condition does not hold after the last iteration; "accept": it succeeds.
+        exhausted: "fail": the repeat fails when the condition does not hold after the last iteration; "accept": it succeeds;
+            "skip": it is skipped.
         backoff: wait before the second iteration.
         factor: each further wait is longer by this factor; at least 1.
         max_backoff: no wait is longer than this.
@@ -179,7 +184,7 @@ def until(
     )
     if exhausted not in _EXHAUSTED:
         raise WorkflowError(
-            f'repeat: exhausted must be "fail" or "accept", not {exhausted!r}', source
+            f'repeat: exhausted must be "fail", "accept" or "skip", not {exhausted!r}', source
         )
     if not types.is_real(factor) or factor < 1:
         raise WorkflowError(f"repeat: factor must be at least 1, not {factor!r}", source)

@@ -33,5 +33,11 @@ kaon_wait_signal <- function(name = "", timeout = -1) {
   if (length(found) == 0) NULL else found[[1]]
 }
 
+# Ends the step here, as skipped, and says why.
+kaon_skip <- function(why) {
+  ..kaon_skip(why)
+  stop("skipped: ", why, call. = FALSE)
+}
+
 # The iteration of the innermost repeat, from 1; 0 outside of a repeat.
 kaon_iteration <- function() ..kaon_iteration

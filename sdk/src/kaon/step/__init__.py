@@ -10,7 +10,7 @@ Standard library only, so that a step starts fast.
 """
 
 from kaon.step.artifact import Artifact
-from kaon.step.context import StepCancelled, StepContext
+from kaon.step.context import StepCancelled, StepContext, StepSkipped
 from kaon.step.signals import Signal
 
-__all__ = ["Artifact", "Signal", "StepCancelled", "StepContext"]
+__all__ = ["Artifact", "Signal", "StepCancelled", "StepContext", "StepSkipped"]

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 
 from kaon.step.artifact import Artifact
-from kaon.step.context import StepContext
+from kaon.step.context import StepContext, StepSkipped
 
 _OWN = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _TRACEBACK_LIMIT = 8000
@@ -178,6 +178,8 @@ def plain(value: Any, kind: str) -> Any:
 
 def failure(error: BaseException) -> dict[str, Any]:
     """Make the error event for an exception of the step's code."""
+    if isinstance(error, StepSkipped):
+        return told("Skipped", str(error)) | {"skip": True}
     frames = _user_frames(error.__traceback__)
     text = _without_place("".join(traceback.format_exception(type(error), error, frames)))
     where = _place(frames)
@@ -202,7 +204,8 @@ def told(kind: str, message: str) -> dict[str, Any]:
 
 def exit_answer(error: SystemExit) -> dict[str, Any]:
     """Make the error event for a `sys.exit` that reports a failure."""
-    return told("ExitCode", f"the step called sys.exit({error.code!r})")
+    text = f"the step called sys.exit({error.code!r})"
+    return told("ExitCode", text) | {"exit_code": exit_code(error)}
 
 
 def answer_to(error: BaseException) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NoReturn, TypeAlias
 
 from kaon.step.artifact import revive
 from kaon.step.signals import Inbox, Signal
@@ -19,6 +19,10 @@ _METRIC_NAME_CHARACTERS = 200
 
 class StepCancelled(BaseException):
     """Raised in a step that has been cancelled and does not watch `context.cancelled` itself."""
+
+
+class StepSkipped(BaseException):
+    """Raised by `context.skip`: the step ends as skipped."""
 
 
 def refuse_copy(pid: int) -> None:
@@ -230,6 +234,17 @@ class StepContext:
         if self._inbox is None:
             raise RuntimeError("no signals reach a step here")
         return self._inbox.wait(name, timeout)
+
+    def skip(self, why: str) -> NoReturn:
+        """End the step here, as skipped: it has no outputs, fails nothing, and is not repeated.
+
+        Args:
+            why: for people.
+
+        Raises:
+            StepSkipped: always.
+        """
+        raise StepSkipped(str(why))
 
     def checkpoint(self, value: Any) -> None:
         """Save a JSON value for the next attempt of the step, which reads it as `last_checkpoint`.

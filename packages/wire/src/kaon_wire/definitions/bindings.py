@@ -15,6 +15,9 @@ _GATE_OUTPUTS = {
 }
 
 
+_OF_STEPS = frozenset({d.OUTCOME_FIELD_EXIT_CODE, d.OUTCOME_FIELD_ATTEMPTS})
+
+
 def binding_problems(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
     """Yield the problems of one binding; `what` names it."""
     source = binding.WhichOneof("source")
@@ -68,6 +71,17 @@ def _outcome(binding: d.Binding, place: Place, what: str, checks: Checks) -> Ite
         yield f"{what}: outcome() is known only in on-failure and finally blocks"
 
 
+def _block_outcome(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    outcome = binding.block_outcome
+    block = checks.names.blocks.get(outcome.block)
+    if outcome.field == d.OUTCOME_FIELD_UNSPECIFIED:
+        yield f"{what}: it does not say what of the outcome it wants"
+    if block is None:
+        yield f"{what}: the workflow has no block {outcome.block[:80]!r}"
+    elif outcome.field in _OF_STEPS and not block.HasField("step"):
+        yield f"{what}: only steps have exit codes and attempts, and {outcome.block!r} is none"
+
+
 _SOURCES: dict[str, Callable[[d.Binding, Place, str, Checks], Iterator[str]]] = {
     "literal_json": _literal,
     "parameter": _parameter,
@@ -77,6 +91,7 @@ _SOURCES: dict[str, Callable[[d.Binding, Place, str, Checks], Iterator[str]]] = 
     "expression": _expression,
     "list": _list,
     "outcome": _outcome,
+    "block_outcome": _block_outcome,
 }
 
 

@@ -12,6 +12,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Whole numbers up to this one are exact in the floating-point numbers of ranges.
 _WHOLE = 2**53
+_LAST_EXIT_CODE = 255
 
 
 def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
@@ -42,6 +43,8 @@ def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     if size > most:
         yield f"{name}: the step has {size} bytes beside its inputs; the limit step_bytes is {most}: use a file"
     yield from _retry_problems(name, step)
+    if not all(1 <= code <= _LAST_EXIT_CODE for code in step.skip_exit_codes):
+        yield f"{name}: exit codes that skip a step are from 1 to {_LAST_EXIT_CODE}"
     for label in step.labels:
         if problem := checks.label(label):
             yield f"{name}: label {label!r}: {problem}"
@@ -63,8 +66,11 @@ def _retry_problems(name: str, step: d.Step) -> Iterator[str]:
     if not 0 <= retry.jitter <= 1:
         yield f"{name}: jitter must be from 0 to 1"
     for rule in retry.rules:
-        if not rule.error_type or rule.max_attempts < 0 or rule.backoff_ms < 0:
-            yield f"{name}: a retry rule needs an error type, and no number below 0"
+        if (
+            bool(rule.error_type) == bool(rule.exit_code)
+            or min(rule.max_attempts, rule.backoff_ms, rule.exit_code) < 0
+        ):
+            yield f"{name}: a retry rule needs an error type or an exit code, and no number below 0"
 
 
 def _growth_problems(name: str, factor: float, longest_ms: int) -> Iterator[str]:

@@ -307,7 +307,10 @@ class Machine:
             self.tell(m.Succeeded(lease=lease, outputs={"out": "0"}))
         elif chance < 0.5:
             error = step_pb2.StepError(
-                error_class=step_pb2.ERROR_CLASS_USER, type="ValueError", message="no"
+                error_class=step_pb2.ERROR_CLASS_USER,
+                type="ValueError",
+                message="no",
+                exit_code=len(step.path) % 3,
             )
             self.tell(m.Failed(lease=lease, error=error))
         else:

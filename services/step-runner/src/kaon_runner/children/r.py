@@ -42,13 +42,16 @@ def run(context: StepContext) -> dict[str, Any] | None:
     robjects.r["Sys.setenv"](KAON_STEP_DIR=str(context.directory))
     robjects.r["setwd"](str(context.work))
     place = robjects.r["new.env"]()
-    outputs = offer(place, context)
+    skips: list[str] = []
+    outputs = offer(place, context, skips)
     try:
         _source(os.environ["KAON_R_HELPER"], place)
         _source(str(Path(os.environ["KAON_BUNDLE"]) / context.config["file"]), place)
         function = context.config.get("function")
         return _call(function, place, context) if function else outputs
     except RRuntimeError as error:
+        if skips:
+            context.skip(skips[0])
         raise EngineError(f"R: {str(error).strip()}") from None
     finally:
         for stream in (sys.stdout, sys.stderr):

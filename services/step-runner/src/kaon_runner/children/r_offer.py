@@ -15,8 +15,11 @@ from kaon_runner.children import r_values
 _kept: list[Any] = []
 
 
-def offer(place: Any, context: StepContext) -> dict[str, Any]:
-    """Put everything into the R environment `place`; the script's outputs appear in the returned dict."""
+def offer(place: Any, context: StepContext, skips: list[str]) -> dict[str, Any]:
+    """Put everything into the R environment `place`.
+
+    The script's outputs appear in the returned dict, and why it asks to be skipped in `skips`.
+    """
     outputs: dict[str, Any] = {}
 
     def dataset(name: Any) -> Any:
@@ -41,6 +44,10 @@ def offer(place: Any, context: StepContext) -> dict[str, Any]:
         context.metric(str(name[0]), float(value[0]), int(step[0]))
         return robjects.BoolVector([True])
 
+    def skip(why: Any) -> Any:
+        skips.append(str(why[0]))
+        return robjects.BoolVector([True])
+
     def signals() -> Any:
         return _all_to_r(context.signals())
 
@@ -59,6 +66,7 @@ def offer(place: Any, context: StepContext) -> dict[str, Any]:
         "artifact_path": artifact_path,
         "progress": progress,
         "metric": metric,
+        "skip": skip,
         "signals": signals,
         "wait_signal": wait_signal,
     }

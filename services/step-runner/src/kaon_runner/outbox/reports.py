@@ -13,6 +13,7 @@ from kaon_wire.errors import KaonError
 from kaonapi.step.v1 import step_pb2
 
 USER = step_pb2.ERROR_CLASS_USER
+SKIP = step_pb2.ERROR_CLASS_SKIP
 PLATFORM = step_pb2.ERROR_CLASS_PLATFORM
 _DETAILS_LIMIT = 8000
 _MESSAGE_LIMIT = 4000
@@ -33,6 +34,7 @@ def failed(
     message: str,
     details: str = "",
     bases: Sequence[object] = (),
+    exit_code: int = 0,
 ) -> step_pb2.StepFailed:
     """Return a failure with bounded and encodable texts, whatever the step reports."""
     return step_pb2.StepFailed(
@@ -42,6 +44,7 @@ def failed(
             message=_sendable(message[:_MESSAGE_LIMIT]),
             details=_sendable(details[-_DETAILS_LIMIT:]),
             type_bases=[_sendable(str(each)[:_TYPE_LIMIT]) for each in bases[:_BASES_LIMIT]],
+            exit_code=exit_code,
         )
     )
 
@@ -63,12 +66,16 @@ def from_exception(error: BaseException) -> step_pb2.StepFailed:
 def from_error_event(message: Mapping[str, Any]) -> step_pb2.StepFailed:
     """Return the failure that a step reported about itself."""
     error_class = USER if message.get("user", True) else PLATFORM
+    if message.get("skip"):
+        error_class = SKIP
+    code = message.get("exit_code")
     return failed(
         error_class,
         str(message.get("type", "Error")),
         str(message.get("message", "")),
         str(message.get("traceback", "")),
         bases if isinstance(bases := message.get("bases"), list) else (),
+        code & 0xFF if isinstance(code, int) else 0,
     )
 
 
@@ -98,7 +105,8 @@ def from_ending(ending: Ending, stderr: str) -> step_pb2.StepFailed:
     if ending.code == 0:
         text = "the step's process ended with exit code 0 (by os._exit, or a library did) before the step gave a result"
         return failed(USER, "ExitCode", text, stderr)
-    return failed(USER, "ExitCode", f"the step ended with exit code {ending.code}", stderr)
+    text = f"the step ended with exit code {ending.code}"
+    return failed(USER, "ExitCode", text, stderr, exit_code=ending.code or 0)
 
 
 def _not_started(ending: Ending, stderr: str) -> str:

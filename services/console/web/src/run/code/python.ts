@@ -12,6 +12,7 @@ import {
   type Notification,
   Occasion,
   OnError,
+  OutcomeField,
   Phase,
   type Step,
   SubmitStrategy,
@@ -112,6 +113,7 @@ class Writer {
         options.push(...duration("backoff", kind.value.backoffMs));
         if (kind.value.backoffFactor > 0) options.push(`factor=${kind.value.backoffFactor}`);
         if (kind.value.exhausted === Exhausted.ACCEPT) options.push('exhausted="accept"');
+        if (kind.value.exhausted === Exhausted.SKIP) options.push('exhausted="skip"');
         this.lines.push(call(`${name} = repeat`, [...options, ...own]) + trigger(block));
         return name;
       }
@@ -241,6 +243,7 @@ function stepOptions(step: Step): string[] {
   if (step.labels.length > 0) options.push(`labels=[${step.labels.map(text).join(", ")}]`);
   if (step.tags.length > 0) options.push(`tags=[${step.tags.map(text).join(", ")}]`);
   if (step.memo?.enabled) options.push("memo=True");
+  if (step.skipExitCodes.length > 0) options.push(`skip_exit_codes=[${step.skipExitCodes.join(", ")}]`);
   if (step.exclusive) options.push("exclusive=True");
   return [...options, ...duration("timeout", step.timeoutMs)];
 }
@@ -365,6 +368,8 @@ function binding(of: Binding | undefined): string {
       return `[${source.value.bindings.map(binding).join(", ")}]`;
     case "outcome":
       return "outcome()";
+    case "blockOutcome":
+      return `${variable(source.value.block)}.${OutcomeField[source.value.field].toLowerCase()}`;
     case "runInfo":
       return "run_info()";
     default:

@@ -5,6 +5,7 @@ import {
   type Block,
   type Graph,
   OnError,
+  OutcomeField,
   Phase,
   TriggerRule,
   type WorkflowDefinition,
@@ -222,6 +223,8 @@ export function conditionText(binding: Binding | undefined): string {
       return `[${source.value.bindings.map(conditionText).join(", ")}]`;
     case "outcome":
       return "outcome";
+    case "blockOutcome":
+      return `${OutcomeField[source.value.field].toLowerCase().replace("_", " ")} of ${source.value.block}`;
     case "runInfo":
       return "run";
     default:

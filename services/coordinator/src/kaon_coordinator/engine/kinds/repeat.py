@@ -15,6 +15,7 @@ from kaon_coordinator.engine.scopes.scopes import (
     stop_cells,
 )
 from kaon_coordinator.engine.scopes.timing import watch_node
+from kaon_coordinator.engine.scopes.upstream import SKIPPED
 from kaon_coordinator.engine.state import paths
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import condition
@@ -56,6 +57,9 @@ def _iteration_ended(decision: Decision, block: BlockState, cell: ScopeState) ->
         _schedule_iteration(decision, block, cell.index + 1)
     elif repeat.exhausted == d.EXHAUSTED_ACCEPT:
         end_block(decision, block, t.SUCCEEDED)
+    elif repeat.exhausted == d.EXHAUSTED_SKIP:
+        text = f"the condition did not hold after {cell.index} iterations (max_iterations)"
+        end_block(decision, block, t.SKIPPED, user_error(SKIPPED, text))
     else:
         text = f"{block.path}: the condition did not hold after {cell.index} iterations (max_iterations)"
         end_block(decision, block, t.FAILED, user_error("RepeatExhausted", text))

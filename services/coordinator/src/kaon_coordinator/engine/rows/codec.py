@@ -419,14 +419,14 @@ def error_json(error: step_pb2.StepError | None) -> str:
     """Return an error as canonical JSON; empty when there is none."""
     if error is None:
         return ""
-    return canonical.dumps(
-        {
-            "class": error.error_class,
-            "type": error.type,
-            "message": error.message,
-            "details": error.details,
-        }
-    )
+    data: dict[str, object] = {
+        "class": error.error_class,
+        "type": error.type,
+        "message": error.message,
+        "details": error.details,
+    }
+    # Only where there is one, as rows of earlier versions.
+    return canonical.dumps(data | {"exit": error.exit_code} if error.exit_code else data)
 
 
 def error_of(text: str) -> step_pb2.StepError | None:
@@ -439,4 +439,5 @@ def error_of(text: str) -> step_pb2.StepError | None:
         type=data["type"],
         message=data["message"],
         details=data["details"],
+        exit_code=data.get("exit", 0),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.state import BlockState, RunState, ScopeState
+from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_wire import canonical
 from kaon_wire.artifact_references import digests
 from kaon_wire.errors import InvalidValue, KaonError
@@ -50,6 +50,8 @@ def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Ev
             return _outcome(scope)
         case "run_info":
             return _run_info(state)
+        case "block_outcome":
+            return _block_outcome(state, scope, binding.block_outcome)
     raise BindingError("an empty binding has no value")
 
 
@@ -78,14 +80,46 @@ def _item(scope: ScopeState, name: str) -> str:
 
 
 def _output(state: RunState, scope: ScopeState, reference: d.OutputReference) -> str:
-    chain = _chain(state, reference.step)
+    return _told(
+        state, scope, reference.step, lambda node: node.outputs.get(reference.output, NULL)
+    )
+
+
+def _block_outcome(state: RunState, scope: ScopeState, outcome: d.BlockOutcome) -> str:
+    return _told(state, scope, outcome.block, _OUTCOMES[outcome.field])
+
+
+def _told(state: RunState, scope: ScopeState, name: str, tell: Callable[[Node], str]) -> str:
+    """Return what is told of a block, or the list of what is told of it in each cell."""
+    chain = _chain(state, name)
     around: ScopeState | None = scope
     while around is not None:
-        for depth, name in enumerate(chain):
-            if name in around.nodes:
-                return _descend(around, chain[depth:], reference.output)
+        for depth, each in enumerate(chain):
+            if each in around.nodes:
+                return _descend(around, chain[depth:], tell)
         around = around.parent.scope if around.parent is not None else None
-    raise BindingError(f"{reference.step!r} is not reachable from here")
+    raise BindingError(f"{name!r} is not reachable from here")
+
+
+def _exit_code(node: Node) -> str:
+    code = node.error.exit_code if node.error is not None else 0
+    return str(code) if code or node.status == t.SUCCEEDED else NULL
+
+
+def _error(node: Node) -> str:
+    if node.error is None:
+        return NULL
+    return canonical.dumps({"type": node.error.type, "message": node.error.message})
+
+
+_OUTCOMES: Mapping[d.OutcomeField.ValueType, Callable[[Node], str]] = {
+    d.OUTCOME_FIELD_STATUS: lambda node: canonical.dumps(t.short(node.status)),
+    d.OUTCOME_FIELD_EXIT_CODE: _exit_code,
+    d.OUTCOME_FIELD_ATTEMPTS: lambda node: (
+        str(node.attempt) if isinstance(node, StepState) else NULL
+    ),
+    d.OUTCOME_FIELD_ERROR: _error,
+}
 
 
 def _chain(state: RunState, step: str) -> tuple[str, ...]:
@@ -95,22 +129,22 @@ def _chain(state: RunState, step: str) -> tuple[str, ...]:
         raise BindingError(f"the workflow has no block {step!r}") from None
 
 
-def _descend(scope: ScopeState, chain: tuple[str, ...], output: str) -> str:
+def _descend(scope: ScopeState, chain: tuple[str, ...], tell: Callable[[Node], str]) -> str:
     node = scope.nodes.get(chain[0])
     if node is None:
         return NULL
     if len(chain) == 1:
-        return node.outputs.get(output, NULL)
+        return tell(node)
     assert isinstance(node, BlockState)
     if node.kind == "for_each":
         # A cell that was never started has no value but keeps its place.
         cells = (node.cells.get(index) for index in range(node.count))
-        values = (NULL if cell is None else _descend(cell, chain[1:], output) for cell in cells)
+        values = (NULL if cell is None else _descend(cell, chain[1:], tell) for cell in cells)
         return f"[{','.join(values)}]"
     if not node.cells:
         return NULL
     newest = node.cells[max(node.cells)]
-    return _descend(newest, chain[1:], output)
+    return _descend(newest, chain[1:], tell)
 
 
 def _last(state: RunState, scope: ScopeState, last: d.LastReference, evaluate: Evaluate) -> str:

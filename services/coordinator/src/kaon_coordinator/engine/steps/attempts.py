@@ -27,6 +27,7 @@ from kaon_coordinator.engine.messages import (
 from kaon_coordinator.engine.scopes.scopes import node_ended, stop_error
 from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.scopes.timing import watch_node
+from kaon_coordinator.engine.scopes.upstream import SKIPPED
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import typed
 from kaon_coordinator.engine.state.evolve_steps import sweep_around
@@ -193,6 +194,11 @@ def failed(decision: Decision, message: Failed) -> None:
 def _attempt_failed(
     decision: Decision, step: StepState, error: step_pb2.StepError, log_json: str
 ) -> None:
+    if _asks_for_skip(step, error):
+        why = user_error(SKIPPED, error.message)
+        why.exit_code = error.exit_code
+        end(decision, step, t.SKIPPED, error=why, log_json=log_json)
+        return
     delay_us = retry_delay_us(decision, step, error) if step.stop == t.NONE else None
     if delay_us is None:
         timed_out = error.type == "Timeout"
@@ -209,6 +215,12 @@ def _attempt_failed(
         )
     )
     decision.act(WatchRetry(issue=step.issue, due_us=step.retry_us))
+
+
+def _asks_for_skip(step: StepState, error: step_pb2.StepError) -> bool:
+    if error.error_class == step_pb2.ERROR_CLASS_SKIP:
+        return True
+    return error.exit_code != 0 and error.exit_code in step.block.step.skip_exit_codes
 
 
 def stopped(decision: Decision, message: Stopped) -> None:

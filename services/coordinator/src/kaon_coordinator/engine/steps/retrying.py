@@ -30,10 +30,20 @@ def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepErro
 
 
 def matching_rule(policy: d.RetryPolicy, error: step_pb2.StepError) -> d.RetryRule | None:
-    """Return the first rule that matches the error's type or, failing that, its nearest base class."""
+    """Return the first rule for the exit code, or else for the error's type or, failing that, its nearest base class."""
+    if error.exit_code:
+        codes = (rule for rule in policy.rules if rule.exit_code == error.exit_code)
+        if (found := next(codes, None)) is not None:
+            return found
     types = (error.type, *error.type_bases)
     return next(
-        (rule for each in types for rule in policy.rules if _matches(rule.error_type, each)), None
+        (
+            rule
+            for each in types
+            for rule in policy.rules
+            if not rule.exit_code and _matches(rule.error_type, each)
+        ),
+        None,
     )
 
 

@@ -63,7 +63,11 @@ def _printable(error: step_pb2.StepError) -> step_pb2.StepError:
         return error
     kind, message, details = map(_without_nul, texts)
     return step_pb2.StepError(
-        error_class=error.error_class, type=kind, message=message, details=details
+        error_class=error.error_class,
+        type=kind,
+        message=message,
+        details=details,
+        exit_code=error.exit_code,
     )
 
 
