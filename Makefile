@@ -205,6 +205,10 @@ docs: packages $(MERMAID) ## build the documentation's site into .kaon/docs/site
 bench: fetch ## measure dispatching on the real system (PEER=celery: and a peer beside it)
 	$(PY) -m benchmarks $(if $(PEER),--peer $(PEER))
 
+.PHONY: bench-quick
+bench-quick: fetch ## a short form of it, at most a minute: prints figures, and ratios where redis-server is installed
+	$(PY) -m benchmarks.quick
+
 .PHONY: bench-console
 bench-console: fetch web ## measure the web console against its goals: a quarter of an hour (PARTS="frames pixels": some)
 	$(PY) -m benchmarks.console $(PARTS)

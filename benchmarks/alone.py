@@ -12,8 +12,9 @@ import pstats
 import secrets
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -137,10 +138,18 @@ def _timed(original: Any, stage: str, spent: dict[str, float], stack: list[float
     return timed
 
 
-async def measure(
-    steps: int, batch: int, proofs: LeaseProofs, profile: cProfile.Profile | None
-) -> dict[str, float]:
-    """Runs one foreach of so many steps; `batch` of them are outstanding and are reported together."""
+@dataclass(frozen=True, kw_only=True)
+class Alone:
+    """A coordinator that runs, without a broker."""
+
+    coordinator: Coordinator
+    store: StoreThread
+    transport: _Transport
+
+
+@asynccontextmanager
+async def alone(proofs: LeaseProofs = NO_PROOFS) -> AsyncIterator[Alone]:
+    """Starts a coordinator that owns everything."""
     with tempfile.TemporaryDirectory() as directory:
         store = StoreThread(
             open_store(f"sqlite:///{directory}/kaon.db", durability=Durability.RELAXED)
@@ -156,37 +165,55 @@ async def measure(
         for topic in (topics.STEP_EVENTS, topics.STEP_REQUESTS):
             await coordinator.on_assigned(topic, range(_CATALOGUE.partitions_of(topic)))
         running = asyncio.create_task(coordinator.run())
-        await _hear(coordinator, batch, 1)
-        record, _ = store.store.submit_run(_run(store, steps))
-        if profile is not None:
-            profile.enable()
-        cpu, began = time.process_time(), time.perf_counter()
-        coordinator.wake(0, record)
-        done = 0
-        while done < steps + 1:
-            requests = [
-                request
-                for value in transport.released
-                for request in step_pb2.StepReleases.FromString(value).releases
-            ]
-            transport.released.clear()
-            if not requests:
-                # What nothing follows from, such as a run that failed, must not keep this waiting for ever.
-                assert time.perf_counter() - began < _SECONDS, (
-                    f"{done} of {steps} steps were released"
-                )
-                await asyncio.sleep(0.001)
-                continue
-            done += len(requests)
-            await coordinator.on_batch([_report(requests, steps)])
-        used, took = time.process_time() - cpu, time.perf_counter() - began
-        if profile is not None:
-            profile.disable()
-        status = store.store.get_run("default", "run").row.status
-        assert status == t.SUCCEEDED, status
+        yield Alone(coordinator=coordinator, store=store, transport=transport)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         await store.close()
+
+
+async def measure(
+    steps: int, batch: int, proofs: LeaseProofs, profile: cProfile.Profile | None
+) -> dict[str, float]:
+    """Runs one foreach of so many steps; `batch` of them are outstanding and are reported together."""
+    async with alone(proofs) as parts:
+        return await play(parts, steps, batch, profile)
+
+
+async def play(
+    parts: Alone,
+    steps: int,
+    batch: int,
+    profile: cProfile.Profile | None = None,
+    run_id: str = "run",
+) -> dict[str, float]:
+    """Runs one foreach in a coordinator, and plays its runner."""
+    coordinator, store, transport = parts.coordinator, parts.store, parts.transport
+    await _hear(coordinator, batch, time.time_ns())
+    record, _ = store.store.submit_run(_run(store, steps, run_id))
+    if profile is not None:
+        profile.enable()
+    cpu, began = time.process_time(), time.perf_counter()
+    coordinator.wake(0, record)
+    done = 0
+    while done < steps + 1:
+        requests = [
+            request
+            for value in transport.released
+            for request in step_pb2.StepReleases.FromString(value).releases
+        ]
+        transport.released.clear()
+        if not requests:
+            # What nothing follows from, such as a run that failed, must not keep this waiting for ever.
+            assert time.perf_counter() - began < _SECONDS, f"{done} of {steps} steps were released"
+            await asyncio.sleep(0.001)
+            continue
+        done += len(requests)
+        await coordinator.on_batch([_report(requests, steps)])
+    used, took = time.process_time() - cpu, time.perf_counter() - began
+    if profile is not None:
+        profile.disable()
+    status = store.store.get_run("default", run_id).row.status
+    assert status == t.SUCCEEDED, status
     return {"cpu_us_per_step": 1e6 * used / steps, "wall_us_per_step": 1e6 * took / steps}
 
 
@@ -205,7 +232,7 @@ async def _hear(coordinator: Coordinator, slots: int, sequence: int) -> None:
     await coordinator.on_batch([_incoming(topics.RUNNER_HEARTBEATS, heartbeat.SerializeToString())])
 
 
-def _run(store: StoreThread, steps: int) -> NewRun:
+def _run(store: StoreThread, steps: int, run_id: str) -> NewRun:
     items = d.Binding(output=d.OutputReference(step="split", output="items"))
     value = {"out": d.VALUE_TYPE_INT}
     work = d.Block(
@@ -223,7 +250,7 @@ def _run(store: StoreThread, steps: int) -> NewRun:
     version = canonical.digest_message(definition)
     store.store.put_workflow("default", definition, version, 1)
     return NewRun(
-        run_id="run",
+        run_id=run_id,
         tenant="default",
         workflow="w",
         version=version,

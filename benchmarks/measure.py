@@ -31,9 +31,9 @@ class Bench:
         self._work = work
         self._number = itertools.count(1)
 
-    def warm(self) -> None:
+    def warm(self, rounds: int = 2) -> None:
         """Starts workers and fills caches; nothing is noted."""
-        for _ in range(2):
+        for _ in range(rounds):
             self._run("fan-out", 1, _fan_names(100), count=100)
             self._run("three", 20, ["s1", "s2", "s3"])
         self._run("chain", 1, _names(50))
