@@ -20,6 +20,7 @@ from kaonapi.schedule.v1 import schedule_pb2
 
 EXAMPLES = Path(__file__).parents[1]
 NAMES = [
+    "concurrency",
     "failures",
     "gates",
     "hooks",
@@ -93,6 +94,16 @@ def test_gates_wait_for_a_signal_a_time_and_somebody(
     client.answer(run_id, "release", approved=True, comment="looks good")
     run = ended(client, run_id).run
     assert dict(run.outputs_json) == {"text": '"mean 4.00, released by ada"'}
+
+
+def test_runs_follow_one_another_and_regions_are_locked(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
+    workflow = load("concurrency")
+    first, second = (client.submit(workflow).run.run_id for _ in range(2))
+    found = [ended(client, run_id).run for run_id in (first, second)]
+    assert [dict(run.outputs_json) for run in found] == [{"stored": "[20,20,40]"}] * 2
+    assert found[0].end_time.ToMicroseconds() <= found[1].start_time.ToMicroseconds()
 
 
 def test_sub_workflows_have_runs_of_their_own(

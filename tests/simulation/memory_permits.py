@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 from kaon_coordinator.engine.scopes.run_permits import STRATEGY
+from kaon_coordinator.engine.state.paths import at_or_under
 from kaon_coordinator.store.base import Holder, PermitRecord, PermitWish
+from kaon_coordinator.store.lock_order import refusal
 from kaon_coordinator.store.permit_sql import STALE_US
 from kaon_coordinator.store.records import PermitAnswer, PermitRank
 from kaon_coordinator.store.strategies import Refusal, Standing, Turn
@@ -45,6 +47,8 @@ class MemoryPermits:
         if all(wish.holder in self.holders[key] for key in _keys(wish)):
             self._grant(wish)
             return True
+        if (problem := refusal(wish.keys, self._around(wish))) is not None:
+            return problem
         if wish.turn is not None:
             tenant, run_id, turn = wish.tenant, wish.holder.run_id, wish.turn
             found = self.standing(tenant, run_id, turn)
@@ -63,6 +67,14 @@ class MemoryPermits:
     def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
         """What its workflow's strategy says about a run."""
         return self._strategies.standing(tenant, run_id, turn, self._held(tenant, turn))
+
+    def _around(self, wish: PermitWish) -> Iterator[tuple[Holder, str]]:
+        """The permits of the blocks around the run, in its ancestors."""
+        for run_id, path in self._strategies.places(wish.holder.run_id):
+            for (_, key), holders in sorted(self.holders.items()):
+                for holder in sorted(holders, key=str):
+                    if holder.run_id == run_id and holder.path and at_or_under(path, holder.path):
+                        yield holder, key
 
     def _held(self, tenant: str, turn: Turn) -> list[str]:
         return [each.run_id for each in self.holders[tenant, f"{STRATEGY}{turn.workflow}"]]
@@ -101,6 +113,11 @@ class MemoryPermits:
             for waiting in self._waiting.values():
                 for each in [each for each in waiting if _belongs(each, holder)]:
                     del waiting[each]
+
+    def holders_of(self, tenant: str, keys: Iterable[str]) -> dict[str, list[Holder]]:
+        """Who holds some keys."""
+        held = {key: sorted(self.holders[tenant, key], key=str) for key in sorted(keys)}
+        return {key: holders for key, holders in held.items() if holders}
 
     def set_bound(self, tenant: str, key: str, bound: int) -> PermitRecord:
         """Sets a key's bound."""

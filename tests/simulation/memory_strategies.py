@@ -81,15 +81,15 @@ class MemoryStrategies:
             ended_before=max(earlier, key=lambda each: each.place, default=None)
             if strict
             else None,
-            ancestor=next(
-                (each for each in self._ancestors(run_id) if self._is_of(each, turn)), ""
-            ),
+            ancestor=next((each for each, _ in self.places(run_id) if self._is_of(each, turn)), ""),
         )
 
-    def _ancestors(self, run_id: str) -> Iterator[str]:
-        while parent := self._store.runs[run_id].record.parent_run_id:
-            yield parent
-            run_id = parent
+    def places(self, run_id: str) -> Iterator[tuple[str, str]]:
+        """The ancestors of a run, each with the block in which it runs."""
+        while run_id in self._store.runs and self._store.runs[run_id].record.parent_run_id:
+            record = self._store.runs[run_id].record
+            yield record.parent_run_id, record.parent_path
+            run_id = record.parent_run_id
 
     def _is_of(self, run_id: str, turn: Turn) -> bool:
         return self._store.runs[run_id].record.workflow == turn.workflow

@@ -95,6 +95,9 @@ class Generator:
         definition.outputs["result"].value.CopyFrom(output(last.name))
         if "permits" in self._features and self._more.random() < 0.1:
             definition.strategy = self._more.choice(_STRATEGIES)
+        if "permits" in self._features and self._more.random() < 0.1:
+            # After those of all blocks around.
+            definition.body.blocks[0].locks.add(name="zone")
         return definition
 
     def _chance(self, share: float) -> bool:
@@ -159,7 +162,15 @@ class Generator:
         block = self._random.choice(kinds)(depth)
         if "timeouts" in self._features and self._chance(0.05):
             block.timeout_ms = 8_000
+        if "permits" in self._features and self._more.random() < 0.1:
+            self._lock(block, depth)
         return block
+
+    def _lock(self, block: d.Block, depth: int) -> None:
+        """Lets a block hold a lock; those of inner blocks come after those of outer ones."""
+        lock = block.locks.add(name=f"lock-{9 - depth}", limit=self._more.choice((0, 1, 2)))
+        if self._more.random() < 0.5:
+            lock.key.CopyFrom(literal(self._more.choice(("a", "b", 1))))
 
     def _plain_step(self) -> d.Block:
         self._left -= 1

@@ -30,12 +30,14 @@ from kaon import (
     last,
     log_uniform,
     median,
+    mutex,
     outcome,
     parallel,
     param,
     repeat,
     run_info,
     sample,
+    semaphore,
     sequence,
     signal,
     steps,
@@ -582,6 +584,19 @@ def test_a_workflow_says_what_its_runs_give_and_how_long_they_may_take() -> None
         3_600_000,
         3,
     )
+
+
+def test_blocks_say_which_locks_they_hold() -> None:
+    region = each("region", ["EU", "US"])
+    inner = shell("train", locks=semaphore("seat", 3))
+    body = group(inner, name="g", locks=[mutex("hall", key=region), mutex("all")]) ** region
+    definition = Workflow("w", body).definition()
+    (block,) = definition.body.blocks[0].for_each.body.blocks
+    assert list(block.locks) == [
+        d.Lock(name="all"),
+        d.Lock(name="hall", key=d.Binding(item="region")),
+    ]
+    assert list(block.group.body.blocks[0].locks) == [d.Lock(name="seat", limit=3)]
 
 
 def test_a_submit_strategy_is_part_of_the_version_unless_it_is_the_usual_one() -> None:

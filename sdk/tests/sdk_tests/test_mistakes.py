@@ -345,6 +345,14 @@ MISTAKES = [
     ('body = a; x = Workflow("x", a.finally_(b), outputs={"y": b["y"]})', 5, "is a hook"),
     ('body = a; x = Workflow("x", a, outputs=[1])', 5, "outputs of a workflow is a dict"),
     ('body = a; x = Workflow("x", a, max_active_runs=-1)', 5, "max_active_runs must be 0"),
+    ('body = step("c", locks=["hall"])', 2, "locks is a list such as"),
+    ('body = step("c", locks=semaphore("hall", 0))', 5, "semaphore 'hall': its limit must be"),
+    ('body = step("c", locks=mutex("hall", key=b["y"]))', 5, "the key of lock 'hall' refers to b"),
+    (
+        'body = group(step("c", locks=mutex("a")), locks=mutex("b")); x = Workflow("x", body).definition()',
+        2,
+        "inner locks come after outer ones",
+    ),
     ('body = a; x = Workflow("x", a, strategy="serial")', 5, 'one of "parallel", "sequential"'),
     (
         'body = a; x = Workflow("x", a, strategy="sequential", max_active_runs=2).definition()',

@@ -83,6 +83,7 @@ _BY_ENDING: Mapping[str, Range] = {
 _BY_NAME: Mapping[str, Range] = {
     "google.protobuf.Timestamp.seconds": Range(low=0, high=_YEAR_2200),
     "google.protobuf.Timestamp.nanos": Range(low=0, high=999_999_999),
+    "kaonapi.workflow.v1.Lock.limit": _COUNT,
     "kaonapi.view.v1.CountLogsRequest.buckets": Range(low=0, high=1_000),
     "kaonapi.view.v1.LogFilter.attempt": _COUNT,
     "kaonapi.view.v1.QueryLogsRequest.page_size": Range(low=0, high=10_000),

@@ -59,7 +59,15 @@ def activity(definition: d.WorkflowDefinition) -> str:
 def describe(block: d.Block) -> str:
     """Describe a block in a few words."""
     optional = ", optional" if block.optional else ""
-    return f"{_kind(block)}{optional}"
+    return f"{_kind(block)}{_holds(block)}{optional}"
+
+
+def _holds(block: d.Block) -> str:
+    told = []
+    for lock in block.locks:
+        what = f"semaphore {lock.name} of {lock.limit}" if lock.limit > 1 else f"mutex {lock.name}"
+        told.append(f"{what} by key" if lock.HasField("key") else what)
+    return f", holds {' and '.join(told)}" if told else ""
 
 
 def _kind(block: d.Block) -> str:

@@ -6,6 +6,7 @@ from kaon.dsl.bundle import Bundle
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.gates import approval, signal, sub_workflow, timer
 from kaon.dsl.loading import load_workflow
+from kaon.dsl.locks import Lock, mutex, semaphore
 from kaon.dsl.notifying import Notification, notify
 from kaon.dsl.policies import Memo, Resources, Retry, RetryRule
 from kaon.dsl.producers import Gate, Step, SubWorkflow
@@ -50,6 +51,7 @@ __all__ = [
     "Group",
     "Item",
     "Last",
+    "Lock",
     "Memo",
     "Notification",
     "Outcome",
@@ -83,6 +85,7 @@ __all__ = [
     "load_workflow",
     "log_uniform",
     "median",
+    "mutex",
     "notify",
     "outcome",
     "parallel",
@@ -90,6 +93,7 @@ __all__ = [
     "repeat",
     "run_info",
     "sample",
+    "semaphore",
     "sequence",
     "sidecar",
     "signal",

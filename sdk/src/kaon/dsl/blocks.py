@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.locks import Lock
 from kaon.dsl.names import block_name
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import BlockOutcome, Expr, Item, Reference, Value
@@ -161,6 +162,8 @@ class Block(HasEnd):
     # How long the block may take in all, and when it counts as late; 0 means without limit.
     timeout_ms: int = 0
     deadline_ms: int = 0
+    # What the block holds from its start to its end.
+    locks: tuple[Lock, ...] = ()
 
     @property
     def stem(self) -> str:
@@ -205,6 +208,7 @@ class Group(Block):
     name: str | None = None
     timeout_ms: int = 0
     deadline_ms: int = 0
+    locks: tuple[Lock, ...] = ()
     source: Source
 
     @property

@@ -12,6 +12,7 @@ from kaon.dsl import checks, functions, types
 from kaon.dsl.bindings import Binder, Use
 from kaon.dsl.blocks import Block, Branch, ForEach, Group, Part, Repeat
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.locks import Lock
 from kaon.dsl.named import NamedFunction
 from kaon.dsl.producers import Gate, Producer, Step, SubWorkflow
 from kaon.dsl.scopes import BODY, Place, Scope, build, walk
@@ -132,8 +133,19 @@ class _Compiler:
         message.optional = place.optional
         if place.phase != BODY:
             message.phase = place.phase
+        for lock in block.locks:
+            self._lock(message, lock, place)
         self._set_kind(message, block, place)
         return message
+
+    def _lock(self, message: d.Block, lock: Lock, place: Place) -> None:
+        added = message.locks.add(name=lock.name)
+        if lock.limit > 1:
+            added.limit = lock.limit
+        if lock.key is not None:
+            what = f"{place.block.label}: the key of lock {lock.name!r}"
+            use = Use(what=what, source=lock.source, place=place)
+            added.key.CopyFrom(self.binder.bind(lock.key, use)[0])
 
     def _set_kind(self, message: d.Block, block: Block, place: Place) -> None:
         match block:

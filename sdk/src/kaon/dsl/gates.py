@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.producers import Gate, SubWorkflow
 from kaon.dsl.source import Source, caller
@@ -173,6 +174,7 @@ def sub_workflow(
     params: Mapping[str, Any] | None = None,
     timeout: Duration = 0,
     deadline: Duration = 0,
+    locks: Iterable[Lock] | Lock | None = None,
     **more: Any,
 ) -> SubWorkflow:
     """Run another workflow of the same tenant in a child run, which is cancelled with this run.
@@ -189,6 +191,7 @@ def sub_workflow(
         params: parameters by name, besides those given as further arguments.
         timeout: how long it may take in all.
         deadline: after this it counts as late, and goes on.
+        locks: `mutex(...)` and `semaphore(...)` that it holds while the other workflow runs.
         **more: further parameters by name.
 
     Raises:
@@ -219,6 +222,7 @@ def sub_workflow(
         child=child,
         timeout_ms=milliseconds(timeout, f"{what}: timeout", source),
         deadline_ms=milliseconds(deadline, f"{what}: deadline", source),
+        locks=checked_locks(locks, what, source),
         source=source,
     )
 

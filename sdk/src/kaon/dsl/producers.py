@@ -9,6 +9,7 @@ from typing import Any
 from kaon.dsl import types
 from kaon.dsl.blocks import Block
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.locks import Lock
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Reference
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -85,6 +86,7 @@ class Step(Producer):
     # Times of the step as a whole, over all its attempts.
     timeout_ms: int = 0
     deadline_ms: int = 0
+    locks: tuple[Lock, ...] = ()
     source: Source
 
 
@@ -123,4 +125,5 @@ class SubWorkflow(Producer):
     child: Any = None
     timeout_ms: int = 0
     deadline_ms: int = 0
+    locks: tuple[Lock, ...] = ()
     source: Source

@@ -10,6 +10,7 @@ from typing import Any
 from kaon.dsl import names, stepoptions, types, values
 from kaon.dsl.blocks import Part
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.locks import checked_locks
 from kaon.dsl.named import NamedFunction
 from kaon.dsl.policies import Memo, Resources, Retry, milliseconds
 from kaon.dsl.producers import Producer, Step
@@ -25,7 +26,9 @@ _LABEL = re.compile(
     rf"|{_WORD}\s+(?:not\s+)?in\s*\(\s*{_WORD}(?:\s*,\s*{_WORD})*\s*\)"
 )
 # An input's name may come close to these by chance.
-_OFTEN_MEANT = tuple(option for option in stepoptions.NAMES if option not in ("tags", "memo"))
+_OFTEN_MEANT = tuple(
+    option for option in stepoptions.NAMES if option not in ("tags", "memo", "locks")
+)
 _TAG = re.compile(_WORD)
 
 
@@ -66,6 +69,7 @@ def make(
         memo_code=_memo_code(name, options.get("memo"), function, source),
         timeout_ms=_duration(name, "total_timeout", options, source),
         deadline_ms=_duration(name, "deadline", options, source),
+        locks=checked_locks(options.get("locks"), f"step {name!r}", source),
         source=source,
     )
 

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypedDict, TypeVar
 
+from kaon.dsl.locks import Lock
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.types import TypeLike
 
@@ -41,6 +42,8 @@ class StepOptions(TypedDict, total=False):
     isolation: Literal["warm", "process"] | None
     # Words that count against the tenant's permits.
     tags: Iterable[str] | None
+    # What it holds while it runs: `mutex(...)`, `semaphore(...)`.
+    locks: Iterable[Lock] | Lock | None
     # Whether it takes the outputs of an earlier, equal execution.
     memo: Memo | bool | None
     # Whether an attempt begins only when no earlier one can be running any more.

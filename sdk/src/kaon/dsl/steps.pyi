@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from kaon.dsl.locks import Lock
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.producers import Step
 from kaon.dsl.sidecars import Sidecar
@@ -30,6 +31,7 @@ def docker(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -54,6 +56,7 @@ def hive(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -80,6 +83,7 @@ def publish(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -104,6 +108,7 @@ def python(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -129,6 +134,7 @@ def r(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -154,6 +160,7 @@ def scala(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -179,6 +186,7 @@ def shell(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -203,6 +211,7 @@ def spark(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,
@@ -228,6 +237,7 @@ def step(
     priority: int | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str] | None = None,
+    locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
     requirements: str | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, Literal, Required, TypeAlias, TypedDict, Unpack
 
 from kaon.dsl import checks, names, types
@@ -22,6 +23,7 @@ from kaon.dsl.blocks import (
     over_iterations,
 )
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -275,6 +277,7 @@ def group(
     on_error: OnError | None = None,
     timeout: Duration = 0,
     deadline: Duration = 0,
+    locks: Iterable[Lock] | Lock | None = None,
     name: str | None = None,
 ) -> Group:
     """Make one block of a body: a scope of its own for failures, hooks and time-outs.
@@ -289,6 +292,7 @@ def group(
             default that of the scope around.
         timeout: how long it may take in all, hooks included.
         deadline: after this it counts as late, and goes on.
+        locks: `mutex(...)` and `semaphore(...)` that it holds from its start to the end of its hooks.
         name: its name in paths; by default "group".
 
     Raises:
@@ -307,6 +311,7 @@ def group(
         name=name,
         timeout_ms=milliseconds(timeout, "group: timeout", source),
         deadline_ms=milliseconds(deadline, "group: deadline", source),
+        locks=checked_locks(locks, "group", source),
         source=source,
     )
 

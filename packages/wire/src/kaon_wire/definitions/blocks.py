@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from kaon_wire.definitions.bindings import binding_problems
+from kaon_wire.definitions.locks import lock_problems
 from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -19,6 +20,7 @@ def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str
     """Yield the problems of one block, without those of its inner graphs."""
     if min(block.timeout_ms, block.deadline_ms) < 0:
         yield f"{block.name}: timeout and deadline must not be negative"
+    yield from lock_problems(block, place, checks)
     kind = block.WhichOneof("kind")
     if kind is None:
         yield f"{block.name}: neither a step nor a foreach, repeat, branch, group, sub-workflow or gate"

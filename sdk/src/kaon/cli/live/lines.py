@@ -103,6 +103,8 @@ def _block_text(fact: object) -> str | None:
             return f"{scope}{_PHASES.get(fact.phase, 'goes on')} after {formatting.status(fact.status)}{_why(fact.error)}"
         case h.PassScheduled():
             return f"{fact.block}  waits until {formatting.clock(fact.due_us)} for iteration {fact.number}"
+        case h.LocksTaken():
+            return f"{fact.path}  holds {', '.join(fact.locks)}"
         case h.ChildRunStarted():
             verb = "goes on as" if fact.continued else "is"
             return f"{fact.path}  {verb} run {fact.child_run_id} of {fact.workflow}"

@@ -330,7 +330,7 @@ def _read(store: WaitStore, tenant: str, run_id: str, now_us: int) -> WaitReason
     permits = {permit.key: permit for permit in store.list_permits(tenant)}
     turn = turn_of(state) if state.status == t.PENDING else None
     standing = None if turn is None else store.standing(tenant, run_id, turn)
-    return WaitReasons(state, permits, now_us, standing)
+    return WaitReasons(state, permits, now_us, standing, partial(store.permit_holders, tenant))
 
 
 def _runner_place(runner: runner_pb2.Runner) -> str:

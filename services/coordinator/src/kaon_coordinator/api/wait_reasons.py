@@ -6,20 +6,23 @@ matcher knows more (`AskMatcher`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kaon_coordinator import expressions
 from kaon_coordinator.api import places
 from kaon_coordinator.engine.definition.compiled import FINALLY
+from kaon_coordinator.engine.scopes import locks
 from kaon_coordinator.engine.scopes.upstream import briefly
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.guards import roles_of
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
-from kaon_coordinator.store.records import PermitRecord
+from kaon_coordinator.store.records import Holder, PermitRecord
 from kaon_coordinator.store.strategies import NAMES, Refusal, Standing, Wait
 from kaon_wire import paths
+from kaon_wire.errors import KaonError
 from kaonapi.runner.v1 import runner_pb2 as r
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -46,6 +49,12 @@ class AskMatcher:
 
 
 Reason: TypeAlias = r.WaitReason | AskMatcher
+FindHolders: TypeAlias = Callable[[Collection[str]], Mapping[str, Sequence[Holder]]]
+
+
+def nobody(keys: Collection[str]) -> Mapping[str, Sequence[Holder]]:
+    """Return no holders of permits."""
+    return {}
 
 
 class WaitReasons:
@@ -56,6 +65,7 @@ class WaitReasons:
         permits: The tenant's keys that have a bound, by key.
         now_us: Microseconds since the epoch.
         standing: What the submit strategy of its workflow says about the run, when it is PENDING.
+        holders: Returns who holds permits, by key.
     """
 
     def __init__(
@@ -64,11 +74,13 @@ class WaitReasons:
         permits: Mapping[str, PermitRecord],
         now_us: int,
         standing: Standing = None,
+        holders: FindHolders = nobody,
     ) -> None:
         self._state = state
         self._permits = permits
         self._now_us = now_us
         self._standing = standing
+        self._holders = holders
         self._seen: set[str] = set()
         self._reasons: list[Reason] = []
 
@@ -217,6 +229,10 @@ class WaitReasons:
             self._add(r.WAIT_CAUSE_ENDED, f"{path} has ended {_ended(block)}.", path)
         elif block.status == t.PENDING:
             self._before(block)
+        elif block.unlocked:
+            if not self._locked(block):
+                text = f"{path} goes on within moments: its locks are free."
+                self._add(r.WAIT_CAUSE_SOON, text, path)
         elif block.kind == "gate":
             self._gate(block)
         elif block.kind == "sub_workflow":
@@ -242,7 +258,10 @@ class WaitReasons:
         scope, path = node.scope, node.path
         if self._run_waits():
             return
-        if isinstance(node, StepState) and node.retry_us:
+        outer = _unlocked_around(scope)
+        if outer is not None:
+            self._waits_for(path, [outer], f"{path} waits for the locks of")
+        elif isinstance(node, StepState) and node.retry_us:
             self._retry(node)
         elif scope.status != t.RUNNING or scope.stop != t.NONE:
             where = scope.path or "the run"
@@ -276,9 +295,34 @@ class WaitReasons:
             )
             reason.tags.extend(tags)
             reason.permits = min(each.bound for each in tags.values())
-        else:
+        elif not self._locked(node):
             text = f"Everything before {node.path} has ended: it begins within moments."
             self._add(r.WAIT_CAUSE_SOON, text, node.path)
+
+    def _locked(self, node: Node) -> bool:
+        """Tell whether other blocks hold all that a node wants of a lock; name them."""
+        if not node.block.locks:
+            return False
+        try:
+            wanted = locks.wanted(self._state, node, expressions.evaluate)
+        except KaonError:
+            # It fails as soon as its turn comes.
+            return False
+        own = Holder(run_id=self._state.run_id, path=node.path)
+        found = False
+        for key, held in self._holders(wanted).items():
+            if own in held or len(held) < wanted[key]:
+                continue
+            found = True
+            who = ", ".join(f"{each.path} of run {each.run_id}" for each in held[:_FOLLOWED])
+            more = f" and {len(held) - _FOLLOWED} more" if len(held) > _FOLLOWED else ""
+            text = (
+                f"{node.path} waits for lock {key.removeprefix(locks.PREFIX)}: held by {who}{more}."
+            )
+            reason = self._add(r.WAIT_CAUSE_PERMITS, text, node.path)
+            reason.permits = wanted[key]
+            reason.others.extend(each.run_id for each in held[:100])
+        return found
 
     def _waits_for(self, path: str, nodes: Sequence[Node], words: str) -> None:
         names = ", ".join(node.path for node in nodes[:_FOLLOWED])
@@ -388,6 +432,14 @@ class WaitReasons:
 
     def _since(self, time_us: int) -> str:
         return about((self._now_us - time_us) / 1e6)
+
+
+def _unlocked_around(scope: ScopeState) -> BlockState | None:
+    """Return the block around that was opened again and waits for its locks."""
+    parent = scope.parent
+    while parent is not None and not parent.unlocked:
+        parent = parent.scope.parent
+    return parent
 
 
 def _unfinished(scope: ScopeState) -> list[Node]:

@@ -9,7 +9,7 @@ stale renewal is revoked again.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -173,7 +173,7 @@ class RememberStep:
 
 @dataclass(frozen=True, kw_only=True)
 class TakePermits:
-    """Take one permit per key, all or none, for this step, or for the run when the path is empty.
+    """Take one permit per key, all or none, for this step or block, or for the run when the path is empty.
 
     The answer `PermitsGranted` comes as soon as all permits are free. Permits that are held already are
     granted again at once. A run whose workflow has a submit strategy may get `PermitsRefused` instead.
@@ -183,8 +183,11 @@ class TakePermits:
     # Sequence number of the run's newest event; the answer repeats it.
     asked: int
     # A tag's key is "tag:<tag>", a workflow's "workflow:<name>", that of its submit strategy
-    # "strategy:<name>", a backfill's "backfill:<name>". A key without a bound is always free.
+    # "strategy:<name>", a backfill's "backfill:<name>", a lock's "lock:<name>" or "lock:<name>/<key>". A key
+    # without a bound is always free.
     keys: tuple[str, ...]
+    # The bounds of locks, by key.
+    bounds: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,8 +29,12 @@ def _timeout(decision: Decision, message: Due) -> None:
 
 
 def _permits_granted(decision: Decision, message: PermitsGranted) -> None:
-    answer = preparing.permits_granted if message.path else lifecycle.permits_granted
-    answer(decision, message)
+    if not message.path:
+        lifecycle.permits_granted(decision, message)
+    elif message.path in decision.state.blocks:
+        scopes.locks_granted(decision, message)
+    else:
+        preparing.permits_granted(decision, message)
 
 
 _DUE: dict[Timer, Callable[[Decision, Due], None]] = {

@@ -72,8 +72,12 @@ class AtomicEffects:
 
 
 def _wants_permits(state: RunState) -> bool:
-    """Tell whether the run, or any of its steps, may hold permits."""
-    return bool(permit_keys(state)) or any(step.spec.tags for step in state.steps.values())
+    """Tell whether the run, or any of its steps or blocks, may hold permits."""
+    return (
+        bool(permit_keys(state))
+        or state.workflow.takes_locks
+        or any(step.spec.tags for step in state.steps.values())
+    )
 
 
 def _child(state: RunState, action: SubmitChild, now_us: int, partitions: int) -> NewRun:

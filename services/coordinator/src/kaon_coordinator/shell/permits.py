@@ -42,10 +42,12 @@ class Grant:
 
 @dataclass(frozen=True, kw_only=True)
 class Refused:
-    """A run will never receive its permits."""
+    """A holder will never receive its permits."""
 
     partition: int
-    run_id: str
+    holder: Holder
+    # As in `TakePermits`.
+    asked: int
     refusal: Refusal
 
 
@@ -192,7 +194,9 @@ class PermitQueue:
     def _refuse(self, partition: int, wanted: _Wanted, refusal: Refusal) -> None:
         holder = wanted.wish.holder
         self.forget(partition, [holder])
-        self._refused(Refused(partition=partition, run_id=holder.run_id, refusal=refusal))
+        self._refused(
+            Refused(partition=partition, holder=holder, asked=wanted.asked, refusal=refusal)
+        )
 
     async def _take(self, partition: int, wishes: list[PermitWish]) -> list[PermitAnswer] | None:
         epoch = self._epoch_of(partition)
@@ -250,7 +254,7 @@ def _bounds(state: RunState, action: TakePermits) -> Mapping[str, int]:
         f"workflow:{definition.name}": definition.max_active_runs,
         f"{STRATEGY}{definition.name}": 1,
     }
-    return {key: given[key] for key in action.keys if key in given}
+    return {key: given[key] for key in action.keys if key in given} | dict(action.bounds)
 
 
 def _kinds(waiting: Iterable[_Wanted]) -> dict[frozenset[str], list[_Wanted]]:

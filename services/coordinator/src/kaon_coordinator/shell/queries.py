@@ -171,13 +171,19 @@ class Queries:
         )
 
     def _refused(self, refused: Refused) -> None:
-        refusal = refused.refusal
-        message = PermitsRefused(
-            status=t.FAILED if refusal.kind == DEADLOCK else t.CANCELLED,
-            kind=refusal.kind,
-            problem=refusal.text,
-        )
-        self._answer(refused.partition, refused.run_id, message)
+        holder, refusal = refused.holder, refused.refusal
+        message: Message
+        if holder.path:
+            message = Unprepared(
+                path=holder.path, asked=refused.asked, kind=refusal.kind, problem=refusal.text
+            )
+        else:
+            message = PermitsRefused(
+                status=t.FAILED if refusal.kind == DEADLOCK else t.CANCELLED,
+                kind=refusal.kind,
+                problem=refusal.text,
+            )
+        self._answer(refused.partition, holder.run_id, message)
 
     def _begin(
         self,

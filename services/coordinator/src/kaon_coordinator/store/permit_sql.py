@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select, tuple_
 
 from kaon_coordinator.engine.scopes.run_permits import STRATEGY
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store import strategy_sql
+from kaon_coordinator.store import lock_sql, strategy_sql
 from kaon_coordinator.store.bulk import Bulk, upsert
 from kaon_coordinator.store.records import (
     Holder,
@@ -125,6 +125,8 @@ class Permits:
         # A holder whose grant was lost does not stand behind waiting wishes.
         if all(wish.holder in locked.holders[key] for key in _keys(wish)):
             return taking.grant(wish)
+        if (refusal := lock_sql.refusal_of(connection, wish)) is not None:
+            return refusal
         if wish.turn is not None:
             found = self._standing(connection, locked, wish, wish.turn, now_us)
             if found is not None:
@@ -222,6 +224,18 @@ def set_bound(
     )
     (record,) = _records(connection, (permits.c.tenant == tenant) & (permits.c.key == key))
     return record
+
+
+def holders_of(
+    connection: Connection, tenant: str, keys: Collection[str]
+) -> dict[str, list[Holder]]:
+    """Return the holders of some keys, by key and in order."""
+    mine = (permit_holds.c.tenant == tenant, permit_holds.c.key.in_(sorted(keys)))
+    order = (permit_holds.c.key, permit_holds.c.run_id, permit_holds.c.path)
+    found: dict[str, list[Holder]] = {}
+    for row in connection.execute(select(permit_holds).where(*mine).order_by(*order)):
+        found.setdefault(row.key, []).append(Holder(run_id=row.run_id, path=row.path))
+    return found
 
 
 def bounded(

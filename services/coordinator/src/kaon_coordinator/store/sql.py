@@ -32,6 +32,7 @@ from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
     DueNotice,
+    Holder,
     InboxRow,
     LoadedRun,
     LogChunk,
@@ -292,6 +293,11 @@ class SqlStore(Store):
         with self._writing("take_permits") as connection:
             self._fence(connection, partition, epoch)
             return self._permits.take(connection, wishes, now_us)
+
+    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, list[Holder]]:
+        """Return the holders of some keys, by key and in order."""
+        with self._reading("permit_holders") as connection:
+            return permit_sql.holders_of(connection, tenant, keys)
 
     def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
         """Return what its workflow's strategy says about a run that has not begun."""

@@ -1,4 +1,4 @@
-"""What becomes of submissions under a strategy: seen by the API, over several partitions."""
+"""Submit strategies and locks, seen by the API over several partitions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-from ..engine.build import step
+from ..engine.build import chain, literal, step
 from ..shell.player import playing
 from ..shell.world import World
 from .whole import Whole, serving
@@ -110,3 +110,28 @@ async def test_a_workflow_that_runs_itself_fails_in_place_of_waiting_for_itself(
     run_id = await _submit(whole)
     assert await whole.ended(run_id) == t.FAILED
     assert "they would wait for each other" in await _error(whole, run_id)
+
+
+async def test_a_mutex_lets_one_group_in_at_a_time_whichever_workflow_it_is_of(
+    whole: Whole,
+) -> None:
+    for name in ("one", "two"):
+        held = d.Block(name="g", group=d.Group(body=chain(_gate(), step("s"))))
+        held.locks.add(name="hall").key.CopyFrom(literal("EU"))
+        whole.register(held, name=name)
+    first = await _submit(whole, "one")
+    await whole.waits_at(first, "g/go", t.WAITING)
+    second = await _submit(whole, "two")
+    async with playing(whole.world):
+        await whole.world.until(lambda: whole.status(second) == t.RUNNING)
+        told = f"g waits for lock hall/EU: held by g of run {first}."
+        assert (await _explained(whole, second, "g")) == told
+        await _signal(whole, first)
+        assert await whole.ended(first) == t.SUCCEEDED
+        await whole.waits_at(second, "g/go", t.WAITING)
+
+
+async def _explained(whole: Whole, run_id: str, path: str) -> str:
+    stub = runner_pb2_grpc.RunnerServiceStub(whole.channel)
+    request = runner_pb2.ExplainStepRequest(run_id=run_id, path=path)
+    return str((await stub.ExplainStep(request)).text)

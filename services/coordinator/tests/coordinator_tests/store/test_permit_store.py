@@ -16,6 +16,9 @@ from kaon_coordinator.store.base import (
     PermitWish,
     Store,
 )
+from kaon_coordinator.store.strategies import Refusal
+
+from .build import submitted
 
 OWNERS = 4
 ROUNDS = 30
@@ -182,3 +185,39 @@ def test_a_high_priority_does_not_keep_others_waiting_for_ever(store: Store) -> 
     _release(store, epoch, "a")
     assert store.take_permits(3, epoch, [urgent], hour) == [False]
     assert store.take_permits(3, epoch, [old], hour) == [True]
+
+
+def test_the_holders_of_keys_are_told(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    wishes = [wish("b", "lock:hall/EU"), wish("a", "lock:hall/EU"), wish("c", "lock:x")]
+    assert store.take_permits(3, epoch, wishes, 1) == [True, True, True]
+    assert store.permit_holders("default", ["lock:hall/EU", "lock:free"]) == {
+        "lock:hall/EU": [Holder(run_id="run", path="a"), Holder(run_id="run", path="b")]
+    }
+    assert store.permit_holders("other", ["lock:x"]) == {}
+
+
+def test_a_child_run_takes_only_locks_that_come_after_those_around_it(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    submitted(store, run_id="top", partition=3)
+    submitted(
+        store, run_id="kid", partition=3, parent_run_id="top", parent_path="f[1]/sub", depth=1
+    )
+    submitted(store, run_id="baby", partition=3, parent_run_id="kid", parent_path="s", depth=2)
+
+    def ask(run_id: str, path: str, name: str) -> object:
+        holder = Holder(run_id=run_id, path=path)
+        keys = {f"lock:{name}/1": 1}
+        asked = wish("", *keys, holder=holder, bounds=keys)
+        (answer,) = store.take_permits(3, epoch, [asked], 1)
+        return answer
+
+    assert ask("top", "f", "hall") is True
+    assert ask("top", "beside", "zoo") is True
+    assert ask("kid", "step", "room") is True
+    for run_id, name in (("kid", "hall"), ("baby", "alley")):
+        answer = ask(run_id, "g", name)
+        assert isinstance(answer, Refusal)
+        assert answer.kind == "Deadlock"
+        assert "f of run top, around it, holds lock 'hall'" in answer.text
+    assert ask("baby", "g", "yard") is True, "what is held beside it is not around it"

@@ -115,6 +115,25 @@ it("writes whom the workflow notifies", () => {
   );
 });
 
+it("writes what blocks hold", () => {
+  const definition = create(WorkflowDefinitionSchema, {
+    name: "w",
+    body: {
+      blocks: [
+        {
+          name: "a",
+          locks: [
+            { name: "hall", key: { source: { case: "parameter", value: "day" } } },
+            { name: "seat", limit: 3 },
+          ],
+          kind: { case: "step", value: { type: "shell" } },
+        },
+      ],
+    },
+  });
+  expect(definitionText(definition)).toContain('locks=[mutex("hall", key=day), semaphore("seat", 3)]');
+});
+
 it("names the submit strategy", () => {
   const definition = create(WorkflowDefinitionSchema, { name: "daily", strategy: SubmitStrategy.LAST_ONLY });
   expect(definitionText(definition)).toContain('Workflow("daily", None, strategy="last-only")');

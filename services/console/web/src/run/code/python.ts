@@ -85,13 +85,14 @@ class Writer {
   private block(block: Block): string {
     const name = variable(block.name);
     const kind = block.kind;
-    const own = [...duration("timeout", block.timeoutMs), ...duration("deadline", block.deadlineMs)];
+    const own = [...locks(block), ...duration("timeout", block.timeoutMs), ...duration("deadline", block.deadlineMs)];
     switch (kind.case) {
       case "step":
         this.lines.push(
           call(`${name} = steps.${kind.value.type}`, [
             text(block.name),
             ...stepOptions(kind.value),
+            ...locks(block),
             ...duration("total_timeout", block.timeoutMs),
             ...duration("deadline", block.deadlineMs),
           ]) + trigger(block),
@@ -315,6 +316,16 @@ function gate(name: string, blockName: string, of: Gate): string {
     text(blockName),
     ...(due?.case ? [`${due.case === "at" ? "at" : "after"}=${binding(due.value)}`] : []),
   ]);
+}
+
+function locks(block: Block): string[] {
+  const held = block.locks.map((lock) => {
+    const key = lock.key ? [`key=${binding(lock.key)}`] : [];
+    return lock.limit > 1
+      ? call("semaphore", [text(lock.name), String(lock.limit), ...key])
+      : call("mutex", [text(lock.name), ...key]);
+  });
+  return held.length > 0 ? [`locks=[${held.join(", ")}]`] : [];
 }
 
 const STRATEGIES: Partial<Record<SubmitStrategy, string>> = {

@@ -22,7 +22,15 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
   Steps: ["step_became_ready", "step_leased", "step_ended"],
   Failures: ["step_retry_scheduled", "step_lease_lost", "deadline_missed", "command_refused"],
   Reports: ["step_reported"],
-  Blocks: ["block_started", "cell_started", "block_ended", "phase_started", "pass_scheduled", "child_run_started"],
+  Blocks: [
+    "block_started",
+    "cell_started",
+    "block_ended",
+    "phase_started",
+    "pass_scheduled",
+    "child_run_started",
+    "locks_taken",
+  ],
   Commands: [
     "run_cancel_requested",
     "run_paused",
@@ -136,6 +144,7 @@ const TEXTS: Partial<Record<Kind, (value: Fields) => string>> = {
   passScheduled: (value) => `iteration ${value.number}`,
   gateAnswered: (value) =>
     `${value.signal ? `signal ${value.signal}` : value.approved ? "approved" : "rejected"}${by(value)}`,
+  locksTaken: (value) => `holds ${(value.locks as string[]).join(", ")}`,
   childRunStarted: (value) =>
     `${value.continued ? "goes on with" : "starts"} run ${value.childRunId} of ${value.workflow}`,
   signalReceived: (value) => `${value.name} ${clipped(String(value.payloadJson), 200)}${by(value)}`,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kaon_coordinator.engine.definition.followers import followers
-from kaon_wire.definitions.graphs import inner_graphs
+from kaon_wire.definitions.graphs import all_blocks, inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 BODY = d.PHASE_BODY
@@ -30,6 +30,7 @@ class CompiledStep:
     outputs: frozenset[str]
     floats: frozenset[str]
     tags: tuple[str, ...]
+    has_locks: bool
     has_memo: bool
     exclusive: bool
     # Of an attempt; 0 without a bound.
@@ -80,6 +81,8 @@ class CompiledWorkflow:
     version: str
     definition: d.WorkflowDefinition
     root: CompiledGraph
+    # Some block holds locks.
+    takes_locks: bool
     # For every block: the names of its enclosing blocks, outermost first, and its own name last.
     chains: Mapping[str, tuple[str, ...]]
     # What the shell keeps for each block, by its name: the part of requests that its instances share.
@@ -91,7 +94,13 @@ def compile_workflow(definition: d.WorkflowDefinition, version: str) -> Compiled
     chains: dict[str, tuple[str, ...]] = {}
     finishes = definition.on_error == d.ON_ERROR_FINISH
     root = _compile_graph(definition.body, (), chains, finishes)
-    return CompiledWorkflow(version=version, definition=definition, root=root, chains=chains)
+    return CompiledWorkflow(
+        version=version,
+        definition=definition,
+        root=root,
+        takes_locks=any(block.locks for block in all_blocks(definition.body)),
+        chains=chains,
+    )
 
 
 def floats_of(declared: Mapping[str, d.ValueType.ValueType]) -> frozenset[str]:
@@ -154,6 +163,7 @@ def _compile_step(block: d.Block) -> CompiledStep:
         outputs=frozenset(step.outputs),
         floats=floats_of(step.outputs),
         tags=tuple(sorted(set(step.tags))),
+        has_locks=bool(block.locks),
         has_memo=step.memo.enabled,
         exclusive=step.exclusive,
         timeout_ms=step.timeout_ms,

@@ -51,6 +51,7 @@ def _may_follow(leader: d.Block, block: d.Block) -> bool:
         block.HasField("step")
         and not step.exclusive
         and not step.tags
+        and not block.locks
         and not step.memo.enabled
         and (step.pool or _DEFAULT_POOL) == (leader.step.pool or _DEFAULT_POOL)
         and step.priority >= leader.step.priority

@@ -187,6 +187,8 @@ def block_row(block: BlockState) -> BlockRow:
         "outputs": block.outputs,
         "stop": int(block.stop),
         "late": block.late,
+        "locks": list(block.locks),
+        "unlocked": block.unlocked,
         **_shown_gate(block),
     }
     return BlockRow(
@@ -362,6 +364,7 @@ def _restore_block(state: RunState, row: BlockRow) -> None:
     block.continues = data.get("continues", "")
     block.outputs = named(data.get("outputs", {}))
     block.stop, block.late = data.get("stop", t.NONE), data.get("late", False)
+    block.locks, block.unlocked = tuple(data.get("locks", ())), data.get("unlocked", False)
     block.error = error_of(data.get("error", ""))
     if block.status == t.WAITING:
         state.gates[block.path] = block

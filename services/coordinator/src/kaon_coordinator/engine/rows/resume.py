@@ -76,6 +76,9 @@ def _derive_lease(decision: Decision, step: StepState) -> None:
 def _derive_block(decision: Decision, block: BlockState) -> None:
     if not is_active(block):
         return
+    if block.unlocked:
+        decision.act(Continue(path=block.path))
+        return
     watch_node(decision, block)
     KINDS.blocks[block.kind].derive(decision, block)
 

@@ -30,7 +30,23 @@ def may_start(decision: Decision, node: Node) -> bool:
         return False
     if isinstance(node, StepState) and node.begun:
         return False
-    return in_turn(node) and not ending(decision, node.scope)
+    return (
+        in_turn(node)
+        and not ending(decision, node.scope)
+        and not _waits_for_locks(decision, node.scope)
+    )
+
+
+def _waits_for_locks(decision: Decision, scope: ScopeState) -> bool:
+    """Tell whether a block around was opened again and does not hold its locks yet."""
+    if not decision.state.workflow.takes_locks:
+        return False
+    parent = scope.parent
+    while parent is not None:
+        if parent.unlocked:
+            return True
+        parent = parent.scope.parent
+    return False
 
 
 def may_go(scope: ScopeState, name: str) -> bool:

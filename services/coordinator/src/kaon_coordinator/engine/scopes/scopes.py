@@ -7,8 +7,8 @@ from collections.abc import Callable
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.decision import Decision, user_error
 from kaon_coordinator.engine.definition.compiled import BODY, FINALLY, ON_FAILURE
-from kaon_coordinator.engine.messages import Continued
-from kaon_coordinator.engine.scopes import run_ends, upstream
+from kaon_coordinator.engine.messages import Continued, PermitsGranted
+from kaon_coordinator.engine.scopes import locks, run_ends, upstream
 from kaon_coordinator.engine.scopes.readiness import (
     before,
     ending,
@@ -19,9 +19,17 @@ from kaon_coordinator.engine.scopes.readiness import (
     may_start,
     verdict,
 )
+from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
-from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
+from kaon_coordinator.engine.state.state import (
+    BlockState,
+    Node,
+    Preparation,
+    RunState,
+    ScopeState,
+    StepState,
+)
 from kaon_wire.errors import KaonError
 from kaon_wire.packing import fill
 from kaonapi.run.v1 import history_pb2
@@ -62,10 +70,57 @@ def _start_named(decision: Decision, scope: ScopeState, name: str) -> None:
 
 
 def _start_block(decision: Decision, block: BlockState) -> None:
+    """Start a block, or request its locks first."""
     try:
-        decision.kinds.blocks[block.kind].start(decision, block)
+        if block.block.locks:
+            locks.request(decision, block)
+        else:
+            decision.kinds.blocks[block.kind].start(decision, block)
     except KaonError as error:
         end_block(decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}"))
+
+
+def locks_granted(decision: Decision, message: PermitsGranted) -> None:
+    """Start a block that holds its locks, or let it go on; release them when it no longer needs them."""
+    state = decision.state
+    block, preparation = (
+        state.blocks.get(message.path),
+        state.transient.preparing.get(message.path),
+    )
+    if block is None or block.status in t.TERMINAL:
+        state.transient.preparing.pop(message.path, None)
+        decision.act(ReleasePermits(path=message.path))
+        return
+    if preparation is None or (preparation.awaits, preparation.asked) != ("permits", message.asked):
+        return
+    del state.transient.preparing[message.path]
+    if block.unlocked and not state.halted and not ending(decision, block.scope):
+        _take_locks(decision, block, preparation)
+        watch_node(decision, block)
+        inside = [each for each in state.scopes.values() if _is_in(each, block)]
+        decision.then(advance, [block.scope, *inside])
+    elif may_start(decision, block):
+        _take_locks(decision, block, preparation)
+        try:
+            decision.kinds.blocks[block.kind].start(decision, block)
+        except KaonError as error:
+            end_block(
+                decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}")
+            )
+
+
+def _take_locks(decision: Decision, block: BlockState, preparation: Preparation) -> None:
+    told = [key.removeprefix(locks.PREFIX) for key in preparation.inputs]
+    decision.emit(locks_taken=history_pb2.LocksTaken(path=block.path, locks=told))
+
+
+def _is_in(scope: ScopeState, block: BlockState) -> bool:
+    """Tell whether a scope is one of a block's cells, or inside of one."""
+    while scope.parent is not None:
+        if scope.parent is block:
+            return True
+        scope = scope.parent.scope
+    return False
 
 
 def start_cell(
@@ -98,7 +153,9 @@ def end_block(
     error: step_pb2.StepError | None = None,
     outputs: dict[str, str] | None = None,
 ) -> None:
-    """End a block and notify its scope."""
+    """End a block, release its locks and notify its scope."""
+    if block.block.locks:
+        decision.act(ReleasePermits(path=block.path))
     ended = history_pb2.BlockEnded(path=block.path, status=status, error=error)
     fill(ended.outputs_json, outputs or {})
     decision.emit(block_ended=ended)
@@ -130,9 +187,15 @@ def check_scope(decision: Decision, scope: ScopeState) -> None:
 def _release_permits(decision: Decision, scope: ScopeState) -> None:
     """Release the permits of nodes that now never begin, including grants that were lost with the last owner."""
     for name, node in scope.nodes.items():
-        tagged = isinstance(node, StepState) and node.status == t.PENDING and bool(node.spec.tags)
+        tagged = node.status == t.PENDING and _takes_permits(node)
         if tagged and may_go(scope, name) and had_turn(node):
             decision.act(ReleasePermits(path=node.path))
+
+
+def _takes_permits(node: Node) -> bool:
+    if isinstance(node, StepState):
+        return bool(node.spec.tags) or node.spec.has_locks
+    return bool(node.block.locks)
 
 
 def _phase_over(decision: Decision, scope: ScopeState) -> None:
@@ -263,8 +326,28 @@ def advance(decision: Decision, scopes: list[ScopeState]) -> None:
 
 def advance_block(decision: Decision, block: BlockState) -> None:
     """Continue a running block after a pause, a reopening, a takeover or a fork. Idempotent."""
-    if block.status == t.RUNNING and not decision.state.halted:
+    if block.status != t.RUNNING or decision.state.halted:
+        return
+    if block.unlocked:
+        if not ending(decision, block.scope):
+            _request_again(decision, block)
+    else:
         decision.kinds.blocks[block.kind].advance(decision, block)
+
+
+def _request_again(decision: Decision, block: BlockState) -> None:
+    """Request the locks of a block that was opened again."""
+    try:
+        locks.request(decision, block)
+    except KaonError as error:
+        # Its keys have no values any more: it ends as soon as its cells have.
+        text = f"{block.path}: {error}"
+        decision.emit(
+            block_stop_requested=history_pb2.BlockStopRequested(
+                path=block.path, status=t.FAILED, cause="locks", reason=text
+            )
+        )
+        stop_node(decision, block, t.FAILED)
 
 
 def advance_cell(

@@ -12,7 +12,7 @@ from kaon_coordinator.engine.scopes.scopes import (
     stop_node,
     stop_scope,
 )
-from kaon_coordinator.engine.scopes.timing import active_node, begin_us
+from kaon_coordinator.engine.scopes.timing import active_node, begin_us, is_unlocked
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
 from kaon_coordinator.engine.state.state import Node, ScopeState
@@ -47,7 +47,7 @@ def request_stop(
 def timeout(decision: Decision, message: Due) -> None:
     """Stop a step or block whose time-out has passed."""
     node = active_node(decision, message.path)
-    if node is None or node.stop != t.NONE or decision.state.waits_since:
+    if node is None or node.stop != t.NONE or decision.state.waits_since or is_unlocked(node):
         return
     if later_us(begin_us(node), node.block.timeout_ms * 1000) == message.due_us:
         request_stop(decision, node, t.TIMED_OUT, cause="timeout")

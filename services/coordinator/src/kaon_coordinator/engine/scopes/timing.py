@@ -8,7 +8,7 @@ from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Due
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_active
-from kaon_coordinator.engine.state.state import Node, RunState, StepState
+from kaon_coordinator.engine.state.state import BlockState, Node, RunState, StepState
 from kaonapi.run.v1 import history_pb2
 
 
@@ -50,6 +50,11 @@ def active_node(decision: Decision, path: str) -> Node | None:
     return node if node is not None and is_active(node) else None
 
 
+def is_unlocked(node: Node) -> bool:
+    """Tell whether a node was opened again and waits for its locks: its time does not count."""
+    return isinstance(node, BlockState) and node.unlocked
+
+
 def deadline(decision: Decision, message: Due) -> None:
     """Record that the run, or the node at a path, has missed its deadline."""
     state = decision.state
@@ -57,7 +62,12 @@ def deadline(decision: Decision, message: Due) -> None:
         return
     if message.path:
         node = active_node(decision, message.path)
-        missed = node is not None and not node.late and _deadline_us(node) == message.due_us
+        missed = (
+            node is not None
+            and not node.late
+            and not is_unlocked(node)
+            and _deadline_us(node) == message.due_us
+        )
     else:
         expected = later_us(begin_of_run(state), state.workflow.definition.deadline_ms * 1000)
         missed = (

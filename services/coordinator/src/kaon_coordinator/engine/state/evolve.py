@@ -109,6 +109,9 @@ def _definition_changed(state: RunState, event: history_pb2.HistoryEvent) -> Non
 def _begin_fork(state: RunState, now_us: int) -> None:
     set_run_status(state, t.RUNNING)
     state.start_us, state.fork_reset = now_us, ()
+    for block in state.blocks.values():
+        # The locks are those of the original run.
+        block.locks, block.unlocked = (), block.status == t.RUNNING and bool(block.block.locks)
     _count_time_from(state, now_us)
 
 
@@ -185,6 +188,7 @@ _FOLDS: dict[str, Callable[[RunState, history_pb2.HistoryEvent], None]] = {
     "block_ended": blocks.block_ended,
     "phase_started": blocks.phase_started,
     "pass_scheduled": blocks.pass_scheduled,
+    "locks_taken": blocks.locks_taken,
     "child_run_started": blocks.child_run_started,
     "block_stop_requested": blocks.block_stop_requested,
     "step_became_ready": steps.step_became_ready,

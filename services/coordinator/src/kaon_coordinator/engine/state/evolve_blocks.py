@@ -81,6 +81,15 @@ def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.transient.touched_blocks.add(block.path)
 
 
+def locks_taken(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """Fold the locks of a block; the time of one that waited for them again counts from now."""
+    block = state.blocks[event.locks_taken.path]
+    block.locks = tuple(event.locks_taken.locks)
+    if block.unlocked:
+        block.unlocked, block.since_us = False, event.time_us
+    state.transient.touched_blocks.add(block.path)
+
+
 def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:
     """Fold the stop request for the run (empty path), a cell, a block or a step."""
     stop = event.block_stop_requested
@@ -115,6 +124,7 @@ def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     block.end_us = event.time_us
     block.end_seq = event.seq
     block.due_us = 0
+    block.locks, block.unlocked = (), False
     state.transient.items.pop(block.path, None)
     state.gates.pop(block.path, None)
     set_block_status(state, block, ended.status)

@@ -160,6 +160,7 @@ def _reset_node(state: RunState, node: Node, *, keeps_run: bool) -> None:
     node.case = node.child_run_id = node.items_digest = ""
     state.transient.items.pop(node.path, None)
     node.error, node.outputs, node.stop, node.late = None, NOTHING, t.NONE, False
+    node.locks, node.unlocked = (), False
     if node.curves is not None:
         node.curves = node.curves.fresh()
 
@@ -224,6 +225,8 @@ def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType, no
     state.transient.touched_blocks |= {scope.key, block.path}
     if block.status in t.TERMINAL:
         block.since_us, block.late = now_us, False
+        # Its end has given its locks back.
+        block.unlocked = bool(block.block.locks)
     block.status, block.error, block.stop, block.outputs = t.RUNNING, None, t.NONE, NOTHING
     block.end_us = block.end_seq = 0
 

@@ -176,6 +176,10 @@ class BlockState:
     # The final status once it has stopped; unspecified (0) without a stop request.
     stop: t.Status = t.NONE
     late: bool = False
+    # The locks that it holds, as people read them.
+    locks: tuple[str, ...] = ()
+    # It goes on although it has given its locks back, and waits for them.
+    unlocked: bool = False
     # Foreach with early stopping: the reports of its cells.
     curves: Curves | None = None
 
@@ -253,7 +257,7 @@ class BufferedSignal:
 class Preparation:
     """What a step gathers before it becomes READY. A lost preparation begins again."""
 
-    # Canonical JSON by parameter name.
+    # Canonical JSON by parameter name. Of a block that awaits its locks: their bounds by the keys of permits.
     inputs: dict[str, str]
     memo_key: str = ""
     # The awaited answer: "memo", "manifests", "permits", "items" or "child".

@@ -329,7 +329,7 @@ def end(
     """Settle a step, release its permits and notify its scope."""
     if step.begun:
         decision.act(EndStep(issue=step.issue))
-    if step.spec.tags:
+    if step.spec.tags or step.spec.has_locks:
         decision.act(ReleasePermits(path=step.path))
     ended = history_pb2.StepEndedEvent(
         path=step.path,

@@ -17,6 +17,7 @@ from kaon_coordinator.engine.messages import (
     PermitsGranted,
     Unprepared,
 )
+from kaon_coordinator.engine.scopes import locks
 from kaon_coordinator.engine.scopes.readiness import may_start
 from kaon_coordinator.engine.scopes.scopes import end_node
 from kaon_coordinator.engine.scopes.stopping import request_stop
@@ -81,15 +82,22 @@ def _inputs_there(decision: Decision, step: StepState, preparation: Preparation)
 
 def _take_permits(decision: Decision, step: StepState, preparation: Preparation) -> None:
     tags = step.spec.tags
-    if not tags:
+    if not tags and not step.spec.has_locks:
         _ready(decision, step, preparation)
+        return
+    try:
+        bounds = locks.wanted(decision.state, step, decision.context.evaluate)
+    except KaonError as error:
+        decision.state.transient.preparing.pop(step.path, None)
+        end_node(decision, step, t.FAILED, user_error("BindingError", f"{step.path}: {error}"))
         return
     _await(decision, step, preparation, "permits")
     decision.act(
         TakePermits(
             path=step.path,
             asked=preparation.asked,
-            keys=tuple(f"tag:{tag}" for tag in tags),
+            keys=(*(f"tag:{tag}" for tag in tags), *bounds),
+            bounds=bounds,
         )
     )
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from kaon_coordinator.store.records import PermitAnswer, PermitRecord, PermitWish
+from kaon_coordinator.store.records import Holder, PermitAnswer, PermitRecord, PermitWish
 from kaon_coordinator.store.strategies import Standing, Turn
 
 
@@ -38,6 +38,10 @@ class PermitStore(Protocol):
         Raises:
             Fenced: The epoch is not the partition's current one; nothing was taken.
         """
+
+    @abstractmethod
+    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, list[Holder]]:
+        """Return the holders of some keys, by key and in order; a key without any is left out."""
 
     @abstractmethod
     def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
