@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 import statistics
 import time
@@ -89,7 +90,7 @@ def paints(place: Place, times: int = 5) -> list[Figure]:
 
 
 def many_cells(place: Place, run_id: str, cells: int, seconds: float) -> list[Figure]:
-    """Open the heatmap of a run, then leave it open."""
+    """Open the heatmap of a run, then scrub over its history for so many seconds."""
     with _fresh(place) as page:
         session = page.context.new_cdp_session(page)
         page.goto(f"{place.origin}/runs/{run_id}?cells={FOREACH}")
@@ -99,7 +100,7 @@ def many_cells(place: Place, run_id: str, cells: int, seconds: float) -> list[Fi
         page.wait_for_function(_MAP.format(cells=cells), timeout=_PATIENCE_MS)
         again = page.evaluate("performance.now()") / 1_000
         first = _tab_mb(session)
-        page.wait_for_timeout(1_000 * seconds)
+        drags = _scrub(page, seconds)
         last = _tab_mb(session)
     return [
         Figure(
@@ -114,9 +115,25 @@ def many_cells(place: Place, run_id: str, cells: int, seconds: float) -> list[Fi
             value=last,
             unit="MB",
             most=300,
-            note=f"{last - first:+.1f} MB in {seconds:.0f} s",
+            note=f"{last - first:+.1f} MB in {seconds:.0f} s of scrubbing, {drags} drags",
         ),
     ]
+
+
+def _scrub(page: Page, seconds: float) -> int:
+    """Drag the scrubber to and fro; return how often. Each drag shows many moments, and ends at one that the server tells."""
+    draw, drags, until = random.Random(1), 0, time.monotonic() + seconds
+    box = page.locator("footer [role=slider]").bounding_box()
+    assert box is not None
+    middle = box["y"] + box["height"] / 2
+    while time.monotonic() < until:
+        page.mouse.move(box["x"] + draw.random() * box["width"], middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + draw.random() * box["width"], middle, steps=20)
+        page.mouse.up()
+        page.wait_for_timeout(500)
+        drags += 1
+    return drags
 
 
 def _tab_mb(session: Any) -> float:

@@ -24,6 +24,16 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 # Milliseconds; only for what never comes.
 PATIENCE = 30_000
 
+_VERSIONS = """
+from kaon import Workflow, steps
+
+def work():
+    pass
+
+one, two = steps.python("one", work), steps.python("two", work)
+wf = Workflow("versions", {body})
+"""
+
 
 def test_a_run_is_launched_by_the_keyboard_alone(chromium: Browser, world: World) -> None:
     with looking(chromium, world.console, DESKTOP) as window:
@@ -174,4 +184,32 @@ def test_the_scrubber_shows_what_the_server_replays_after_twenty_events(
             scrubber.let_go()
             scrubber.shows(wanted, f"at event {seq}")
             assert told.state_hash.removeprefix("sha256:").startswith(scrubber.digest()), seq
+        assert window.take_problems() == []
+
+
+def test_a_fork_takes_the_version_that_is_chosen(
+    chromium: Browser, world: World, tmp_path: Path
+) -> None:
+    flow = tmp_path / "versions.py"
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        versions = []
+        for body in ("one", "one >> two"):
+            flow.write_text(_VERSIONS.format(body=body))
+            versions.append(client.register(load_workflow(flow)).workflow.version)
+        run_id = client.submit_registered("versions", {}, version=versions[0]).run.run_id
+        for _ in client.watch(run_id):
+            pass
+        window.log_in(SOMEBODY, f"/runs/{run_id}?seq=3")
+        page = window.page
+        for choice, version in (("Its version", versions[0]), ("The current one", versions[1])):
+            window.go(f"/runs/{run_id}?seq=3")
+            page.get_by_role("button", name="Fork from here").click()
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_text(choice).click()
+            # The plan of a dry run comes before anything can be sent.
+            expect(dialog.get_by_role("button", name="Fork")).to_be_enabled(timeout=PATIENCE)
+            dialog.get_by_role("button", name="Fork").click()
+            page.wait_for_url(lambda url: "/runs/" in url and run_id not in url, timeout=PATIENCE)
+            forked = client.run(page.url.rpartition("/")[2]).run
+            assert (forked.forked_from_run_id, forked.version) == (run_id, version)
         assert window.take_problems() == []

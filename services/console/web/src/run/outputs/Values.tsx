@@ -4,7 +4,7 @@ import { useState } from "react";
 import { CopyButton } from "../../common/CopyButton";
 import { clipped, shown } from "../../common/text";
 import { useRunPage } from "../context";
-import { type Artifact, artifactOf, type Place, pretty, previewOf } from "./artifacts";
+import { type Artifact, artifactOf, originOf, type Place, pretty, previewOf } from "./artifacts";
 import classes from "./Outputs.module.css";
 import { Preview } from "./Preview";
 import { sizeText } from "./size";
@@ -14,26 +14,24 @@ const MOST = 100_000;
 
 interface Props {
   values: Readonly<Record<string, string>>;
-  /** Where these are the outputs: path of the step or block, empty for the run itself; undefined for what are no outputs of this run. */
+  /** Where these are the outputs: path of the step or block, empty for the run itself; undefined for inputs, which are shown where they come from. */
   of?: string | undefined;
   open?: boolean;
 }
 
 /** Named values: short ones as they are, long ones on demand, artifacts with their previews. */
 export function Values({ values, of, open = false }: Props) {
-  const { runId } = useRunPage();
+  const { runId, view } = useRunPage();
   const names = Object.keys(values).sort();
+  const placeOf = (name: string): Place | undefined =>
+    of === undefined ? originOf(values[name] as string, view) : { runId, path: of, output: name };
   return (
     <dl className={classes.values}>
       {names.map((name) => (
         <div key={name}>
           <dt>{shown(name)}</dt>
           <dd>
-            <Value
-              json={values[name] as string}
-              place={of === undefined ? undefined : { runId, path: of, output: name }}
-              open={open}
-            />
+            <Value json={values[name] as string} place={placeOf(name)} open={open} />
           </dd>
         </div>
       ))}

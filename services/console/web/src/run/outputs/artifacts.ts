@@ -1,6 +1,7 @@
 /** Values of steps: plain JSON, or references to artifacts. */
 
 import { parsedJson } from "../../common/text";
+import type { RunView } from "../../gen/kaonapi/view/v1/run_view_pb";
 import { parseCsv } from "./csv";
 
 export interface Artifact {
@@ -81,6 +82,18 @@ export interface Place {
   /** Path of the step or block; empty for an output of the run itself. */
   readonly path: string;
   readonly output: string;
+}
+
+/** Where an input comes from, as far as the run's view tells: the output of a step or block that is the same artifact. */
+export function originOf(json: string, view: RunView): Place | undefined {
+  const artifact = artifactOf(json);
+  if (artifact === undefined) return undefined;
+  const runId = view.run?.runId ?? "";
+  for (const { path, outputsJson } of [...view.steps, ...view.blocks]) {
+    const found = Object.entries(outputsJson).find(([, value]) => artifactOf(value)?.digest === artifact.digest);
+    if (found !== undefined) return { runId, path, output: found[0] };
+  }
+  return undefined;
 }
 
 export function previewUrl({ runId, path, output }: Place, digest: string, mediaType: string): string {

@@ -1,5 +1,7 @@
+import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { artifactOf, pretty, previewOf, tableOf } from "./artifacts";
+import { RunViewSchema } from "../../gen/kaonapi/view/v1/run_view_pb";
+import { artifactOf, originOf, pretty, previewOf, tableOf } from "./artifacts";
 import { parseCsv } from "./csv";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
@@ -42,4 +44,17 @@ it("reads tables with quotes, line ends of both kinds, and a cut end", () => {
   expect(parseCsv('a\n"cut', ",", 10)).toEqual([["a"]]);
   expect(parseCsv("a\n1\n2\n3", ",", 2)).toEqual([["a"], ["1"]]);
   expect(tableOf("n\tm\n1\t2", "text/tab-separated-values")).toEqual({ columns: ["n", "m"], rows: [["1", "2"]] });
+});
+
+it("shows an artifact among the inputs where it comes from", () => {
+  const view = create(RunViewSchema, {
+    run: { runId: "r" },
+    steps: [
+      { path: "other", outputsJson: { rows: reference({ digest: `sha256:${"b".repeat(64)}` }) } },
+      { path: "load", outputsJson: { count: "3", rows: reference() } },
+    ],
+  });
+  expect(originOf(reference({ name: "rows.csv" }), view)).toEqual({ runId: "r", path: "load", output: "rows" });
+  expect(originOf(reference({ digest: `sha256:${"c".repeat(64)}` }), view)).toBeUndefined();
+  expect(originOf("3", view)).toBeUndefined();
 });
