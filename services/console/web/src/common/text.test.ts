@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { clipped, counted, csv, csvCell, formatCount, shortId, shown } from "./text";
+import { clipped, counted, csv, csvCell, formatCount, makerText, shortId, shown } from "./text";
 
 test("marks that turn text around are spelled out", () => {
   expect(shown("invoice\u202Egpj.exe")).toBe("invoice⟨U+202E⟩gpj.exe");
@@ -35,4 +35,10 @@ test("numbers stay numbers, and quotes are doubled", () => {
 
 test("an id keeps its end, which tells runs of one hour apart", () => {
   expect(shortId("01HZX3VJ9K2M4N6P8Q0R")).toBe("4N6P8Q0R");
+});
+
+test("says who made a run in few words", () => {
+  expect(makerText({ origin: "", submitter: "ada" })).toBe("ada");
+  expect(makerText({ origin: "schedule:nightly", submitter: "ada" })).toBe("schedule:nightly");
+  expect(makerText({ origin: "fork:01m8mm0z2bsygsm6dz50b2zdcg", submitter: "ada" })).toBe("fork of 50b2zdcg");
 });

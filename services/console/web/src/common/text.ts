@@ -32,6 +32,11 @@ export function shortId(id: string, length = 8): string {
   return plain.length <= length + 1 ? plain : plain.slice(-length);
 }
 
+/** Says who or what made a run, in few words: "ada", "schedule:nightly", "fork of 50b2zdcg". */
+export function makerText({ origin, submitter }: { origin: string; submitter: string }): string {
+  return origin.startsWith("fork:") ? `fork of ${shortId(origin.slice("fork:".length))}` : origin || submitter;
+}
+
 /** Shortens a version, or another digest, to its first characters. */
 export function shortVersion(version: string): string {
   return version.replace(/^sha256:/, "").slice(0, 8);

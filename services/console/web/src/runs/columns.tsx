@@ -3,7 +3,7 @@ import { StatusLabel } from "../common/StatusMark";
 import { statusLook, toneColor } from "../common/status";
 import { createStore, useStore } from "../common/store";
 import { Duration, Time } from "../common/Time";
-import { shortId, shortVersion, shown } from "../common/text";
+import { makerText, shortId, shortVersion, shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import classes from "./columns.module.css";
 import type { Order } from "./search";
@@ -49,7 +49,7 @@ export const COLUMNS: readonly Column[] = [
     id: "by",
     title: "Submitter",
     width: "minmax(90px, 0.8fr)",
-    cell: ({ submitter, origin }) => <span title={shown(origin || submitter)}>{shown(origin || submitter)}</span>,
+    cell: (run) => <span title={shown(run.origin || run.submitter)}>{shown(makerText(run))}</span>,
   },
   {
     id: "version",

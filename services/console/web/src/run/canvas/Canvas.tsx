@@ -212,16 +212,17 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
         proOptions={{ hideAttribution: true }}
       >
         <Background gap={22} size={1} color="var(--line)" />
-        <Zooming />
+        <Zooming position={direction === "TB" ? "top-right" : "bottom-right"} />
       </ReactFlow>
     </div>
   );
 }
 
-function Zooming() {
+/** On a narrow page the scrubber may lie over the lower corners. */
+function Zooming({ position }: { position: "top-right" | "bottom-right" }) {
   const { zoomIn, zoomOut, fitView } = useReactFlow();
   return (
-    <Panel position="bottom-right" className={classes.zoom}>
+    <Panel position={position} className={classes.zoom}>
       <Tooltip label="Zoom in">
         <ActionIcon aria-label="Zoom in" onClick={() => void zoomIn({ duration: 150 })}>
           <IconPlus size={15} />

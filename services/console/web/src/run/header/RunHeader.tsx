@@ -8,7 +8,7 @@ import { CopyButton } from "../../common/CopyButton";
 import { StatusLabel, StatusMark } from "../../common/StatusMark";
 import { statusLook } from "../../common/status";
 import { Duration, Time } from "../../common/Time";
-import { clipped, counted, formatCount, shortVersion, shown } from "../../common/text";
+import { clipped, counted, formatCount, makerText, shortVersion, shown } from "../../common/text";
 import { type Run, Status } from "../../gen/kaonapi/run/v1/run_pb";
 import type { RunView } from "../../gen/kaonapi/view/v1/run_view_pb";
 import { useRunPage } from "../context";
@@ -119,7 +119,7 @@ function Facts({ run, until }: { run: Run; until: Timestamp | undefined }) {
         <code title={run.version}>{shortVersion(run.version)}</code>
       </Fact>
       <Fact name="Submitted">
-        <Time at={run.createTime} format="short" /> by {shown(run.origin || run.submitter || "nobody known")}
+        <Time at={run.createTime} format="short" /> by {shown(makerText(run) || "nobody known")}
       </Fact>
       <Fact name="Duration">
         <Duration from={run.startTime} to={run.endTime ?? until} />
