@@ -25,6 +25,19 @@ def all_of_it(**inputs):
 def traced(rows):
     return {}
 
+async def waits(rows):
+    return {}
+
+def yields(rows):
+    def inner():
+        return {}
+    yield inner()
+
+def has_a_generator(rows):
+    def inner():
+        yield 1
+    return {"n": len(list(inner()))}
+
 class Trainers:
     @staticmethod
     def fit(rows):
@@ -56,6 +69,7 @@ def step(project: Path, build: Callable[[str], Workflow]) -> Callable[[str, str]
     [
         ("lib.trainer:fit", "rows=[1], depth=3"),
         ("lib.trainer:all_of_it", "anything=1"),
+        ("lib.trainer:has_a_generator", "rows=[1]"),
         # What these take is not told by the source alone.
         ("lib.trainer:traced", "rows=[1], more=2"),
         ("lib.trainer:Trainers.fit", "rows=[1]"),
@@ -87,6 +101,8 @@ def test_a_spark_step_may_name_its_function_too_which_gets_the_session(
         ("lib.trainr:fit", "", "has no module 'lib.trainr'"),
         ("lib.trainer:fit", "rows=[1]", "gives no value for 'depth' of function fit("),
         ("lib.trainer:fit", "rows=[1], depth=1, deep=2", "gives 'deep', which function fit("),
+        ("lib.trainer:waits", "rows=[1]", "'lib.trainer:waits' is an async function; a step is"),
+        ("lib.trainer:yields", "rows=[1]", "'lib.trainer:yields' is a generator; a step gives"),
         ("lib.trainer.fit", "", 'its name as "module:function", not'),
         ("lib.trainer:Trainers.fti", "", "defines no 'fti'"),
         ("json:loads", "", "has no module 'json'"),

@@ -15,7 +15,6 @@ from kaonapi.runner.v1 import runner_pb2
 
 # Seconds for which a step may be READY before it is asked why, and between questions.
 _PATIENCE = 4.0
-_ROUND = 4.0
 # So many steps are asked about: the others wait for the same.
 _ASKED = 3
 
@@ -51,6 +50,8 @@ class Waits:
         # Of them, those that count as RUNNING.
         self._leased: set[str] = set()
         self._told: dict[str, str] = {}
+        # When they were asked about last, in monotonic seconds.
+        self._asked: dict[str, float] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._ask, name="waits", daemon=True)
@@ -83,11 +84,18 @@ class Waits:
         self._over.set()
 
     def _ask(self) -> None:
-        while not self._over.wait(min(_ROUND, self._patience)):
+        while not self._over.wait(self._patience / 4):
+            now = time.monotonic()
             with self._lock:
-                due = time.monotonic() - self._patience
-                waiting = [path for path, since in self._since.items() if since <= due][:_ASKED]
+                self._asked = {path: at for path, at in self._asked.items() if path in self._since}
+                waiting = [
+                    path
+                    for path, since in self._since.items()
+                    if since <= now - self._patience
+                    and self._asked.get(path, 0.0) <= now - self._patience
+                ][:_ASKED]
             for path in waiting:
+                self._asked[path] = now
                 self._explain(path)
 
     def _explain(self, path: str) -> None:

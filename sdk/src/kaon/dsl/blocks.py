@@ -18,11 +18,18 @@ from kaon.dsl.source import Source, caller
 from kaon.dsl.values import BlockOutcome, Expr, Item, Reference, Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+# Parts of a sequence or a parallel that errors show.
+_SHOWN = 4
+
 
 class Part:
     """A part of the body of a workflow: a node, or several in order or in parallel."""
 
     source: Source
+
+    def __repr__(self) -> str:
+        """Return it as it is written, shortened: a >> (b | c)."""
+        raise NotImplementedError
 
     def __rshift__(self, after: object) -> Sequence:
         source = caller()
@@ -103,7 +110,7 @@ class Part:
         return Triggered(block=part, settles=True, source=source)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Sequence(Part):
     """Parts one after the other."""
 
@@ -113,8 +120,11 @@ class Sequence(Part):
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", _spliced(self.parts, Sequence))
 
+    def __repr__(self) -> str:
+        return _joined(self.parts, " >> ", Parallel)
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Parallel(Part):
     """Parts side by side."""
 
@@ -123,6 +133,9 @@ class Parallel(Part):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", _spliced(self.parts, Parallel))
+
+    def __repr__(self) -> str:
+        return _joined(self.parts, " | ")
 
 
 class HasEnd(Part):
@@ -165,6 +178,9 @@ class Block(HasEnd):
     # What the block holds from its start to its end.
     locks: tuple[Lock, ...] = ()
 
+    def __repr__(self) -> str:
+        return self.name or self.stem
+
     @property
     def stem(self) -> str:
         """What the name is made from when the user gave none."""
@@ -176,7 +192,7 @@ class Block(HasEnd):
         return f"{type(self).__name__.lower()} {self.name or self.stem!r}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Triggered(HasEnd):
     """A block with what it has in this place: its trigger rule, and whether its failure is settled there."""
 
@@ -186,12 +202,15 @@ class Triggered(HasEnd):
     settles: bool = False
     source: Source
 
+    def __repr__(self) -> str:
+        return repr(self.block)
+
     def __getitem__(self, output: str) -> Reference:
         found: Reference = self.block[output]  # type: ignore[index]
         return found
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Group(Block):
     """A body as one block: a scope of its own for hooks and time-outs; `group` makes it.
 
@@ -210,6 +229,9 @@ class Group(Block):
     deadline_ms: int = 0
     locks: tuple[Lock, ...] = ()
     source: Source
+
+    def __repr__(self) -> str:
+        return f"group({self.body!r})" if self.explicit else repr(self.body)
 
     @property
     def stem(self) -> str:
@@ -252,7 +274,7 @@ class Each(Item):
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Until:
     """The condition that ends a repeat; `until` makes it."""
 
@@ -270,6 +292,9 @@ class Until:
     deadline_ms: int
     source: Source
 
+    def __repr__(self) -> str:
+        return "until(...)"
+
     def __rpow__(self, left: object) -> Any:
         raise WorkflowError(
             f"left of ** until(...) stands a step or a body, not {_describe(left)}", caller()
@@ -281,7 +306,7 @@ class Until:
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class ForEach(Block):
     """A body that runs once for each item of a list."""
 
@@ -292,6 +317,9 @@ class ForEach(Block):
     deadline_ms: int
     source: Source
 
+    def __repr__(self) -> str:
+        return f"{_bracketed(self.body, Sequence | Parallel)} ** {self.each.name}"
+
     @property
     def stem(self) -> str:
         """The name in paths of a block that the user gave none."""
@@ -301,7 +329,7 @@ class ForEach(Block):
         return written or f"each-{block_name(self.each.name) or 'item'}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Repeat(Block):
     """A body that runs again until a condition holds."""
 
@@ -312,13 +340,16 @@ class Repeat(Block):
     deadline_ms: int
     source: Source
 
+    def __repr__(self) -> str:
+        return f"{_bracketed(self.body, Sequence | Parallel)} ** until(...)"
+
     @property
     def stem(self) -> str:
         """The name in paths of a block that the user gave none."""
         return "cycle"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class When:
     """One case of a branch; `when` makes it."""
 
@@ -326,8 +357,11 @@ class When:
     body: Part
     source: Source
 
+    def __repr__(self) -> str:
+        return f"when(..., {self.body!r})"
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Branch(Block):
     """The first body whose condition holds."""
 
@@ -337,6 +371,9 @@ class Branch(Block):
     timeout_ms: int = 0
     deadline_ms: int = 0
     source: Source
+
+    def __repr__(self) -> str:
+        return f"branch({', '.join(map(repr, self.cases[:_SHOWN]))})"
 
     @property
     def stem(self) -> str:
@@ -442,6 +479,15 @@ def _spliced(parts: tuple[Part, ...], kind: type[Sequence | Parallel]) -> tuple[
     return tuple(
         inner for part in parts for inner in (part.parts if isinstance(part, kind) else (part,))
     )
+
+
+def _joined(parts: tuple[Part, ...], sign: str, bracketed: type[Part] | None = None) -> str:
+    shown = [_bracketed(part, bracketed) if bracketed else repr(part) for part in parts[:_SHOWN]]
+    return sign.join([*shown, *(["..."] if len(parts) > _SHOWN else [])])
+
+
+def _bracketed(part: Part, kinds: Any) -> str:
+    return f"({part!r})" if isinstance(part, kinds) else repr(part)
 
 
 def _describe(value: object) -> str:

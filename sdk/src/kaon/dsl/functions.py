@@ -17,6 +17,10 @@ from kaon.dsl.source import Source
 
 # The harness gives the step's context to functions that have a parameter of this name.
 CONTEXT = frozenset({"context"})
+_NOT_ASYNC = "a step is called as it is: write def, and asyncio.run(...) inside of it"
+_NO_GENERATOR = (
+    "a step gives its outputs at once: return a dict of them, and write many items to an artifact"
+)
 
 
 def check(name: str, function: object, source: Source) -> Callable[..., Any]:
@@ -33,6 +37,13 @@ def check(name: str, function: object, source: Source) -> Callable[..., Any]:
             f"step {name!r}: {function!r} has no name of its own; write a function with def at the top of a module",
             source,
         )
+    plain = inspect.unwrap(function)
+    if inspect.iscoroutinefunction(plain) or inspect.isasyncgenfunction(plain):
+        raise WorkflowError(
+            f"step {name!r}: {qualname!r} is an async function; {_NOT_ASYNC}", source
+        )
+    if inspect.isgeneratorfunction(plain):
+        raise WorkflowError(f"step {name!r}: {qualname!r} is a generator; {_NO_GENERATOR}", source)
     if "<lambda>" in qualname:
         raise WorkflowError(
             f"step {name!r}: runners cannot find a lambda; write a function with def", source
@@ -92,6 +103,9 @@ def check_named(
         WorkflowError: it has not, or it cannot.
     """
     parameters = function.parameters(root, f"step {name!r}", source)
+    if kind := function.unfit(root):
+        why = _NOT_ASYNC if kind.startswith("an async") else _NO_GENERATOR
+        raise WorkflowError(f"step {name!r}: {str(function)!r} is {kind}; {why}", source)
     if parameters is not None:
         _check_call(name, function.qualname, parameters, inputs, function.provided, source)
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.foreign import refuses_others
 from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.producers import Gate, SubWorkflow
@@ -33,6 +34,7 @@ _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _NOTHING = object()
 
 
+@refuses_others
 def approval(
     name: str,
     /,
@@ -82,6 +84,7 @@ def approval(
     return _gate(name, gate, outputs, None, deadline, source)
 
 
+@refuses_others
 def signal(
     name: str,
     /,
@@ -132,6 +135,7 @@ def signal(
     )
 
 
+@refuses_others
 def timer(name: str, /, *, after: Any = None, at: Any = None, deadline: Duration = 0) -> Gate:
     """Wait for a duration or until a time; the gate has no outputs.
 

@@ -72,6 +72,17 @@ class NamedFunction:
             return list(_parameters(found.args))
         return None
 
+    def unfit(self, root: Path) -> str:
+        """Return what the function is that no step may be: async or a generator; empty when its source does not tell."""
+        file = modules.source_file(root, self.module)
+        found = _defined(modules.parsed(file), self.qualname) if file is not None else None
+        if isinstance(found, ast.AsyncFunctionDef):
+            return "an async function"
+        # A decorator may make something else of a generator.
+        if isinstance(found, ast.FunctionDef) and not found.decorator_list and _yields(found):
+            return "a generator"
+        return ""
+
     def _check(
         self, tree: ast.Module | ast.ClassDef, name: str, file: Path, what: str, source: Source
     ) -> None:
@@ -104,6 +115,16 @@ def _defined(tree: ast.Module | ast.ClassDef, name: str) -> ast.stmt | None:
     kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
     named = [node for node in tree.body if isinstance(node, kinds) and node.name == name]
     return named[-1] if named else None
+
+
+def _yields(node: ast.AST) -> bool:
+    """Tell whether a function yields, itself and not only what is defined in it."""
+    kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+    return any(
+        isinstance(each, ast.Yield | ast.YieldFrom)
+        or (not isinstance(each, kinds) and _yields(each))
+        for each in ast.iter_child_nodes(node)
+    )
 
 
 def _bound(statements: Collection[ast.stmt]) -> Iterator[str]:

@@ -10,7 +10,9 @@ from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE, VALUE_NAME, V
 
 MAX_LENGTH = 63
 
-_BLOCK = re.compile(r"[a-z](?:[a-z0-9-]*[a-z0-9])?")
+# Parts between dots, none of which begins or ends with a hyphen.
+_PART = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
+_BLOCK = re.compile(rf"(?=[a-z]){_PART}(?:\.{_PART})*")
 
 
 def check_block_name(name: object, what: str, source: Source) -> str:
@@ -21,11 +23,26 @@ def check_block_name(name: object, what: str, source: Source) -> str:
     """
     if not isinstance(name, str) or not _BLOCK.fullmatch(name) or len(name) > MAX_LENGTH:
         raise WorkflowError(
-            f"{name!r} is not a good name for a {what}: use lower-case letters, digits and hyphens, "
-            f"a letter first, at most {MAX_LENGTH} characters, such as {_suggest(name)!r}",
+            f"{name!r} is not a good name for a {what}: use lower-case letters, digits, hyphens and single "
+            f"dots, a letter first, at most {MAX_LENGTH} characters, such as {_suggest(name)!r}",
             source,
         )
     return name
+
+
+def check_model_name(name: object, source: Source) -> str:
+    """`name`, when it may be the name of a model: part of the name of an image.
+
+    Raises:
+        WorkflowError: it may not.
+    """
+    checked = check_block_name(name, "model", source)
+    if "." in checked:
+        raise WorkflowError(
+            f"{name!r} is not a good name for a model: it has a dot; such as {block_name(checked)!r}",
+            source,
+        )
+    return checked
 
 
 def check_value_name(name: object, what: str, source: Source) -> str:
@@ -52,7 +69,8 @@ def check_pool_name(name: object, what: str, source: Source) -> str:
 
 def block_name(text: str) -> str:
     """`text` made into a good block name; empty when nothing of it can be used."""
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-0123456789")[:MAX_LENGTH].strip("-")
+    words = re.sub(r"[^a-z0-9]+", "-", text.lower()).lstrip("-0123456789")
+    return words[:MAX_LENGTH].strip("-")
 
 
 def _suggest(name: object) -> str:

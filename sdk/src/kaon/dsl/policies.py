@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from kaon.dsl import checks, types
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.foreign import refuses_others
 from kaon.dsl.source import Source, caller
 from kaon_wire import bounds
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -30,6 +31,7 @@ _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _LARGEST = 2**50
 
 
+@refuses_others
 @dataclass(frozen=True, kw_only=True)
 class RetryRule:
     """The retry policy for one class of errors, for `Retry(rules=...)`."""
@@ -40,6 +42,7 @@ class RetryRule:
     backoff: Duration | None = None
 
 
+@refuses_others
 @dataclass(frozen=True, kw_only=True)
 class Retry:
     """The retry policy of a step. Failures of the platform are always retried, and are counted separately.
@@ -89,6 +92,7 @@ class Retry:
         )
 
 
+@refuses_others
 @dataclass(frozen=True, kw_only=True)
 class Memo:
     """Memoization of a step: it takes the outputs of an earlier execution with equal type, code, settings, environment and inputs.
@@ -127,6 +131,7 @@ class Memo:
         )
 
 
+@refuses_others
 @dataclass(frozen=True, kw_only=True)
 class Resources:
     """The resources that a step occupies at its runner while it runs.

@@ -57,7 +57,7 @@ class Producer(Block):
         )
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Step(Producer):
     """A unit of work that one runner executes; the functions of `kaon.steps` make it."""
 
@@ -90,7 +90,7 @@ class Step(Producer):
     source: Source
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Gate(Producer):
     """A block that waits for an approval, a signal or a time; `approval`, `signal` and `timer` make it."""
 
@@ -110,7 +110,7 @@ class Gate(Producer):
         return super()._declared() if self.outputs else "a timer gives none"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class SubWorkflow(Producer):
     """A run of another workflow; `sub_workflow` makes it."""
 

@@ -19,7 +19,8 @@ from kaon.dsl.words import check_argv, check_env, check_text
 # What the shell step type fills in: inputs, and the directory of the code bundle.
 _BUNDLE = "KAON_BUNDLE"
 _IN_BUNDLE = re.compile(r"\$\{KAON_BUNDLE\}/+([^$]+)")
-_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+# "$${" is a literal "${".
+_PLACEHOLDER = re.compile(r"(?<!\$)\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
 
 
 @takes_options
@@ -126,13 +127,20 @@ def docker(
 
 @takes_options
 def shell(
-    name: str, /, argv: Iterable[str], *, env: Mapping[str, str] | None = None, **rest: Any
+    name: str,
+    /,
+    argv: Iterable[str],
+    *,
+    env: Mapping[str, str] | None = None,
+    stdout: str | None = None,
+    **rest: Any,
 ) -> Step:
     """Run a program with its arguments; no shell reads them. For a pipeline: argv=["sh", "-c", "a | b"].
 
     `${name}` in a word of argv, or in a value of env, becomes the value of input `name`: of an artifact its local path.
     A program named with a relative path, such as "./load", is a file of the workflow's directory. `${KAON_BUNDLE}` becomes the
-    runner's copy of that directory: argv=["perl", "${KAON_BUNDLE}/load.pl"].
+    runner's copy of that directory: argv=["perl", "${KAON_BUNDLE}/load.pl"]. `$${` stands for `${`. `stdout` names the output
+    that becomes what the program prints: a text without its last line end, another value as JSON, or the file of an artifact.
     """
     source = caller()
     words = check_argv(name, argv, source)
@@ -145,11 +153,16 @@ def shell(
         name,
         rest,
         source,
-        config={"argv": words, "env": texts},
+        config={"argv": words, "env": texts} | ({} if stdout is None else {"stdout": stdout}),
         program=words[0] if own else None,
         named=tuple(match[1] for word in words if (match := _IN_BUNDLE.fullmatch(word))),
         reads_bundle=any(_BUNDLE in text for text in (*words, *texts.values())),
     )
+    if stdout is not None and stdout not in made.outputs:
+        raise WorkflowError(
+            f'step {name!r}: stdout names {stdout!r}, which is no output of it; add outputs={{"{stdout}": str}}',
+            source,
+        )
     for where, text in (
         *(("argv", word) for word in words),
         *((f"env {key}", texts[key]) for key in texts),
@@ -177,7 +190,7 @@ def publish(
         rest: options and further inputs.
     """
     source = caller()
-    names.check_block_name(model_name, "model", source)
+    names.check_model_name(model_name, source)
     if isinstance(model, Reference) and not (
         types.is_artifact(model.type) or types.name_of(model.type) == "any"
     ):

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from kaon.dsl import names, stepoptions, types, values
+from kaon.dsl import foreign, names, stepoptions, types, values
 from kaon.dsl.blocks import Part
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.locks import checked_locks
@@ -81,6 +81,11 @@ def _split(
     options = {key: value for key, value in given.items() if key in stepoptions.NAMES}
     inputs = {key: value for key, value in given.items() if key not in stepoptions.NAMES}
     for key in inputs:
+        if advice := foreign.step_advice(key):
+            raise WorkflowError(
+                f"step {name!r}: a step has no option {key!r}; {advice}. An input of that name goes into inputs={{...}}",
+                source,
+            )
         if meant := difflib.get_close_matches(key, _OFTEN_MEANT, 1, cutoff=0.82):
             raise WorkflowError(
                 f"step {name!r}: did you mean {meant[0]!r} by {key!r}? An input of that name goes into inputs={{...}}",

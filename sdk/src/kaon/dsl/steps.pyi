@@ -175,6 +175,7 @@ def shell(
     argv: Iterable[str],
     *,
     env: Mapping[str, str] | None = None,
+    stdout: str | None = None,
     outputs: Mapping[str, TypeLike] | None = None,
     retry: Retry | int | None = None,
     timeout: Duration | None = None,

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Protocol
 
 from kaon.dsl import checks, constraints, names, types
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.foreign import refuses_others
 from kaon.dsl.source import Source, caller
 from kaon_wire import canonical, cel_engine
 from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS
@@ -180,6 +181,7 @@ _REQUIRED = object()
 _BOUND = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*(\w+)\s*,")
 
 
+@refuses_others
 def param(
     name: str,
     kind: types.TypeLike | None = None,
@@ -276,7 +278,7 @@ def last(output: Reference | str, default: Any = None) -> Last:
     """
     source = caller()
     if isinstance(output, str):
-        step, dot, name = output.partition(".")
+        step, dot, name = output.rpartition(".")
         if not (step and dot and name):
             raise WorkflowError(
                 f'last({output!r}): write last("step.output") or last(step["output"])', source

@@ -23,6 +23,7 @@ from kaon.dsl.blocks import (
     over_iterations,
 )
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.foreign import check_keywords, refuses_others
 from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
@@ -78,6 +79,7 @@ def parallel(*parts: Part) -> Parallel:
     return Parallel(parts=_parts(parts, "parallel", source), source=source)
 
 
+@refuses_others
 def each(
     item: str,
     items: Any,
@@ -151,6 +153,7 @@ def for_each(item: Each, body: Part) -> ForEach:
     return over_each(item, check_part(body, "for_each", source), source)
 
 
+@refuses_others
 def until(
     condition: Any,
     *,
@@ -223,6 +226,7 @@ def repeat(body: Part, *, until: Any, **how: Unpack[RepeatOptions]) -> Repeat:
         WorkflowError: one of them is wrong.
     """
     source = caller()
+    check_keywords("repeat", how, list(RepeatOptions.__annotations__))
     if "max_iterations" not in how:
         raise WorkflowError("repeat needs max_iterations, the number of iterations in all", source)
     return over_iterations(_until(until, **how), check_part(body, "repeat", source), source)
@@ -238,6 +242,7 @@ def when(condition: Any, body: Part) -> When:
     return When(condition=condition, body=check_part(body, "when", source), source=source)
 
 
+@refuses_others
 def branch(
     *cases: When,
     otherwise: Part | None = None,
@@ -269,6 +274,7 @@ def branch(
     )
 
 
+@refuses_others
 def group(
     body: Part,
     *,

@@ -14,6 +14,7 @@ from kaon.dsl.blocks import Part, check_part
 from kaon.dsl.bundle import Bundle, digest_of_files, make_bundle
 from kaon.dsl.compiler import compile_body, parameter_messages
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.foreign import refuses_others
 from kaon.dsl.ignore import IGNORE_FILE
 from kaon.dsl.notifying import Notification
 from kaon.dsl.notifying import checked as checked_notifications
@@ -41,13 +42,14 @@ STRATEGIES: Mapping[str, d.SubmitStrategy.ValueType] = {
 }
 
 
+@refuses_others
 class Workflow:
     """What can be submitted.
 
         wf = Workflow("recommendations", body, parameters=[param("min_ratings", int, default=20)])
 
     Args:
-        name: unique per tenant; lower-case letters, digits and hyphens.
+        name: unique per tenant; lower-case letters, digits, hyphens and single dots.
         body: a step, a block, or several joined by `>>`, `|`, `sequence`, ...
         parameters: what a submitter may set: `param(...)` objects, or a dict of types or default values by name. Parameters that
             steps use and that were made with a type need not be repeated here.

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from kaon_runner.logs.step_log import STDERR, STDOUT, StepLog
 from kaon_runner.logs.store import LogStore
+from kaon_runner.supervision.child import Child
+from kaon_runner.workers.output import WorkerOutput
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -141,3 +147,30 @@ def test_a_remark_does_not_overtake_what_is_held(flow: Flow) -> None:
     told = [line.sequence for record in flow.records for line in record.lines]
     assert told == sorted(set(told))
     assert told[-1] == 50_001
+
+
+async def test_a_line_of_one_stream_ends_before_another_streams_begins_in_the_stored_log(
+    tmp_path: Path,
+) -> None:
+    store = LogStore(tmp_path, "log", 10_000)
+    log = StepLog(step_pb2.StepKey(run_id="r", path="a"), store, lambda _: True)
+    output = WorkerOutput(lambda: log)
+    pipes = [os.pipe() for _ in range(2)]
+    for readable, _ in pipes:
+        os.set_blocking(readable, False)
+    output.attach(cast("Child", SimpleNamespace(stdout=pipes[0][0], stderr=pipes[1][0])))
+    output.watch()
+    for number, (_, writable) in enumerate((*pipes, *pipes)):
+        os.write(writable, f"line {number}\n".encode())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    output.unwatch()
+    for _, writable in pipes:
+        os.write(writable, f"\n{output.token} 1\n".encode())
+    output.drain(1, log)
+    output.close()
+    for _, writable in pipes:
+        os.close(writable)
+    path = store.finish()
+    assert path is not None
+    assert path.read_bytes() == b"line 0\nline 1\nline 2\nline 3\n"

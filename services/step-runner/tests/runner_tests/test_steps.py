@@ -388,6 +388,50 @@ def test_a_placeholder_without_input_is_named(system: MemorySystem) -> None:
     assert "${absent}" in error(run(system, shell("echo", "${absent}"))).message
 
 
+def test_values_may_be_written_as_texts(system: MemorySystem) -> None:
+    code = (
+        "cd $KAON_STEP_DIR/outputs && printf 'two\nlines\n' > said.txt && echo 3 > n.txt && "
+        "echo 2026-01-31 > day.txt && echo '[1]' > rows.json"
+    )
+    kinds = {"said": "string", "n": "int", "day": "date", "rows": "list"}
+    told = outputs(run(system, shell("sh", "-c", code, outputs=kinds)))
+    assert told == {"said": "two\nlines", "n": 3, "day": "2026-01-31", "rows": [1]}
+    twice = "cd $KAON_STEP_DIR/outputs && echo 1 > n.txt && echo 1 > n.json"
+    refused = error(run(system, shell("sh", "-c", twice, outputs={"n": "int"})))
+    assert "outputs/n.json and .txt" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"), [("string", "a\nb c"), ("file", b"a\nb c\n"), ("int", None)]
+)
+def test_what_a_program_prints_may_be_an_output_and_is_in_its_log(
+    system: MemorySystem, kind: str, value: object
+) -> None:
+    code = "echo a; echo no >&2; echo 'b c'"
+    config = {"argv": ["sh", "-c", code], "env": {}, "stdout": "said"}
+    wanted = request("shell", config, outputs={"said": kind})
+    event = run(system, wanted)
+    if value is None:
+        assert "outputs/said.txt is not one JSON value" in error(event).message
+    elif isinstance(value, bytes):
+        assert stored(system, event.succeeded.outputs_json["said"]) == value
+    else:
+        assert outputs(event) == {"said": value}
+    assert sorted(line.text for line in system.lines(wanted.key)) == ["a", "b c", "no"]
+
+
+def test_a_program_whose_output_is_kept_fails_with_its_own_code(system: MemorySystem) -> None:
+    config = {"argv": ["sh", "-c", "echo a; exit 7"], "env": {}, "stdout": "said"}
+    told = error(run(system, request("shell", config, outputs={"said": "string"})))
+    assert (told.type, "7" in told.message) == ("ExitCode", True)
+
+
+def test_two_dollar_signs_stand_for_one_before_a_brace(system: MemorySystem) -> None:
+    wanted = shell("echo", "$${text} ${text}", inputs={"text": "x"}, env={"A": "$${B}"})
+    run(system, wanted)
+    assert [line.text for line in system.lines(wanted.key)] == ["${text} x"]
+
+
 def test_a_step_of_100_mb_of_output_neither_fills_the_memory_nor_fails(
     system: MemorySystem,
 ) -> None:

@@ -9,7 +9,10 @@ from kaon_wire.definitions.graphs import inner_graphs
 from kaon_wire.definitions.limits import DefinitionLimits
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
+NAME = re.compile(r"(?=[a-z])(?=.{1,63}\Z)[a-z0-9-]+(?:\.[a-z0-9-]+)*\Z")
+NAME_RULE = (
+    "use lower-case letters, digits, hyphens and single dots, a letter first, at most 63 characters"
+)
 # Parameters, inputs, outputs, items, axes: they become variables of expressions, arguments of functions and
 # file names.
 VALUE_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
@@ -40,7 +43,7 @@ def value_names(what: str, names: Iterable[str]) -> Iterator[str]:
 def collect_names(names: Names, limits: DefinitionLimits) -> Iterator[str]:
     """Fill `names`, and yield their problems."""
     if not NAME.match(names.definition.name):
-        yield f"workflow name {names.definition.name!r}: use lower-case letters, digits and hyphens"
+        yield f"workflow name {names.definition.name[:80]!r}: {NAME_RULE}"
     yield from _collect(names, limits, names.definition.body, ())
 
 
@@ -52,7 +55,7 @@ def _collect(
         return
     for block in graph.blocks:
         if not NAME.match(block.name):
-            yield f"block name {block.name!r}: use lower-case letters, digits and hyphens"
+            yield f"block name {block.name[:80]!r}: {NAME_RULE}"
         if block.name in names.chains:
             yield f"{block.name}: this name is used twice"
         chain = (*around, block.name)

@@ -36,7 +36,7 @@ class StepDirectory:
 
     @property
     def outputs(self) -> Path:
-        """Return the directory in which the step writes `<name>.json` for each value output."""
+        """Return the directory in which the step writes `<name>.json` or `<name>.txt` for each value output."""
         return self.root / "outputs"
 
     @property

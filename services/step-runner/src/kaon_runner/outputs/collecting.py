@@ -76,7 +76,12 @@ def _files(spec: step_pb2.StepSpec, directory: StepDirectory) -> dict[str, Any]:
     try:
         with opening.directory(directory.root) as root:
             for name, place in _entries(root, "outputs"):
-                found[name.removesuffix(".json")] = _parsed(place, name)
+                output, kind = os.path.splitext(name)
+                if output in found:
+                    raise UserStepError(
+                        "OutputMismatch", f"the step wrote outputs/{_shown(output)}.json and .txt"
+                    )
+                found[output] = _parsed(place, name, kind, declared.get(output))
             for entry, _ in _entries(root, "artifacts"):
                 name = _output_of(entry, declared)
                 if name in written:
@@ -159,14 +164,18 @@ def _shown(path: str) -> str:
     return path.encode(errors="backslashreplace").decode()
 
 
-def _parsed(place: int, name: str) -> Any:
-    if not name.endswith(".json"):
+def _parsed(place: int, name: str, kind: str, declared: int | None) -> Any:
+    """Return the value in a file; one that ends in .txt has a text without its last line end, or a value of another type."""
+    if kind not in (".json", ".txt"):
         raise UserStepError(
             "OutputMismatch",
-            f"the step wrote outputs/{name}: the files there are named <output>.json",
+            f"the step wrote outputs/{name}: the files there are named <output>.json or <output>.txt",
         )
     try:
-        return json.loads(opening.read(name, within=place, most=_FILE_LIMIT_BYTES).decode())
+        text = opening.read(name, within=place, most=_FILE_LIMIT_BYTES).decode()
+        if kind == ".txt" and declared in values.TEXTS:
+            return text.removesuffix("\n").removesuffix("\r")
+        return json.loads(text)
     except Unreadable as error:
         raise UserStepError("OutputMismatch", f"outputs/{error}") from error
     except ValueError as error:

@@ -16,6 +16,8 @@ NAMES: Mapping[int, str] = {
     for name, number in definition_pb2.ValueType.items()
     if number
 }
+# Types whose values are texts.
+TEXTS = frozenset({definition_pb2.VALUE_TYPE_STRING, definition_pb2.VALUE_TYPE_DATE})
 _CHECKS: Mapping[str, Callable[[Any], bool]] = {
     "string": lambda value: isinstance(value, str),
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kaon_runner.errors import UserStepError
+from kaon_runner.steptypes import config
 from kaon_runner.steptypes.base import (
     CommandLaunch,
     Detection,
@@ -17,19 +18,27 @@ from kaon_runner.steptypes.base import (
     Settings,
     StepType,
 )
+from kaonapi.workflow.v1 import definition_pb2
 
 # Names the directory of the code bundle, in placeholders and in the environment.
 BUNDLE = "KAON_BUNDLE"
-_PLACEHOLDER = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+# "$${" stands for "${".
+_PLACEHOLDER = re.compile(r"(\$\$\{)|\$\{([A-Za-z_][A-Za-z0-9_-]*)\}")
+# Runs a program, whose standard output becomes a file and still goes to the step's log; exits as the program does.
+_KEEPING = (
+    'pipe=$KAON_STEP_DIR/stdout.pipe; mkfifo "$pipe" || exit; tee "$1" < "$pipe" & shift; '
+    '"$@" > "$pipe"; code=$?; wait; exit $code'
+)
 
 
 class ShellStepType(StepType):
-    """Config: {"argv": ["program", "--name", "${name}"], "env": {...}}.
+    """Config: {"argv": ["program", "--name", "${name}"], "env": {...}, "stdout": "output"}.
 
     `${name}` in a word of argv, and in a value of env, becomes the value of input `name` (an artifact's local
     path), whatever its content. Every input is also in the environment as KAON_INPUT_<NAME>. A program named
     with a relative path, such as "./load", is a file of the code bundle; `${KAON_BUNDLE}`, and the variable
-    of that name, is the bundle's directory.
+    of that name, is the bundle's directory. `$${` stands for `${`. What the program prints to its standard output
+    becomes the output that `stdout` names.
     """
 
     name = "shell"
@@ -61,7 +70,25 @@ class ShellStepType(StepType):
         }
         env |= variables(texts) | bundle
         program, *words = (filled(word, known, f"step {step.key.path}: argv") for word in argv)
-        return CommandLaunch(argv=(_located(step, program), *words), env=env)
+        return CommandLaunch(argv=(*_keeping(step), _located(step, program), *words), env=env)
+
+
+def _keeping(step: PreparedStep) -> tuple[str, ...]:
+    """Return the command that keeps the standard output of the one after it, when the step has an output for it."""
+    output = config.optional_text(step, "stdout")
+    if not output:
+        return ()
+    if output not in step.spec.outputs:
+        raise UserStepError(
+            "InvalidConfig",
+            f"step {step.key.path}: stdout names {output!r}, which is no output of the step",
+        )
+    # Types of artifacts have the numbers from that of files on.
+    is_file = step.spec.outputs[output] >= definition_pb2.VALUE_TYPE_FILE
+    place = (
+        step.directory.artifacts / output if is_file else step.directory.outputs / f"{output}.txt"
+    )
+    return ("/bin/sh", "-c", _KEEPING, "sh", str(place))
 
 
 def _located(step: PreparedStep, program: str) -> str:
@@ -93,7 +120,7 @@ def variables(texts: Mapping[str, str]) -> dict[str, str]:
 
 
 def filled(word: str, texts: Mapping[str, str], where: str | None) -> str:
-    """Return a text with the values of inputs in place of their `${name}`.
+    """Return a text with the values of inputs in place of their `${name}`, and `${` in place of `$${`.
 
     Args:
         word: The text.
@@ -105,7 +132,9 @@ def filled(word: str, texts: Mapping[str, str], where: str | None) -> str:
     """
 
     def replaced(match: re.Match[str]) -> str:
-        name = match.group(1)
+        if match.group(1):
+            return "${"
+        name = match.group(2)
         if name in texts:
             return texts[name]
         if where is None:

@@ -73,14 +73,21 @@ class WorkerOutput:
             os.close(fd)
 
     def _printed(self, stream: log_pb2.Stream.ValueType, fd: int) -> None:
-        """Handle live output of a long step. A possible beginning of a mark stays until it is known."""
+        """Handle live output of a long step. What may be the beginning of a mark stays until the rest of it is there.
+
+        A worker writes a mark at once, so that only a full read can end within one. A line end that is not such a
+        beginning must not wait: other streams would continue its line in the stored log.
+        """
         data = _read(fd)
         if not data:
             self._loop.remove_reader(fd)
             return
+        full = len(data) == _READ_BYTES
         data = self._partial[stream] + data
         cut = data.rfind(b"\n" + self.token.encode())
-        if cut < 0:
+        if cut < 0 and not full:
+            cut = len(data)
+        elif cut < 0:
             last = data.rfind(b"\n")
             cut = last if last >= 0 and len(data) - last <= len(self.token) + 1 else len(data)
         log = self._running()
