@@ -29,6 +29,8 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
             if block.HasField("step") and chance.random() < 0.3:
                 block.step.skip_exit_codes.append(2)
                 block.step.retry.rules.add(exit_code=1, max_attempts=2)
+            if block.HasField("repeat") and chance.random() < 0.5:
+                _as_long_as(block.repeat, chance)
             kind = block.WhichOneof("kind")
             if kind in {"group", "for_each"}:
                 getattr(block, kind).on_error = _policy(chance)
@@ -46,6 +48,15 @@ def _look(graph: d.Graph, edge: d.Edge, chance: random.Random) -> None:
             fields += [d.OUTCOME_FIELD_EXIT_CODE, d.OUTCOME_FIELD_ATTEMPTS]
         outcome = d.BlockOutcome(block=edge.source, field=chance.choice(fields))
         blocks[edge.target].step.inputs["how"].block_outcome.CopyFrom(outcome)
+
+
+def _as_long_as(repeat: d.Repeat, chance: random.Random) -> None:
+    """Turn the condition of a repeat into one that is evaluated before each pass."""
+    fallback = d.Binding(literal_json=chance.choice(("true", "true", "false")))
+    last = d.LastReference(output=repeat.until.output, fallback=fallback)
+    repeat.as_long_as.CopyFrom(d.Binding(last=last))
+    repeat.ClearField("until")
+    repeat.exhausted = chance.choice(d.Exhausted.values())
 
 
 def _policy(chance: random.Random) -> d.OnError.ValueType:

@@ -30,6 +30,7 @@ NAMES = [
     "sweep",
     "tour",
     "outcomes",
+    "polling",
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -190,6 +191,17 @@ def test_later_steps_look_at_how_others_have_ended(
     assert dict(run.run.outputs_json) == {"text": f'"{text}"'}
     attempts = {step.path: step.attempt for step in run.steps}
     assert attempts["convert"] == (0 if size == 0 else 2 if size == 13 else 1)
+
+
+@pytest.mark.parametrize(
+    ("pages", "text"), [(0, "nothing to load"), (1, "0 pages left"), (3, "0 pages left")]
+)
+def test_a_loop_runs_as_often_as_there_is_something_to_do(
+    load: Callable[[str], Workflow], client: Client, pages: int, text: str
+) -> None:
+    run = ended(client, client.submit(load("polling"), {"pages": pages}).run.run_id)
+    assert dict(run.run.outputs_json) == {"text": f'"{text}"'}
+    assert sum(step.name == "load" for step in run.steps) == pages
 
 
 def test_an_equal_execution_is_not_repeated(

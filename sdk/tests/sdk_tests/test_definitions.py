@@ -46,6 +46,7 @@ from kaon import (
     uniform,
     until,
     when,
+    while_,
 )
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -325,6 +326,18 @@ def test_what_always_starts_knows_no_outputs_of_what_is_before_it() -> None:
     watch = shell("watch", x=a["x"]).when_always()
     with pytest.raises(WorkflowError, match="need not have ended before"):
         Workflow("w", a >> watch)
+
+
+def test_a_while_is_a_repeat_with_its_condition_first() -> None:
+    page = shell("page", left=last("page.left", 3), outputs={"left": int, "more": bool})
+    condition = expr("left > 0", left=last("page.left", 3))
+    first = only(while_(condition, page, backoff="1s", name="pages"))
+    second = only(page ** while_(condition, backoff="1s", name="pages"))
+    assert first == second
+    assert not first.repeat.HasField("until")
+    assert first.repeat.as_long_as.expression.cel == "left > 0"
+    assert (first.repeat.max_iterations, first.repeat.backoff_ms) == (100, 1_000)
+    assert only(repeat(page, until=page["more"])).repeat.max_iterations == 100
 
 
 def test_how_a_block_has_ended_is_a_value() -> None:

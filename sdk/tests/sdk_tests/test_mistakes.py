@@ -213,6 +213,9 @@ MISTAKES = [
     ),
     ("body = b >> sequence(a, step('c')).when_any()", 5, "belongs to one block"),
     ("body = b >> sequence(a, step('c')).optional()", 5, "optional() belongs to one block"),
+    ('body = while_(a["ok"], a)', 5, "lies inside of it; last(...) gives the previous"),
+    ("body = a ** while_(True)", 5, "is always true"),
+    ('body = while_(last(b["y"], 1), b)', 5, "is a value of type int; it must be a bool"),
     # how others have ended
     ('body = a >> group(b, name="g") >> step("e", v=group(b).exit_code)', 2, "not part of"),
     ('g = group(a); body = g >> step("e", v=g.attempts)', 2, "only steps have exit codes"),
@@ -329,7 +332,6 @@ MISTAKES = [
         "has no axis 'depth'; it has lr",
     ),
     # repeats
-    ('body = repeat(a, until=a["ok"])', 5, "repeat needs max_iterations"),
     (
         'body = repeat(a, until=a["ok"], max_iterations=2, factor=0.5)',
         5,

@@ -14,7 +14,7 @@ from typing import Any
 from kaon.cli import output
 from kaon.dsl import Workflow
 from kaon.step.call import call, failure
-from kaon.step.context import StepContext
+from kaon.step.context import StepContext, StepSkipped
 from kaon_coordinator import expressions, replay
 from kaon_coordinator.api import places
 from kaon_coordinator.engine.definition.compiled import compile_workflow
@@ -120,6 +120,9 @@ def _call(wanted: Wanted, request: step_pb2.StepRequest, scratch: Path) -> int:
     os.chdir(prepared.directory.work)
     try:
         outputs = call(prepared.config["entry"], context)
+    except StepSkipped as skipped:
+        output.say(f"skipped: {skipped}")
+        return 0
     except Exception as error:
         # As in the log of a step: without the frames around the step's own code.
         frames = error.__traceback__.tb_next if error.__traceback__ is not None else None

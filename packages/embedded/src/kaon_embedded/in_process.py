@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from kaon.dsl.named import NamedFunction
 from kaon.step import call as calling
-from kaon.step.context import StepContext
+from kaon.step.context import StepContext, StepSkipped
 from kaon.testing.fakes import Fake
 from kaon.testing.mailbox import Mailbox
 from kaon_runner.artifacts.gateway import ArtifactGateway
@@ -171,5 +171,5 @@ def _answer(stage: Stage, step: PreparedStep, context: StepContext) -> dict[str,
     """Do the work of a step, and return its answer in the words of the step protocol."""
     try:
         return {"kind": "succeeded", "outputs": stage.perform(step, context)}
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, StepSkipped) as error:
         return calling.answer_to(error)

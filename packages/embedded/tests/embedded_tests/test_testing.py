@@ -116,6 +116,21 @@ def test_a_failure_is_told_by_its_steps(
         done.succeeded()
 
 
+def test_a_step_asks_to_be_skipped_in_a_test_too(
+    flow: Callable[..., Workflow], kaon_run: Callable[..., FinishedRun]
+) -> None:
+    done = kaon_run(
+        flow(
+            "import code_of_it as code\nfrom kaon import *\n"
+            "idle = steps.python('idle', code.idle, outputs={'rows': int})\n"
+            "w = Workflow('w', idle, outputs={'how': idle.status, 'why': idle.error['message']})",
+            "from kaon.step import StepContext\n"
+            "def idle(context: StepContext):\n    context.skip('nothing to do')\n",
+        )
+    ).succeeded()
+    assert done.outputs == {"how": "SKIPPED", "why": "nothing to do"}
+
+
 def test_a_run_that_waits_for_the_test_says_for_what(flow: Callable[..., Workflow]) -> None:
     workflow = flow("from kaon import *\nw = Workflow('w', approval('ask'))")
     with pytest.raises(TimeoutError, match="ask WAITING"):

@@ -79,7 +79,8 @@ def _kind(block: d.Block) -> str:
         case "group":
             return f"group{on_error(block.group.on_error)}"
         case "repeat":
-            return f"repeat, at most {block.repeat.max_iterations} iterations"
+            what = "while" if block.repeat.HasField("as_long_as") else "repeat"
+            return f"{what}, at most {block.repeat.max_iterations} iterations"
         case "gate":
             return _gate(block.gate)
         case "sub_workflow":

@@ -38,7 +38,18 @@ from kaon.dsl.values import (
     param,
     run_info,
 )
-from kaon.dsl.verbs import branch, each, for_each, group, parallel, repeat, sequence, until, when
+from kaon.dsl.verbs import (
+    branch,
+    each,
+    for_each,
+    group,
+    parallel,
+    repeat,
+    sequence,
+    until,
+    when,
+    while_,
+)
 from kaon.dsl.workflow import Workflow
 
 __all__ = [
@@ -103,4 +114,5 @@ __all__ = [
     "uniform",
     "until",
     "when",
+    "while_",
 ]

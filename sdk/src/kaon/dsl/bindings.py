@@ -47,11 +47,13 @@ class Use:
     place: Place | None
     # The condition of a repeat is evaluated inside of it, after everything else; so are the workflow's outputs.
     at_end: bool = False
+    # That of a while is evaluated inside of it, before everything else.
+    at_start: bool = False
 
     def around(self) -> list[Place]:
         """Return the blocks in which the value is used, outermost first."""
         chain = self.chain()
-        return chain if self.at_end else chain[:-1]
+        return chain if self.at_end or self.at_start else chain[:-1]
 
     def chain(self) -> list[Place]:
         """Return the blocks around the use, outermost first, with the user itself last."""
@@ -247,7 +249,8 @@ def _rest(wanted: Place, use: Use, value: Reference | BlockOutcome) -> list[Plac
     if wanted is use.place:
         raise use.error(f"refers to {value}, its own output; in a repeat use last(...)")
     if not use.at_end:
-        raise use.error(f"refers to {value}, which lies inside of it")
+        hint = "; last(...) gives the previous iteration's value" if use.at_start else ""
+        raise use.error(f"refers to {value}, which lies inside of it{hint}")
     _check_no_hook(theirs[len(ours) :], use, value)
     return theirs[len(ours) :]
 

@@ -46,7 +46,8 @@ class Part:
         if isinstance(control, Until):
             return over_iterations(control, self, source)
         raise WorkflowError(
-            f"right of ** stands each(...) or until(...), not {_describe(control)}", source
+            f"right of ** stands each(...), until(...) or while_(...), not {_describe(control)}",
+            source,
         )
 
     def __rrshift__(self, before: object) -> Sequence:
@@ -276,9 +277,11 @@ class Each(Item):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Until:
-    """The condition that ends a repeat; `until` makes it."""
+    """The condition that ends a repeat; `until` and `while_` make it."""
 
     condition: Any
+    # It must hold for another iteration to begin, in place of ending the repeat.
+    holds: bool
     max_iterations: int
     exhausted: d.Exhausted.ValueType
     # Wait before the second iteration, its growth and its bound; 0 means none, and the bound's default.
@@ -297,7 +300,8 @@ class Until:
 
     def __rpow__(self, left: object) -> Any:
         raise WorkflowError(
-            f"left of ** until(...) stands a step or a body, not {_describe(left)}", caller()
+            f"left of ** {'while_' if self.holds else 'until'}(...) stands a step or a body, not {_describe(left)}",
+            caller(),
         )
 
     def __pow__(self, right: object) -> Any:

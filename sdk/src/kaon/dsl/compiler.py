@@ -280,11 +280,17 @@ class _Compiler:
     def _repeat(self, block: Repeat, place: Place) -> d.Repeat:
         rule = block.until
         use = Use(
-            what=f"{block.label}: the condition", source=rule.source, place=place, at_end=True
+            what=f"{block.label}: the condition",
+            source=rule.source,
+            place=place,
+            at_end=not rule.holds,
+            at_start=rule.holds,
         )
+        binding = self._condition(rule.condition, use)
         return d.Repeat(
             body=self.graph(place.bodies[0]),
-            until=self._condition(rule.condition, use),
+            until=None if rule.holds else binding,
+            as_long_as=binding if rule.holds else None,
             max_iterations=rule.max_iterations,
             exhausted=rule.exhausted,
             backoff_ms=rule.backoff_ms,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal, Required, TypeAlias, TypedDict, Unpack
+from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
 from kaon.dsl import checks, names, types
 from kaon.dsl.blocks import (
@@ -36,7 +36,7 @@ OnError: TypeAlias = Literal["fail", "finish"]
 class RepeatOptions(TypedDict, total=False):
     """How a repeat goes: the arguments of `until` beside its condition."""
 
-    max_iterations: Required[int]
+    max_iterations: int
     exhausted: Exhausted
     backoff: Duration
     factor: float
@@ -46,6 +46,8 @@ class RepeatOptions(TypedDict, total=False):
     name: str | None
 
 
+# Iterations of a repeat that says nothing of them.
+MAX_ITERATIONS = 100
 _EXHAUSTED = {
     "fail": d.EXHAUSTED_FAIL,
     "accept": d.EXHAUSTED_ACCEPT,
@@ -157,7 +159,7 @@ def for_each(item: Each, body: Part) -> ForEach:
 def until(
     condition: Any,
     *,
-    max_iterations: int,
+    max_iterations: int = MAX_ITERATIONS,
     exhausted: Exhausted = "fail",
     backoff: Duration = 0,
     factor: float = 1.0,
@@ -170,7 +172,7 @@ def until(
 
     Args:
         condition: an output of type bool of a step, or `expr(...)`, evaluated after each iteration.
-        max_iterations: iterations in all, at least 1.
+        max_iterations: iterations in all, at least 1; 100 when it is not given.
         exhausted: "fail": the repeat fails when the condition does not hold after the last iteration; "accept": it succeeds;
             "skip": it is skipped.
         backoff: wait before the second iteration.
@@ -183,7 +185,62 @@ def until(
     Raises:
         WorkflowError: one of them is wrong.
     """
+    return _control(
+        condition,
+        caller(),
+        holds=False,
+        max_iterations=max_iterations,
+        exhausted=exhausted,
+        backoff=backoff,
+        factor=factor,
+        max_backoff=max_backoff,
+        timeout=timeout,
+        deadline=deadline,
+        name=name,
+    )
+
+
+def while_(
+    condition: Any, body: Part | None = None, **how: Unpack[RepeatOptions]
+) -> Repeat | Until:
+    """Run the body again as long as a condition holds, and not even once if it never does.
+
+    `body ** while_(condition)` says the same.
+
+        while_(expr("left > 0", left=last("load.left", 1)), load, max_iterations=50)
+
+    Args:
+        condition: a parameter or output of type bool, or `expr(...)`, evaluated before each iteration; what it takes from the body
+            is `last(...)`, with a value for the first iteration.
+        body: what runs in each iteration; left out on the right of `**`.
+        how: the arguments of `until(...)` beside its condition. "exhausted" is what happens when the condition still holds after
+            `max_iterations`, which are 100 when they are not given.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
     source = caller()
+    check_keywords("while_", how, list(RepeatOptions.__annotations__))
+    control = _control(condition, source, holds=True, **how)
+    if body is None:
+        return control
+    return over_iterations(control, check_part(body, "while_", source), source)
+
+
+def _control(
+    condition: Any,
+    source: Source,
+    *,
+    holds: bool,
+    max_iterations: int = MAX_ITERATIONS,
+    exhausted: Exhausted = "fail",
+    backoff: Duration = 0,
+    factor: float = 1.0,
+    max_backoff: Duration = "1h",
+    timeout: Duration = 0,
+    deadline: Duration = 0,
+    name: str | None = None,
+) -> Until:
     checks.whole(
         max_iterations, "repeat: max_iterations", source, d.Repeat, "max_iterations", least=1
     )
@@ -199,6 +256,7 @@ def until(
     longest_ms = milliseconds(max_backoff, "repeat: max_backoff", source)
     return Until(
         condition=condition,
+        holds=holds,
         max_iterations=max_iterations,
         exhausted=_EXHAUSTED[exhausted],
         backoff_ms=backoff_ms,
@@ -220,15 +278,13 @@ def repeat(body: Part, *, until: Any, **how: Unpack[RepeatOptions]) -> Repeat:
     Args:
         body: what runs in each iteration; its steps may use `last(...)`.
         until: an output of type bool of a step, or `expr(...)`, evaluated after each iteration.
-        how: `max_iterations` and the other arguments of `until(...)`.
+        how: the other arguments of `until(...)`.
 
     Raises:
         WorkflowError: one of them is wrong.
     """
     source = caller()
     check_keywords("repeat", how, list(RepeatOptions.__annotations__))
-    if "max_iterations" not in how:
-        raise WorkflowError("repeat needs max_iterations, the number of iterations in all", source)
     return over_iterations(_until(until, **how), check_part(body, "repeat", source), source)
 
 

@@ -147,7 +147,12 @@ def _early_stopping(name: str, rule: d.EarlyStopping) -> Iterator[str]:
 
 def _repeat(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     name, repeat, limit = block.name, block.repeat, checks.limits.iterations
-    yield from binding_problems(repeat.until, place, f"{name}: until", checks)
+    if repeat.HasField("as_long_as"):
+        yield from binding_problems(repeat.as_long_as, place, f"{name}: as_long_as", checks)
+        if repeat.HasField("until"):
+            yield f"{name}: a repeat goes on until a condition holds, or as long as one does, not both"
+    else:
+        yield from binding_problems(repeat.until, place, f"{name}: until", checks)
     if not 1 <= repeat.max_iterations <= limit:
         yield f"{name}: max_iterations must be from 1 to {limit}"
     if repeat.backoff_ms < 0:

@@ -110,12 +110,14 @@ class Writer {
       }
       case "repeat": {
         const body = this.graph(kind.value.body);
-        const options = [body, `until=${binding(kind.value.until)}`, `max_iterations=${kind.value.maxIterations}`];
+        const holds = kind.value.asLongAs;
+        const options = holds ? [binding(holds), body] : [body, `until=${binding(kind.value.until)}`];
+        options.push(`max_iterations=${kind.value.maxIterations}`);
         options.push(...duration("backoff", kind.value.backoffMs));
         if (kind.value.backoffFactor > 0) options.push(`factor=${kind.value.backoffFactor}`);
         if (kind.value.exhausted === Exhausted.ACCEPT) options.push('exhausted="accept"');
         if (kind.value.exhausted === Exhausted.SKIP) options.push('exhausted="skip"');
-        this.lines.push(call(`${name} = repeat`, [...options, ...own]) + trigger(block));
+        this.lines.push(call(`${name} = ${holds ? "while_" : "repeat"}`, [...options, ...own]) + trigger(block));
         return name;
       }
       case "branch": {

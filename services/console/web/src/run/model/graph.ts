@@ -7,6 +7,7 @@ import {
   OnError,
   OutcomeField,
   Phase,
+  type Repeat,
   TriggerRule,
   type WorkflowDefinition,
 } from "../../gen/kaonapi/workflow/v1/definition_pb";
@@ -182,7 +183,7 @@ function kindDetail(block: Block): string {
     case "forEach":
       return forEachDetail(kind.value.item, kind.value.sweep !== undefined, kind.value.maxConcurrency);
     case "repeat":
-      return `until ${conditionText(kind.value.until)}, at most ${kind.value.maxIterations}`;
+      return `${loopText(kind.value)}, at most ${kind.value.maxIterations}`;
     case "subWorkflow":
       return kind.value.workflow;
     case "gate":
@@ -192,6 +193,10 @@ function kindDetail(block: Block): string {
     default:
       return "";
   }
+}
+
+function loopText(loop: Repeat): string {
+  return loop.asLongAs ? `while ${conditionText(loop.asLongAs)}` : `until ${conditionText(loop.until)}`;
 }
 
 function forEachDetail(item: string, sweep: boolean, concurrency: number): string {

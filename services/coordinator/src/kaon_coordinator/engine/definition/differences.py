@@ -38,7 +38,12 @@ _FREE = {
     "branch": [],
 }
 # What people call the fields.
-_NAMES = {"config_json": "settings", "requirements_file": "requirements", "until": "condition"}
+_NAMES = {
+    "config_json": "settings",
+    "requirements_file": "requirements",
+    "until": "condition",
+    "as_long_as": "condition",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Repeats: the iterations of a body until a condition holds."""
+"""Repeats: the iterations of a body until a condition holds, or as long as one does."""
 
 from __future__ import annotations
 
@@ -26,10 +26,39 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def _start(decision: Decision, block: BlockState) -> None:
-    """Start the first iteration."""
+    """Start the first iteration, unless its condition already ends the repeat."""
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     watch_node(decision, block)
-    _start_iteration(decision, block, 1)
+    _begin(decision, block)
+
+
+def _begin(decision: Decision, block: BlockState) -> None:
+    if block.block.repeat.HasField("as_long_as") and _is_over(decision, block, 0):
+        end_block(decision, block, t.SUCCEEDED)
+    else:
+        _start_iteration(decision, block, 1)
+
+
+def _is_over(decision: Decision, block: BlockState, passed: int) -> bool:
+    """Tell whether the condition ends the repeat after so many iterations.
+
+    Raises:
+        KaonError: The condition cannot be evaluated.
+    """
+    repeat, state, evaluate = block.block.repeat, decision.state, decision.context.evaluate
+    if not repeat.HasField("as_long_as"):
+        return condition(state, block.cells[passed], repeat.until, evaluate)
+    # The condition is evaluated as if in the next iteration, which is not there yet.
+    path = paths.iteration_cell(block.path, passed + 1)
+    following = ScopeState(
+        path=path,
+        key=path,
+        position=0,
+        graph=block.scope.graph.inner[block.block.name]["body"],
+        parent=block,
+        index=passed + 1,
+    )
+    return not condition(state, following, repeat.as_long_as, evaluate)
 
 
 def _start_iteration(decision: Decision, block: BlockState, number: int) -> None:
@@ -45,7 +74,7 @@ def _iteration_ended(decision: Decision, block: BlockState, cell: ScopeState) ->
         return
     repeat = block.block.repeat
     try:
-        done = condition(decision.state, cell, repeat.until, decision.context.evaluate)
+        done = _is_over(decision, block, cell.index)
     except KaonError as error:
         end_block(decision, block, t.FAILED, user_error("BindingError", f"{block.path}: {error}"))
         return
@@ -58,11 +87,16 @@ def _iteration_ended(decision: Decision, block: BlockState, cell: ScopeState) ->
     elif repeat.exhausted == d.EXHAUSTED_ACCEPT:
         end_block(decision, block, t.SUCCEEDED)
     elif repeat.exhausted == d.EXHAUSTED_SKIP:
-        text = f"the condition did not hold after {cell.index} iterations (max_iterations)"
+        text = f"{_held(repeat)} after {cell.index} iterations (max_iterations)"
         end_block(decision, block, t.SKIPPED, user_error(SKIPPED, text))
     else:
-        text = f"{block.path}: the condition did not hold after {cell.index} iterations (max_iterations)"
+        text = f"{block.path}: {_held(repeat)} after {cell.index} iterations (max_iterations)"
         end_block(decision, block, t.FAILED, user_error("RepeatExhausted", text))
+
+
+def _held(repeat: d.Repeat) -> str:
+    still = repeat.HasField("as_long_as")
+    return "the condition still held" if still else "the condition did not hold"
 
 
 def _schedule_iteration(decision: Decision, block: BlockState, number: int) -> None:
@@ -81,7 +115,9 @@ def _schedule_iteration(decision: Decision, block: BlockState, number: int) -> N
 
 def _enter(decision: Decision, block: BlockState) -> None:
     """Begin the next iteration, unless it must wait. Idempotent."""
-    if decision.context.now_us >= block.due_us:
+    if not block.cells and not block.due_us:
+        _begin(decision, block)
+    elif decision.context.now_us >= block.due_us:
         _start_iteration(decision, block, len(block.cells) + 1)
     else:
         decision.act(WatchTime(timer=Timer.ITERATION, path=block.path, due_us=block.due_us))
