@@ -16,7 +16,8 @@ from kaon_coordinator.store.base import (
     PermitWish,
     Store,
 )
-from kaon_coordinator.store.strategies import Refusal
+from kaon_coordinator.store.strategies import Refusal, Turn, Wait
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import submitted
 
@@ -221,3 +222,12 @@ def test_a_child_run_takes_only_locks_that_come_after_those_around_it(store: Sto
         assert answer.kind == "Deadlock"
         assert "f of run top, around it, holds lock 'hall'" in answer.text
     assert ask("baby", "g", "yard") is True, "what is held beside it is not around it"
+
+
+def test_a_run_of_a_workflow_with_a_strategy_stands_behind_an_earlier_one(store: Store) -> None:
+    submitted(store, run_id="first", now_us=1)
+    submitted(store, run_id="second", now_us=2)
+    turn = Turn(workflow="nightly", strategy=d.SUBMIT_STRATEGY_SEQUENTIAL)
+    assert store.standing("default", "first", turn) is None
+    why = "to end, which was submitted before it"
+    assert store.standing("default", "second", turn) == Wait(run_id="first", why=why)
