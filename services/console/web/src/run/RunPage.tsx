@@ -8,7 +8,7 @@ import {
   IconPackageExport,
   IconSchema,
 } from "@tabler/icons-react";
-import { lazy, Suspense, useMemo } from "react";
+import { lazy, Suspense, useEffect, useMemo } from "react";
 import { wakeLive } from "../api/live/live";
 import { ErrorState, LoadingState } from "../common/states";
 import { statusLook } from "../common/status";
@@ -69,8 +69,15 @@ function RunBody({ definitionError, pastError }: { definitionError: unknown; pas
   const { ref, width } = useElementSize();
   const running = live.run !== undefined && !statusLook(live.run.status).terminal;
   const lastSeq = Number(live.run?.lastSeq ?? 0n);
-  const spans = useSpans(runId, search.tab === "timeline" || search.tab === "graph", running, lastSeq);
+  const wanted = search.tab === "timeline" ? "timeline" : search.tab === "graph" ? "scrubber" : undefined;
+  const spans = useSpans(runId, wanted, running, lastSeq);
   const scrub = useScrub(spans.data);
+  const dragging = scrub.dragged !== undefined;
+  const { refetch } = spans;
+  // What has come since the last look is dragged over, too.
+  useEffect(() => {
+    if (dragging && running) void refetch();
+  }, [dragging, running, refetch]);
   const scrubbed = useMemo(
     () => (scrub.overlay ? { ...page, overlay: scrub.overlay, dragging: true } : page),
     [page, scrub.overlay],

@@ -74,20 +74,27 @@ export function useDefinition(name: string | undefined, version: string | undefi
   return useQuery(definitionQuery(name, version));
 }
 
+/** How attempts are wanted: drawn as they come, or kept for whoever will drag the scrubber. */
+export type SpansFor = "timeline" | "scrubber" | undefined;
+
+/** Milliseconds between two looks at the attempts of a run that goes on: the more there are, the more an answer costs everybody. */
+export function spansPause(count: number, wanted: SpansFor): number {
+  return wanted === "timeline" ? (count > 20_000 ? 5_000 : 1_500) : Math.min(Math.max(1_500, count), 30_000);
+}
+
 /** All attempts of a run, for timeline and scrubber; asked for again while the run goes on. */
-export function useSpans(runId: string, wanted: boolean, live: boolean, lastSeq: number) {
+export function useSpans(runId: string, wanted: SpansFor, live: boolean, lastSeq: number) {
   const newest = useRef(lastSeq);
   newest.current = lastSeq;
   return useQuery({
     queryKey: ["spans", runId],
     queryFn: async ({ signal }) => spansOf(await views.getSpans({ runId }, { signal })),
-    enabled: wanted,
+    enabled: wanted !== undefined,
     staleTime: 1_000,
-    // A large answer is not asked for every second.
     refetchInterval: ({ state }) => {
       const known = state.data;
       if (known === undefined || (!live && known.seq >= newest.current)) return false;
-      return known.count > 20_000 ? 5_000 : 1_500;
+      return spansPause(known.count, wanted);
     },
     structuralSharing: false,
   });
