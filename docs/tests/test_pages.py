@@ -14,7 +14,10 @@ def test_links_between_the_pages_of_the_repository_lead_to_files(tmp_path: Path)
     contents = pages.stage(ROOT, tmp_path)
     laid_out = [page for group in contents.values() for page in group]
     assert "docs/workflows" in laid_out
-    assert all((tmp_path / f"{page}.md").is_file() for page in laid_out)
+    # A notebook is a page, too.
+    found = [list(tmp_path.glob(f"{page}.*")) for page in laid_out]
+    assert all(place.suffix in (".md", ".ipynb") for places in found for place in places)
+    assert all(found)
 
 
 def test_every_page_of_the_repository_is_on_the_site(tmp_path: Path) -> None:

@@ -124,7 +124,7 @@ MISTAKES = [
         "'f' is a generator; a step gives its outputs",
     ),
     ("body = a >> (b | 3)", 5, "joins steps and blocks, not 3"),
-    ('body = a ** (b | step("c"))', 5, "stands each(...) or until(...), not b | c"),
+    ('body = a ** (b | step("c"))', 5, "or while_(...), not b | c"),
     ('body = step("Train2")', 2, "such as 'train2'"),
     ('body = step("etl..load")', 2, "'etl..load' is not a good name"),
     ('body = a >> steps.publish("c", "m.x", model=a["fit"])', 5, "it has a dot; such as 'm-x'"),

@@ -125,7 +125,7 @@ _ELSEWHERE: dict[str, dict[str, str]] = {
     )
     | {"help": 'write description="..."', "required": "a parameter without a default is required"},
 }
-_ELSEWHERE["repeat"] = _ELSEWHERE["until"]
+_ELSEWHERE["repeat"] = _ELSEWHERE["while_"] = _ELSEWHERE["until"]
 
 
 def step_advice(word: str) -> str:
