@@ -53,6 +53,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 _CATALOGUE = topics.Catalogue()
 _RUNNER = "runner"
 _SECONDS = 60
+_HEARTBEAT_SECONDS = 1.0
 
 
 class _Sinks:
@@ -188,14 +189,17 @@ async def play(
 ) -> dict[str, float]:
     """Runs one foreach in a coordinator, and plays its runner."""
     coordinator, store, transport = parts.coordinator, parts.store, parts.transport
-    await _hear(coordinator, batch, time.time_ns())
+    await _hear(coordinator, batch)
     record, _ = store.store.submit_run(_run(store, steps, run_id))
     if profile is not None:
         profile.enable()
     cpu, began = time.process_time(), time.perf_counter()
     coordinator.wake(0, record)
-    done = 0
+    done, heard = 0, began
     while done < steps + 1:
+        if time.perf_counter() > heard + _HEARTBEAT_SECONDS:
+            heard = time.perf_counter()
+            await _hear(coordinator, batch)
         requests = [
             request
             for value in transport.released
@@ -217,12 +221,12 @@ async def play(
     return {"cpu_us_per_step": 1e6 * used / steps, "wall_us_per_step": 1e6 * took / steps}
 
 
-async def _hear(coordinator: Coordinator, slots: int, sequence: int) -> None:
+async def _hear(coordinator: Coordinator, slots: int) -> None:
     heartbeat = runner_pb2.RunnerHeartbeat(
         pool="default",
         runner_id=_RUNNER,
         incarnation=_RUNNER,
-        sequence=sequence,
+        sequence=time.time_ns(),
         labels={"step-type.python": "yes"},
         time_us=time.time_ns() // 1000,
     )

@@ -1,6 +1,6 @@
 """A simulated cluster drives the matcher alone: 10,000 runners, a million requests, no Kafka, no store, no clock but its own.
 
-    python benchmarks/cluster.py [--runners 10000] [--requests 1000000] [--json FILE]
+    python benchmarks/cluster.py [--runners 10000] [--requests 1000000] [--successors 0] [--json FILE]
 
 Printed: decisions a second (CPU time of the matcher only), fairness while everybody has a backlog, how long steps waited, and what
 a waiting request costs in memory; beside it the same cluster without fairness, as a control: first come, first served.
@@ -150,9 +150,12 @@ class Result:
 class Cluster:
     """The simulation: time goes on in turns, as a coordinator's does."""
 
-    def __init__(self, *, runners: int, requests: int, fair: bool, seed: int = 1) -> None:
+    def __init__(
+        self, *, runners: int, requests: int, fair: bool, successors: int = 0, seed: int = 1
+    ) -> None:
         self._draw = random.Random(seed)
         self._fair = fair
+        self._successors = successors
         self._machines = {machine.incarnation: machine for machine in machines(runners, self._draw)}
         tenants = _tenants() if fair else Tenants()
         self.matcher = PoolMatcher(
@@ -209,7 +212,12 @@ class Cluster:
         bundle = f"sha256:{load.tenant}-{self._draw.randrange(load.bundles)}"
         seconds = load.mean * self._draw.uniform(0.5, 1.5)
         self._steps[path] = Step(load=load, asked=now, seconds=seconds, bundle=bundle)
-        return request(path, load, bundle, tenant=load.tenant if self._fair else ALL)
+        tenant = load.tenant if self._fair else ALL
+        asked = request(path, load, bundle, tenant=tenant)
+        for number in range(self._successors):
+            following = request(f"{path}-{number}", load, bundle, tenant=tenant)
+            asked.offered.add(request=following)
+        return asked
 
     def _tell(self, record: step_pb2.StepRequests, now: float) -> None:
         began = time.process_time()
@@ -412,6 +420,7 @@ def main() -> None:
     )
     parser.add_argument("--runners", type=int, default=10_000)
     parser.add_argument("--requests", type=int, default=1_000_000)
+    parser.add_argument("--successors", type=int, default=0, help="that each request offers")
     parser.add_argument("--json", help="append the figures to this file, one object a line")
     given = parser.parse_args()
     # As a coordinator does.
@@ -424,7 +433,9 @@ def main() -> None:
     lines = []
     for name, fair in (("dominant resource fairness", True), ("first come, first served", False)):
         gc.collect()
-        result = Cluster(runners=given.runners, requests=given.requests, fair=fair).run(horizon)
+        result = Cluster(
+            runners=given.runners, requests=given.requests, fair=fair, successors=given.successors
+        ).run(horizon)
         lines.append(report(name, result))
     if given.json:
         with open(given.json, "a", encoding="utf-8") as file:
