@@ -35,6 +35,8 @@ KINDS: Mapping[str, str] = {
     "node": "path",
     "reset": "path",
     "step": "path",
+    "targets.only": "path",
+    "targets.until": "path",
     "SignalRun.name": "signal",
     "schedule.name": "schedule",
     "GetWorkflow.name": "workflow",
@@ -54,6 +56,7 @@ KINDS: Mapping[str, str] = {
     "topics.key": "token",
     "idempotency_key": "key",
     "submitters": "submitter",
+    "ListAudit.principal": "submitter",
     "put_by": "submitter",
     "origins": "origin",
     "output": "output",
@@ -70,6 +73,8 @@ KINDS: Mapping[str, str] = {
     "artifact_uri": "uri",
 }
 NOT_NAMES = {
+    "ListAudit.method",
+    "ListAudit.outcome",
     "caller.name",
     "caller.roles",
     "caller.kind",
