@@ -23,6 +23,12 @@ def putter(tenant: str, schedule: s.Schedule) -> Principal:
     )
 
 
+def submitter(tenant: str, schedule: s.Schedule) -> str:
+    """Return who submits the runs of a schedule: the principal who put it, as far as that is known."""
+    caller = putter(tenant, schedule)
+    return f"schedule:{schedule.name}" if caller.authentication == _OFF else caller.name
+
+
 def problem(store: AccessStore, tenant: str, schedule: s.Schedule, now_us: int) -> str:
     """Return why a schedule may submit nothing; empty when nothing is in the way. Blocks."""
     caller, record = putter(tenant, schedule), store.find_tenant(tenant)

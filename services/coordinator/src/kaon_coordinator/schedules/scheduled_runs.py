@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from kaon_coordinator import expressions, params
+from kaon_coordinator.access import standing
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.schedules.schedule_state import Occasion
 from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
@@ -43,7 +44,7 @@ def run_for(
         version=workflow.version,
         partition=partition_of(run_id, partitions),
         params=params.complete(workflow.definition, given, limits),
-        submitter=f"schedule:{schedule.name}",
+        submitter=standing.submitter(schedule.tenant, definition),
         # The time of creation, because another schedule may reuse the name of a deleted one.
         idempotency_key=f"schedule:{schedule.name}:{schedule.create_us}:{occasion.key}",
         now_us=now_us,

@@ -179,7 +179,8 @@ async def test_a_schedule_stops_while_its_tenant_is_disabled_and_says_so(tmp_pat
         whole.world.clock.now += 3_600
         await whole.scheduler.scan()
         (run,) = store.list_runs("blue", page_size=10).runs
-        assert run.submitter == "schedule:beat"
+        # Whom an approval means that asks for somebody else than the submitter.
+        assert (run.submitter, run.origin) == ("ann", "schedule:beat")
         assert (await _schedule(whole)).last_error == ""
 
 
