@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from kaon_coordinator.matching.match_effects import EndChain, Release
+from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
+from kaon_wire.successions import inputs_digest
 from kaonapi.run.v1 import history_pb2, run_pb2
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -19,6 +23,8 @@ from .workflows import CHILD, TENANT, output
 from .world import World
 
 _Event = history_pb2.HistoryEvent
+# A draw with which a submission asks for the whole workflow.
+_WHOLE = 1.5e-6
 
 
 def _definition(name: str = "w", tag: str = "") -> d.WorkflowDefinition:
@@ -431,7 +437,236 @@ def _times_of(world: World, call: str) -> list[float]:
     return times
 
 
+def _chain(seed: int = 1, **changes: object) -> _Script:
+    """A world in which three steps follow one another at the only runner."""
+    blocks = []
+    for name, before in (("a", ""), ("b", "a"), ("c", "b")):
+        step = d.Step(type="python", outputs={"out": d.VALUE_TYPE_ANY})
+        if before:
+            step.inputs["x"].CopyFrom(output(before))
+        blocks.append(d.Block(name=name, step=step))
+    edges = [d.Edge(source="a", target="b"), d.Edge(source="b", target="c")]
+    definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=blocks, edges=edges))
+    wishes = (Wish(at=2.0, kind="submit", run=0, draw=_WHOLE),)
+    plan = _plan(seed, definitions=(definition,), runners=1, slots=1, wishes=wishes)
+    return _Script(replace(plan, **changes))  # type: ignore[arg-type]
+
+
+def _told(script: _Script, kind: str, path: str) -> list[_Event]:
+    found = [event for _, event, _ in script.told if event.HasField(kind)]  # type: ignore[arg-type]
+    return [event for event in found if getattr(event, kind).path == path]
+
+
+def _ended(script: _Script) -> bool:
+    ends = [event.run_ended.status for _, event, _ in script.told if event.HasField("run_ended")]
+    return ends == [run_pb2.STATUS_SUCCEEDED]
+
+
+def three_steps_follow_one_another() -> None:
+    script = _chain()
+    script.run()
+    leased = [event.step_leased for _, event, _ in script.told if event.HasField("step_leased")]
+    assert [(each.path, each.succession) for each in leased] == [
+        ("a", False),
+        ("b", True),
+        ("c", True),
+    ]
+    assert _ended(script)
+
+
+def _on_success(script: _Script, do: Callable[[str], None], *, after: bool) -> None:
+    """Does something about the first record with a success and the start after it, before or after the broker has it."""
+    broker, append = script.world.broker, script.world.broker.append
+    done: list[str] = []
+
+    def watched(sender: str, sends: object) -> None:
+        first = not done and any(_takes_over(send) for send in sends)  # type: ignore[attr-defined]
+        if first:
+            done.append(sender)
+        if first and not after:
+            do(sender)
+        append(sender, sends)
+        if first and after:
+            do(sender)
+
+    broker.append = watched  # type: ignore[method-assign, assignment]
+
+
+def _takes_over(send: Send) -> bool:
+    if send.topic != topics.STEP_EVENTS:
+        return False
+    events = step_pb2.StepEvents.FromString(send.value).events
+    return any(event.HasField("started") and event.key.succession for event in events)
+
+
+def a_runner_is_killed_when_the_broker_has_the_success_and_the_next_start() -> None:
+    """The success counts; only the step that followed runs again."""
+    script = _chain(runners=2)
+    _on_success(script, lambda sender: script.kill(_runner_of(script, sender)), after=True)
+    script.run()
+    assert len(_told(script, "step_leased", "a")) == 1
+    assert len(_told(script, "step_leased", "b")) == 2
+    assert _ended(script)
+
+
+def a_runner_is_killed_before_the_broker_has_the_success() -> None:
+    """Both run again: nothing was begun that rests on a success that is lost."""
+    script = _chain(runners=2)
+    broker, append = script.world.broker, script.world.broker.append
+    lost: list[str] = []
+
+    def lossy(sender: str, sends: object) -> None:
+        kept = list(sends)  # type: ignore[call-overload]
+        taken = [send for send in kept if _takes_over(send)]
+        if taken and not lost:
+            lost.append(sender)
+            script.kill(_runner_of(script, sender))
+            kept = [send for send in kept if send not in taken]
+        append(sender, kept)
+
+    broker.append = lossy  # type: ignore[method-assign]
+    script.run()
+    assert lost
+    assert len(_told(script, "step_leased", "a")) == 2
+    assert len(_told(script, "step_leased", "b")) == 1
+    assert _ended(script)
+
+
+def _runner_of(script: _Script, sender: str) -> str:
+    return next(process.name for process in _runners(script.world) if process.name == sender)
+
+
+def the_broker_goes_away_between_two_steps() -> None:
+    """No step is lost, and none begins before its predecessor's success is durable."""
+    script = _chain(calm=30.0)
+    away = Fault(at=0, kind="broker-away", seconds=15.0)
+    _on_success(script, lambda sender: script.world.break_something(away), after=False)
+    script.run()
+    assert [len(_told(script, "step_leased", path)) for path in "abc"] == [1, 1, 1]
+    assert _ended(script)
+
+
+def the_lease_of_a_step_is_lost_while_it_ends() -> None:
+    """Its runner sleeps with the success; another one runs it again, and what the first one goes on with counts for nothing."""
+    script = _chain(runners=2, calm=30.0)
+    world = script.world
+    world.behaviour.longest = 6.0
+    slept: list[Process] = []
+
+    def sleep(event: _Event, owner: str) -> None:
+        process = script.process(event.step_leased.incarnation)
+        slept.append(process)
+        world.scheduler.after(0.0, process.pause)
+        world.scheduler.after(14.0, process.resume)
+
+    script.once("step_leased", sleep)
+    script.run()
+    assert slept
+    assert len(_told(script, "step_leased", "a")) == 2
+    last = _told(script, "step_leased", "a")[-1].step_leased.incarnation
+    followers = [_told(script, "step_leased", path)[-1].step_leased for path in "bc"]
+    assert [(each.incarnation, each.succession) for each in followers] == [(last, True)] * 2
+    assert _ended(script)
+
+
+def a_pause_comes_between_two_steps() -> None:
+    """What was begun is void, and its generation is not used again."""
+    wishes = (
+        Wish(at=2.0, kind="submit", run=0, draw=_WHOLE),
+        Wish(at=4.0, kind="pause", run=0),
+        Wish(at=20.0, kind="resume", run=0),
+    )
+    void = []
+    for seed in range(1, 40):
+        script = _chain(seed, wishes=wishes, calm=30.0)
+        script.world.behaviour.longest = 4.0
+        taken: list[str] = []
+        _on_success(script, taken.append, after=True)
+        script.run()
+        assert _ended(script)
+        leased = _told(script, "step_leased", "b")
+        assert len(leased) == 1
+        if taken and not leased[0].step_leased.succession:
+            void.append(seed)
+            assert leased[0].step_leased.generation > 1
+    assert void, "in no seed the pause came between"
+
+
+def a_runner_goes_on_that_did_not_hold_the_success() -> None:
+    """It ran the step before, too, under the same generation, with other outputs: what it begins counts for nothing."""
+    script = _chain(runners=2)
+    broker, append = script.world.broker, script.world.broker.append
+    told: list[str] = []
+
+    def append_both(sender: str, sends: object) -> None:
+        kept = list(sends)  # type: ignore[call-overload]
+        for index, send in enumerate(kept):
+            if told or not _takes_over(send):
+                continue
+            said = step_pb2.StepEvents.FromString(send.value)
+            start = next(event for event in said.events if event.key.succession)
+            said.events.remove(start)
+            other = step_pb2.StepEvents(runner_id="other", incarnation="other.1", events=[start])
+            other.events[0].key.succession = inputs_digest({"x": '"other.1"'})
+            script.world.proofs.prove(other.events[0].key, TENANT, other.incarnation)
+            told.append(sender)
+            kept[index:index] = [
+                replace(send, value=each.SerializeToString()) for each in (said, other)
+            ]
+            break
+        append(sender, kept)
+
+    broker.append = append_both  # type: ignore[method-assign]
+    script.run()
+    assert told
+    holders = {event.step_leased.incarnation for event in _told(script, "step_leased", "b")}
+    assert "other.1" not in holders, "a runner holds a step whose inputs it has made up"
+    assert _ended(script)
+
+
+def another_tenant_waits_while_a_chain_runs() -> None:
+    """The matcher gives no successors away while somebody with a better claim waits, and ends the chain when one comes later."""
+    for late in (False, True):
+        matcher = PoolMatcher(pool="default", epoch=1, run_partitions=1, now=0.0)
+        matcher.heartbeat(
+            runner_pb2.RunnerHeartbeat(
+                pool="default",
+                runner_id="r",
+                incarnation="r",
+                sequence=1,
+                capacity=d.Resources(slots=1),
+            ),
+            0.0,
+        )
+        leader, other = _request("a", "x"), _request("y", "y")
+        leader.offered.append(step_pb2.Successor(request=_request("b", "x")))
+        asked = [[leader], [other]] if late else [[leader, other]]
+        effects: list[object] = []
+        for requests in asked:
+            matcher.requests(step_pb2.StepRequests(pool="default", epoch=1, requests=requests), 0.0)
+            effects += matcher.tick(0.0)
+        released = [effect.tickets for effect in effects if isinstance(effect, Release)]
+        allowed = [len(ticket.allowed) for tickets in released for ticket in tickets]
+        assert allowed == [1 if late else 0], "successors went although another tenant waits"
+        ended = [effect for effect in effects if isinstance(effect, EndChain)]
+        assert len(ended) == late, "the chain goes on although another tenant waits"
+
+
+def _request(path: str, tenant: str) -> step_pb2.StepRequest:
+    key = step_pb2.StepKey(run_id=f"run-of-{tenant}", path=path, attempt=1, generation=1)
+    spec = step_pb2.StepSpec(type="python", tenant=tenant)
+    return step_pb2.StepRequest(key=key, epoch=1, pool="default", spec=spec)
+
+
 SCENARIOS = (
+    three_steps_follow_one_another,
+    a_runner_is_killed_when_the_broker_has_the_success_and_the_next_start,
+    a_runner_is_killed_before_the_broker_has_the_success,
+    the_broker_goes_away_between_two_steps,
+    the_lease_of_a_step_is_lost_while_it_ends,
+    a_pause_comes_between_two_steps,
+    a_runner_goes_on_that_did_not_hold_the_success,
+    another_tenant_waits_while_a_chain_runs,
     an_old_failure_comes_again_while_the_next_attempt_runs,
     a_holder_dies_before_a_matcher_in_another_process_hears_of_its_started,
     a_stolen_runner_lies_about_all_steps,

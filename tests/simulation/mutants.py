@@ -20,15 +20,20 @@ from typing import Any
 
 from kaon_coordinator import faults
 from kaon_coordinator.engine import handlers, messages
+from kaon_coordinator.engine.definition import followers
 from kaon_coordinator.engine.kinds import subworkflows as engine_subworkflows
 from kaon_coordinator.engine.scopes import rerun as engine_rerun
+from kaon_coordinator.engine.steps import attempts as engine_attempts
 from kaon_coordinator.engine.steps import leases as engine_leases
+from kaon_coordinator.matching import chains
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.ending import Endings
 from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.turn import FaultedRun, Turn
+from kaon_runner.leases.table import LeaseTable, Phase
+from kaon_runner.runner import Runner
 from kaon_wire.lease_tokens import TOKEN_BYTES
 
 from .checks import CheckedStore
@@ -198,7 +203,55 @@ def _lease_token_names_its_lease() -> None:
     LeaseProofs.proves = proves  # type: ignore[method-assign]
 
 
+def _acknowledgement_before_a_follower() -> None:
+    real = LeaseTable.follow
+
+    def follow(self: LeaseTable, request: Any, chain: Any) -> Any:
+        lease = real(self, request, chain)
+        if lease is not None:
+            lease.phase = Phase.HELD
+        return lease
+
+    LeaseTable.follow = follow  # type: ignore[method-assign]
+
+
+def _generation_of_a_follower() -> None:
+    """Each step counts for itself, so a promise may name a generation that comes again."""
+    engine_attempts.next_generation = lambda decision, step: step.generation + 1
+
+
+def _holder_of_the_success() -> None:
+    engine_leases.may_hold = lambda step, lease: True
+
+
+def _successors_are_taken_away() -> None:
+    chains._is_outranked = lambda state, ticket, runner, rivals: False
+
+
+def _exclusive_steps_do_not_follow() -> None:
+    _edit(followers, "_may_follow", "not step.exclusive", "True")
+
+
+def _nothing_follows_at_a_drain() -> None:
+    real = Runner._may_go_on
+
+    def may_go_on(self: Runner, execution: Any) -> bool:
+        draining, self._draining = self._draining, False
+        try:
+            return real(self, execution)
+        finally:
+            self._draining = draining
+
+    Runner._may_go_on = may_go_on  # type: ignore[method-assign]
+
+
 MUTANTS = (
+    Mutant(name="acknowledgement before a follower", patch=_acknowledgement_before_a_follower),
+    Mutant(name="generation of a follower", patch=_generation_of_a_follower),
+    Mutant(name="holder of the success", patch=_holder_of_the_success),
+    Mutant(name="successors are taken away", patch=_successors_are_taken_away),
+    Mutant(name="exclusive steps do not follow", patch=_exclusive_steps_do_not_follow, seed=28),
+    Mutant(name="nothing follows at a drain", patch=_nothing_follows_at_a_drain),
     Mutant(name="epoch fence", patch=_epoch_fence, seed=9),
     Mutant(name="attempt deduplication", patch=_attempt_deduplication),
     Mutant(name="holder check", patch=_holder_check),

@@ -237,3 +237,9 @@ def test_a_turn_tells_the_matcher_who_holds_the_step_and_requests_nothing() -> N
     effects = effects_of(turn, watch, partition=0, epoch=1, now=0.0)
     assert not effects.requests
     assert [(held.key.path, held.incarnation) for held in effects.held["default"]] == [("b", "a")]
+
+
+def test_a_step_that_the_run_leaves_out_ends_the_chain() -> None:
+    driver = _started(step("a"), step("b"))
+    driver.state.left_out = frozenset({"b"})
+    assert _offered(driver, "a") == []

@@ -95,6 +95,7 @@ def chain_after(state: RunState, step: StepState) -> list[Follower]:
             following.status != t.PENDING
             or following.begun
             or following.generation >= step.generation
+            or following.block.name in state.left_out
         ):
             break
         follower = _bind(state, following, members)
