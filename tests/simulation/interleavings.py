@@ -592,6 +592,33 @@ def a_pause_comes_between_two_steps() -> None:
     assert void, "in no seed the pause came between"
 
 
+def a_runner_drains_while_a_step_runs() -> None:
+    """The step ends in peace; what comes after it goes elsewhere."""
+    script = _chain(runners=2, calm=20.0)
+    world = script.world
+
+    def drain(event: _Event, owner: str) -> None:
+        incarnation = event.step_leased.incarnation
+        record = runner_pb2.RunnerCommands(incarnation=incarnation)
+        record.commands.add().drain.grace_ms = 60_000
+        send = Send(
+            topic=topics.RUNNER_COMMANDS,
+            partition=partition_of(incarnation, world.catalogue.runner_partitions),
+            value=record.SerializeToString(),
+        )
+        world.behaviour.longest = 30.0
+        world.scheduler.after(0.0, world.broker.append, "nobody", [send])
+        world.scheduler.after(5.0, setattr, world.behaviour, "longest", 3.0)
+
+    script.once("step_leased", drain)
+    script.run()
+    drained = _told(script, "step_leased", "a")[0].step_leased.incarnation
+    followers = [_told(script, "step_leased", path)[-1].step_leased for path in "bc"]
+    assert drained not in {each.incarnation for each in followers}
+    assert [each.succession for each in followers] == [False, True]
+    assert _ended(script)
+
+
 def a_runner_goes_on_that_did_not_hold_the_success() -> None:
     """It ran the step before, too, under the same generation, with other outputs: what it begins counts for nothing."""
     script = _chain(runners=2)
@@ -665,6 +692,7 @@ SCENARIOS = (
     the_broker_goes_away_between_two_steps,
     the_lease_of_a_step_is_lost_while_it_ends,
     a_pause_comes_between_two_steps,
+    a_runner_drains_while_a_step_runs,
     a_runner_goes_on_that_did_not_hold_the_success,
     another_tenant_waits_while_a_chain_runs,
     an_old_failure_comes_again_while_the_next_attempt_runs,

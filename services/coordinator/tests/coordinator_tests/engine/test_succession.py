@@ -129,12 +129,31 @@ def _computed(block: d.Block) -> None:
     expression.variables["a"].CopyFrom(output("a"))
 
 
+def _told_how_it_ended(block: d.Block) -> None:
+    block.step.inputs["x"].block_outcome.block = "a"
+
+
+def _locked(block: d.Block) -> None:
+    block.locks.add(name="one")
+
+
 def _forgiving(block: d.Block) -> None:
     block.trigger = d.TRIGGER_RULE_ALL_DONE
 
 
 @pytest.mark.parametrize(
-    "change", [_exclusive, _tagged, _memo, _elsewhere, _less_urgent, _computed, _forgiving]
+    "change",
+    [
+        _exclusive,
+        _tagged,
+        _memo,
+        _elsewhere,
+        _less_urgent,
+        _computed,
+        _forgiving,
+        _locked,
+        _told_how_it_ended,
+    ],
 )
 def test_what_may_not_follow(change: object) -> None:
     first, second = step("a"), step("b")

@@ -11,6 +11,8 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _RULES = frozenset({d.TRIGGER_RULE_ALL_PASSED, d.TRIGGER_RULE_ALL_SUCCEEDED})
+# Sources of bindings whose values are known, at the latest, when what they name has ended.
+_KNOWN = frozenset({"literal_json", "output", "parameter", "item", "outcome", "run_info"})
 _DEFAULT_POOL = "default"
 # What the SDK makes of `value["key"]` and `value[0]`.
 _ELEMENT = re.compile(r"value\[(\"(?:[^\"\\]|\\.)*\"|[0-9]+)\]")
@@ -68,9 +70,8 @@ def _is_plain(binding: d.Binding) -> bool:
             return all(_is_plain(each) for each in binding.list.bindings)
         case "last":
             return _is_plain(binding.last.fallback)
-        case None:
-            return False
-    return True
+        case source:
+            return source in _KNOWN
 
 
 def selection(binding: d.Binding) -> Selection | None:
