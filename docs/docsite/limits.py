@@ -16,7 +16,7 @@ from kaon_coordinator.schedules import times
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_publisher import serve_app
 from kaon_wire import bounds
-from kaon_wire.definitions import limits
+from kaon_wire.cel.program import EXPRESSION_CHARACTERS
 
 _INTRODUCTION = """# Limits
 
@@ -67,7 +67,7 @@ def fixed() -> list[tuple[str, str]]:
     """The limits that nothing changes, as the code has them."""
     logs = LogBounds()
     return [
-        (f"{limits.EXPRESSION_CHARACTERS:,} characters", "one expression"),
+        (f"{EXPRESSION_CHARACTERS:,} characters", "one expression"),
         (size(bundle.MAX_BYTES), "a code bundle that the SDK makes, as a zip"),
         (size(workflows.LARGEST_BUNDLE), "a code bundle that a coordinator takes"),
         (f"{names.NAME_BYTES} bytes", "the name of an artifact"),

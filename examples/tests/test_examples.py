@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,6 +32,7 @@ NAMES = [
     "tour",
     "outcomes",
     "polling",
+    "values",
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -287,3 +289,33 @@ def first_from(client: Client, origin: str) -> run_pb2.Run:
             return found[-1]
         assert time.monotonic() < deadline, [run.origin for run in client.runs()]
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize(
+    ("params", "line", "total"),
+    [
+        (
+            {},
+            "rows of DE, US, Zürich: {'half': 120.0, 'total': 240} counted, large: ['US', 'DE']",
+            "240",
+        ),
+        (
+            {"full": False, "regions": ["US", "DE"]},
+            "rows of DE, US: {'half': 120.0, 'total': 240} estimated, large: ['US', 'DE']",
+            "240",
+        ),
+    ],
+)
+def test_values_come_from_the_way_that_ran_and_from_functions(
+    load: Callable[[str], Workflow],
+    client: Client,
+    params: dict[str, object],
+    line: str,
+    total: str,
+) -> None:
+    run = ended(client, client.submit(load("values"), params).run.run_id)
+    assert (run.run.status, json.loads(run.run.outputs_json["line"])) == (
+        run_pb2.STATUS_SUCCEEDED,
+        line,
+    )
+    assert run.run.outputs_json["total"] == total

@@ -180,11 +180,27 @@ class Generator:
         if "artifacts" in self._features and self._more.random() < 0.2:
             # Too large to travel.
             step.inputs["big"].CopyFrom(literal("x" * 300))
-        if self._known and self._chance(0.5):
-            step.inputs["x"].output.CopyFrom(self._random.choice(self._known))
         name = self._name("s")
+        if self._known and self._chance(0.5):
+            step.inputs["x"].CopyFrom(self._reference(name))
         self._known.append(d.OutputReference(step=name, output="out"))
         return d.Block(name=name, step=step)
+
+    def _reference(self, name: str) -> d.Binding:
+        """Refer to an output: itself, with a value for when it was skipped, in a map, or in an expression."""
+        reference = d.OutputReference()
+        reference.CopyFrom(self._random.choice(self._known))
+        # Drawn by the step's name, so that everything else of a seed stays as it was.
+        kind = random.Random(f"{name} {self._left}").randrange(6)
+        if kind == 0:
+            reference.skipped_json = "0"
+        value = d.Binding(output=reference)
+        if kind == 1:
+            return d.Binding(map=d.BindingMap(bindings={"v": value}))
+        if kind == 2:
+            coalesced = d.Expression(cel="coalesce(v, [0])", variables={"v": value})
+            return d.Binding(expression=coalesced)
+        return value
 
     def _step(self, depth: int) -> d.Block:
         block = self._plain_step()

@@ -20,6 +20,7 @@ from kaon import (
     WorkflowError,
     approval,
     branch,
+    coalesce,
     each,
     expr,
     for_each,
@@ -177,6 +178,47 @@ def test_a_list_may_hold_references_and_a_literal_is_canonical_json() -> None:
         "literal_json",
     ]
     assert inputs["fixed"].literal_json == '{"a":"ü","b":[1,null]}'
+
+
+def test_a_map_may_hold_references() -> None:
+    a = shell("a", outputs={"x": int})
+    b = shell("b", both={"x": a["x"], "rest": {"y": [a["x"], 1]}, "n": 2})
+    bound = Workflow("w", a >> b).definition().body.blocks[1].step.inputs["both"].map.bindings
+    assert (bound["x"].output.step, bound["n"].literal_json) == ("a", "2")
+    assert bound["rest"].map.bindings["y"].list.bindings[0].output.output == "x"
+
+
+def test_coalesce_takes_the_value_of_the_way_that_ran() -> None:
+    a, b = shell("a", outputs={"x": int}), shell("b", outputs={"x": int})
+    c = shell("c", x=coalesce(a["x"], b["x"], 0))
+    body = branch(when(expr("n > 1", n=param("n", int)), a), otherwise=b) >> c
+    found = Workflow("w", body).definition().body.blocks[1].step.inputs["x"].expression
+    assert found.cel == "coalesce(v0, v1, v2)"
+    assert [found.variables[f"v{n}"].output.step for n in range(2)] == ["a", "b"]
+    assert found.variables["v2"].literal_json == "0"
+
+
+def test_a_functions_default_stands_for_a_skipped_input(build: Build, project: Path) -> None:
+    (project / "defaults.py").write_text(
+        "import os\ndef f(a, b=7, c=None, d=os.environ, e=(1, 'x')): ...\ndef g(*, a, b=[2]): ...\n"
+    )
+    workflow = build("""
+import defaults
+from kaon import Workflow, steps
+a = steps.shell("a", argv=["a"], outputs={"x": int})
+x = a["x"]
+f = steps.python("f", defaults.f, a=x, b=x, c=x, d=x, e=x)
+g = steps.python("g", "defaults:g", a=x, b=x)
+workflow = Workflow("w", a >> (f | g))
+""")
+    blocks = {block.name: block.step.inputs for block in workflow.definition().body.blocks}
+    kept = {
+        f"{name}.{key}": each.output.skipped_json
+        for name in ("f", "g")
+        for key, each in blocks[name].items()
+        if each.output.HasField("skipped_json")
+    }
+    assert kept == {"f.b": "7", "f.e": '[1,"x"]', "g.b": "[2]"}
 
 
 def test_unnamed_blocks_get_numbers_where_a_name_is_taken() -> None:

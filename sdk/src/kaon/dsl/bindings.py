@@ -104,20 +104,16 @@ class Binder:
                 return d.Binding(run_info=d.RunInfo()), d.VALUE_TYPE_MAP
             case Expr():
                 return self._expression(value, use), d.VALUE_TYPE_ANY
-            case list() | tuple() if _holds_values(value):
-                return self._list(value, use), d.VALUE_TYPE_LIST
+            case list() | tuple() | dict() if _holds_values(value):
+                return self._joined(value, use)
             case Part():
                 raise use.error("is a step or a block; name the output of a step")
-        if _holds_values(value):
-            raise use.error(
-                "is a dict with a reference in it; give each reference as an input of its own"
-            )
         return d.Binding(literal_json=values.literal(value, use.what, use.source)), types.type_of(
             value
         )
 
     def _reference(self, value: Reference, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
-        wanted = self._place(value.step, str(value), use)
+        wanted = self._place(value.step, value.written, use)
         kind = value.type if not _joined(_rest(wanted, use, value)) else d.VALUE_TYPE_LIST
         return d.Binding(output=d.OutputReference(step=wanted.name, output=value.output)), kind
 
@@ -126,12 +122,12 @@ class Binder:
     ) -> tuple[d.Binding, d.ValueType.ValueType]:
         wanted = next((place for place in self.places if place.block is value.block), None)
         if wanted is None:
-            raise use.error(f"refers to {value}, but that is not part of the workflow")
+            raise use.error(f"refers to {value.written}, but that is not part of the workflow")
         if wanted in use.chain():
-            raise use.error(f"refers to {value}, which has not ended there")
+            raise use.error(f"refers to {value.written}, which has not ended there")
         field, kind = _OUTCOMES[value.field]
         if value.field in _OF_STEPS and not isinstance(wanted.block, Step):
-            raise use.error(f"refers to {value}; only steps have exit codes and attempts")
+            raise use.error(f"refers to {value.written}; only steps have exit codes and attempts")
         if _joined(_rest(wanted, use, value)[:-1]):
             kind = d.VALUE_TYPE_LIST
         outcome = d.BlockOutcome(block=wanted.name, field=field)
@@ -161,19 +157,19 @@ class Binder:
     def _check_item(self, value: Item, use: Use) -> None:
         loops = [place.block for place in use.around() if isinstance(place.block, ForEach)]
         if not any(loop.each is value for loop in loops):
-            raise use.error(f"uses {value}, but does not stand in the foreach over it")
+            raise use.error(f"uses {value.written}, but does not stand in the foreach over it")
 
     def _last(self, value: Last, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
         repeats = [place for place in use.around() if isinstance(place.block, Repeat)]
         if not repeats:
             raise use.error(
-                f"uses {value} outside of every repeat; only there is a previous iteration"
+                f"uses {value.written} outside of every repeat; only there is a previous iteration"
             )
         wanted, output = self._last_output(value, use)
         chain = wanted.chain()
         if repeats[-1] not in chain:
             raise use.error(
-                f"uses {value}, but {wanted.block.label} does not stand in {repeats[-1].block.label}, "
+                f"uses {value.written}, but {wanted.block.label} does not stand in {repeats[-1].block.label}, "
                 "the innermost repeat around it"
             )
         inner = chain[chain.index(repeats[-1]) + 1 :]
@@ -185,16 +181,16 @@ class Binder:
 
     def _last_output(self, value: Last, use: Use) -> tuple[Place, str]:
         if isinstance(value.output, Reference):
-            return self._place(value.output.step, str(value), use), value.output.output
+            return self._place(value.output.step, value.written, use), value.output.output
         name, output = value.output
         place = self.producers.get(name)
         if place is None:
-            raise use.error(f"uses {value}, but the workflow has no step {name!r}")
+            raise use.error(f"uses {value.written}, but the workflow has no step {name!r}")
         assert isinstance(place.block, Producer)
         if output not in place.block.outputs:
             known = ", ".join(place.block.outputs) or "none"
             raise use.error(
-                f"uses {value}, but {place.block.label} has no output {output!r}; it declares {known}"
+                f"uses {value.written}, but {place.block.label} has no output {output!r}; it declares {known}"
             )
         return place, output
 
@@ -204,10 +200,16 @@ class Binder:
         }
         return d.Binding(expression=d.Expression(cel=value.cel, variables=variables))
 
-    def _list(self, value: list[Any] | tuple[Any, ...], use: Use) -> d.Binding:
-        return d.Binding(
-            list=d.BindingList(bindings=[self.bind(element, use)[0] for element in value])
-        )
+    def _joined(
+        self, value: list[Any] | tuple[Any, ...] | dict[Any, Any], use: Use
+    ) -> tuple[d.Binding, d.ValueType.ValueType]:
+        if not isinstance(value, dict):
+            elements = [self.bind(element, use)[0] for element in value]
+            return d.Binding(list=d.BindingList(bindings=elements)), d.VALUE_TYPE_LIST
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise use.error(f"is a dict with the key {wrong[0]!r}; keys are text")
+        bindings = {key: self.bind(element, use)[0] for key, element in value.items()}
+        return d.Binding(map=d.BindingMap(bindings=bindings)), d.VALUE_TYPE_MAP
 
 
 def check_same_parameter(declared: Parameter, other: Parameter) -> None:
@@ -240,17 +242,17 @@ def _rest(wanted: Place, use: Use, value: Reference | BlockOutcome) -> list[Plac
     for depth, (there, here) in enumerate(zip(theirs, ours, strict=False)):
         if there.scope is not here.scope:
             raise use.error(
-                f"refers to {value}, which belongs to another case of {theirs[depth - 1].block.label}"
+                f"refers to {value.written}, which belongs to another case of {theirs[depth - 1].block.label}"
             )
         if there is not here:
             _check_before(there.scope, there, here, use, value)
             _check_no_hook(theirs[depth + 1 :], use, value)
             return theirs[depth:]
     if wanted is use.place:
-        raise use.error(f"refers to {value}, its own output; in a repeat use last(...)")
+        raise use.error(f"refers to {value.written}, its own output; in a repeat use last(...)")
     if not use.at_end:
         hint = "; last(...) gives the previous iteration's value" if use.at_start else ""
-        raise use.error(f"refers to {value}, which lies inside of it{hint}")
+        raise use.error(f"refers to {value.written}, which lies inside of it{hint}")
     _check_no_hook(theirs[len(ours) :], use, value)
     return theirs[len(ours) :]
 
@@ -259,7 +261,7 @@ def _check_no_hook(inner: list[Place], use: Use, value: Reference | BlockOutcome
     for place in inner:
         if place.phase != BODY:
             raise use.error(
-                f"refers to {value}, but {place.block.label} is a hook; its outputs are known to later hooks alone"
+                f"refers to {value.written}, but {place.block.label} is a hook; its outputs are known to later hooks alone"
             )
 
 
@@ -274,7 +276,7 @@ def _check_before(
         hint = "comes after it; in a repeat, last(...) gives the previous iteration's value"
     else:
         hint = f"need not have ended before: write {there.name} >> {here.name}"
-    raise use.error(f"refers to {value}, which {hint}")
+    raise use.error(f"refers to {value.written}, which {hint}")
 
 
 def _joined(places: list[Place]) -> bool:

@@ -260,13 +260,13 @@ class Each(Item):
         axes = getattr(self.items, "axes", None)
         if axes is not None and key not in axes:
             raise WorkflowError(
-                f"{self} has no axis {key!r}; it has {', '.join(sorted(axes))}", caller()
+                f"{self.written} has no axis {key!r}; it has {', '.join(sorted(axes))}", caller()
             )
         return super().__getitem__(key)
 
     def __rpow__(self, left: object) -> Any:
         raise WorkflowError(
-            f"left of ** {self} stands a step or a body, not {_describe(left)}", caller()
+            f"left of ** {self.written} stands a step or a body, not {_describe(left)}", caller()
         )
 
     def __pow__(self, right: object) -> Any:
@@ -496,7 +496,7 @@ def _bracketed(part: Part, kinds: Any) -> str:
 
 def _describe(value: object) -> str:
     if isinstance(value, Value):
-        return f"{value}, which is data (the order of steps is written with the steps themselves)"
+        return f"{value.written}, which is data (the order of steps is written with the steps themselves)"
     if callable(value):
         return f'the function {getattr(value, "__name__", value)}; make a step of it: steps.python("name", function)'
     return repr(value)

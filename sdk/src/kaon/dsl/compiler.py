@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from kaon.dsl.source import Source
 from kaon.dsl.sweeps import Draw, Space
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
+from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _LISTS = frozenset({d.VALUE_TYPE_LIST, d.VALUE_TYPE_ANY})
@@ -200,9 +202,13 @@ class _Compiler:
         message = d.Step()
         message.CopyFrom(step.policy)
         message.type = step.type
+        defaults = functions.defaults(step.name, step.function, self.root, step.source)
         for name, value in step.inputs.items():
             use = Use(what=f"step {step.name!r}: input {name!r}", source=step.source, place=place)
-            message.inputs[name].CopyFrom(self.binder.bind(value, use)[0])
+            binding = self.binder.bind(value, use)[0]
+            if name in defaults and binding.WhichOneof("source") == "output":
+                _keep_default(binding.output, defaults[name])
+            message.inputs[name].CopyFrom(binding)
         for name, kind in step.outputs.items():
             message.outputs[name] = kind
         if step.requirements is not None:
@@ -321,6 +327,12 @@ class _Compiler:
         if kind not in (d.VALUE_TYPE_BOOL, d.VALUE_TYPE_ANY):
             raise use.error(f"is a value of type {types.name_of(kind)}; it must be a bool")
         return binding
+
+
+def _keep_default(reference: d.OutputReference, default: Any) -> None:
+    """Let a function's default stand for an output that was skipped, when it is a value that can travel."""
+    with suppress(InvalidValue):
+        reference.skipped_json = canonical.dumps(default)
 
 
 def _check_fits(

@@ -94,6 +94,27 @@ def check_inputs(
     _check_call(name, function.__qualname__, parameters, inputs, provided, source)
 
 
+def defaults(
+    name: str, function: Callable[..., Any] | NamedFunction | None, root: Path, source: Source
+) -> dict[str, Any]:
+    """Return the defaults of a function's parameters by name, as far as they are known; not those that are None."""
+    found: Collection[inspect.Parameter] | None
+    if function is None:
+        return {}
+    if isinstance(function, NamedFunction):
+        found = function.parameters(root, f"step {name!r}", source)
+    else:
+        try:
+            found = inspect.signature(function).parameters.values()
+        except (ValueError, TypeError):  # some functions written in C do not tell
+            found = None
+    return {each.name: each.default for each in found or () if _default(each)}
+
+
+def _default(parameter: inspect.Parameter) -> bool:
+    return parameter.default is not parameter.empty and parameter.default is not None
+
+
 def check_named(
     name: str, function: NamedFunction, inputs: set[str], root: Path, source: Source
 ) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from inspect import Parameter
 from pathlib import Path
+from typing import Any
 
 from kaon.dsl import modules
 from kaon.dsl.errors import WorkflowError
@@ -154,14 +155,23 @@ def _parameters(arguments: ast.arguments) -> Iterator[Parameter]:
         *((each, Parameter.POSITIONAL_ONLY) for each in arguments.posonlyargs),
         *((each, Parameter.POSITIONAL_OR_KEYWORD) for each in arguments.args),
     ]
+    missing = len(plain) - len(arguments.defaults)
     for index, (each, kind) in enumerate(plain):
-        has_default = index >= len(plain) - len(arguments.defaults)
-        yield Parameter(each.arg, kind, default=None if has_default else Parameter.empty)
+        default = _default(arguments.defaults[index - missing] if index >= missing else None)
+        yield Parameter(each.arg, kind, default=default)
     if arguments.vararg is not None:
         yield Parameter(arguments.vararg.arg, Parameter.VAR_POSITIONAL)
-    for each, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        yield Parameter(
-            each.arg, Parameter.KEYWORD_ONLY, default=Parameter.empty if default is None else None
-        )
+    for each, written in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        yield Parameter(each.arg, Parameter.KEYWORD_ONLY, default=_default(written))
     if arguments.kwarg is not None:
         yield Parameter(arguments.kwarg.arg, Parameter.VAR_KEYWORD)
+
+
+def _default(written: ast.expr | None) -> Any:
+    """Return a default; None for one that only running the module tells, `Parameter.empty` for none."""
+    if written is None:
+        return Parameter.empty
+    try:
+        return ast.literal_eval(written)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None

@@ -195,7 +195,7 @@ def publish(
         types.is_artifact(model.type) or types.name_of(model.type) == "any"
     ):
         raise WorkflowError(
-            f"step {name!r}: model is {model}, which is of type {types.name_of(model.type)}; "
+            f"step {name!r}: model is {model.written}, which is of type {types.name_of(model.type)}; "
             'it must be an artifact, such as one declared outputs={"model": "model"}',
             source,
         )

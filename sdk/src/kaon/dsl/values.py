@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -12,8 +11,12 @@ from kaon.dsl import checks, constraints, names, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
 from kaon.dsl.source import Source, caller
-from kaon_wire import canonical, cel_engine
-from kaon_wire.definitions.limits import EXPRESSION_CHARACTERS
+from kaon_wire import canonical
+from kaon_wire.cel import program as cel
+from kaon_wire.cel.errors import CelError
+from kaon_wire.cel.program import EXPRESSION_CHARACTERS
+from kaon_wire.cel.values import kind_of
+from kaon_wire.definitions import kinds
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -21,9 +24,26 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 class Value:
     """A value that is known only while the workflow runs."""
 
+    @property
+    def written(self) -> str:
+        """What errors call it."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self.written
+
+    def _no_text(self, *_: object) -> NoReturn:
+        raise WorkflowError(
+            f"{self.written} has no value while the workflow is built, so no text can hold it; compute the text as "
+            """expr("'rows: ' + string(x)", x=...), or write ${name} in the words of a shell step""",
+            caller(),
+        )
+
+    __str__ = __format__ = _no_text
+
     def _unknown(self, *_: object) -> NoReturn:
         raise WorkflowError(
-            f"{self} has no value while the workflow is built; write the condition or computation as "
+            f"{self.written} has no value while the workflow is built; write the condition or computation as "
             'expr("x > 3", x=...), and loop with for_each',
             caller(),
         )
@@ -32,7 +52,9 @@ class Value:
         """Select the element under a key or at a position, at run time."""
         source = caller()
         if type(key) not in (str, int) or (isinstance(key, int) and key < 0):
-            raise WorkflowError(f"{self}[{key!r}]: a key is text or a position from 0", source)
+            raise WorkflowError(
+                f"{self.written}[{key!r}]: a key is text or a position from 0", source
+            )
         return Expr(cel=f"value[{canonical.dumps(key)}]", variables={"value": self}, source=source)
 
     __bool__ = __iter__ = __lt__ = __le__ = __gt__ = __ge__ = _unknown
@@ -55,7 +77,7 @@ class HasOutputs(Protocol):
         """The types of its outputs by name."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Reference(Value):
     """An output of a step, gate or sub-workflow: `step["output"]`.
 
@@ -72,22 +94,26 @@ class Reference(Value):
         """The type that it is declared with."""
         return self.step.outputs[self.output]
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         return f'{self.step.name}["{self.output}"]'
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Item(Value):
     """The item of a foreach; `each` makes it."""
 
     name: str
     source: Source
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         return f"item {self.name!r}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Parameter(Value):
     """A value that the submitter of a run may set; `param` makes it."""
 
@@ -103,11 +129,13 @@ class Parameter(Value):
     choices_json: tuple[str, ...] = ()
     source: Source
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         return f"parameter {self.name!r}"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Last(Value):
     """An output of the previous iteration of the enclosing repeat; `last` makes it."""
 
@@ -116,14 +144,18 @@ class Last(Value):
     fallback: Any
     source: Source
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         output = (
-            self.output if isinstance(self.output, Reference) else '{}["{}"]'.format(*self.output)
+            self.output.written
+            if isinstance(self.output, Reference)
+            else '{}["{}"]'.format(*self.output)
         )
         return f"last({output})"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Expr(Value):
     """A CEL expression over named values; `expr` makes it."""
 
@@ -131,27 +163,33 @@ class Expr(Value):
     variables: dict[str, Any]
     source: Source
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         return f"expr({self.cel!r})"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Outcome(Value):
     """The outcome of a body, for its hooks; `outcome` makes it."""
 
     source: Source
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         return "outcome()"
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class RunInfo(Value):
     """The identity of the run; `run_info` makes it."""
 
     source: Source
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         return "run_info()"
 
 
@@ -163,7 +201,7 @@ class HasOutcome(Protocol):
         """What errors call it."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class BlockOutcome(Value):
     """How a block has ended: `step.status`, `step.exit_code`, `step.attempts`, `step.error`."""
 
@@ -172,13 +210,13 @@ class BlockOutcome(Value):
     field: str
     source: Source
 
-    def __str__(self) -> str:
+    @property
+    def written(self) -> str:
+        """What errors call it."""
         return f"the {self.field} of {self.block.label}"
 
 
 _REQUIRED = object()
-# What a CEL macro names for itself, as x in list.all(x, x > 0).
-_BOUND = re.compile(r"\.(?:all|exists|exists_one|existsOne|map|filter)\(\s*(\w+)\s*,")
 
 
 @refuses_others
@@ -240,7 +278,7 @@ def param(
         if default is _REQUIRED
         else _fitting(name, parsed, default, "its default", source),
         description=description,
-        check=_check_cel(name, check, source),
+        check=_check_cel(name, parsed, check, source),
         choices_json=tuple(
             _fitting(name, parsed, choice, "a choice", source) for choice in choices
         ),
@@ -291,33 +329,62 @@ def last(output: Reference | str, default: Any = None) -> Last:
     return Last(output=output, fallback=default, source=source)
 
 
-def expr(cel: str, **variables: Any) -> Expr:
+def expr(text: str, /, **variables: Any) -> Expr:
     """Make a CEL expression over named values: `expr("rmse < limit", rmse=validate["rmse"], limit=0.95)`.
 
     Raises:
         WorkflowError: the expression is not CEL, or its names and the given ones differ.
     """
     source = caller()
-    checks.text(cel, "the expression of expr", source)
-    if len(cel) > EXPRESSION_CHARACTERS:
+    checks.text(text, "the expression of expr", source)
+    if len(text) > EXPRESSION_CHARACTERS:
         raise WorkflowError(
-            f"expr({cel[:80]!r}...) has {len(cel)} characters; use at most {EXPRESSION_CHARACTERS}",
+            f"expr({text[:80]!r}...) has {len(text)} characters; use at most {EXPRESSION_CHARACTERS}",
             source,
         )
     try:
-        program = cel_engine.load().compile(cel)
-    except (ValueError, TypeError) as error:
-        raise WorkflowError(f"expr({cel!r}) is not a CEL expression: {error}", source) from None
-    used = set(program.variables())
-    missing = sorted(used - set(variables) - set(_BOUND.findall(cel)))
+        used = cel.program(text).variables
+    except CelError as error:
+        raise WorkflowError(f"expr({text!r}) is not a CEL expression: {error}", source) from None
+    missing = sorted(used - set(variables))
     if missing:
         raise WorkflowError(
-            f"expr({cel!r}) uses {', '.join(missing)}; give each as an argument", source
+            f"expr({text!r}) uses {', '.join(missing)}; give each as an argument", source
         )
     unused = sorted(set(variables) - used)
     if unused:
-        raise WorkflowError(f"expr({cel!r}) does not use {', '.join(unused)}", source)
-    return Expr(cel=cel, variables=variables, source=source)
+        raise WorkflowError(f"expr({text!r}) does not use {', '.join(unused)}", source)
+    if wrong := cel.problem(text, {name: _kind(each) for name, each in variables.items()}):
+        raise WorkflowError(f"expr: {wrong}", source)
+    return Expr(cel=text, variables=variables, source=source)
+
+
+def _kind(value: object) -> str:
+    """Return the kind of a value for expressions, as far as it is known without its workflow."""
+    if isinstance(value, Parameter) and value.type is not None:
+        return kinds.KINDS[value.type]
+    if value is None or isinstance(value, Value):
+        return kinds.ANY
+    return kind_of(value)
+
+
+def coalesce(*values: Any) -> Expr:
+    """Take the first value that is not null: the output of the way of a branch that was taken, or a value for none.
+
+        score = coalesce(quick["score"], thorough["score"], 0.0)
+
+    Raises:
+        WorkflowError: there are fewer than two values.
+    """
+    source = caller()
+    if len(values) < 2:
+        raise WorkflowError("coalesce() takes two values or more", source)
+    names = [f"v{index}" for index in range(len(values))]
+    return Expr(
+        cel=f"coalesce({', '.join(names)})",
+        variables=dict(zip(names, values, strict=True)),
+        source=source,
+    )
 
 
 def literal(value: object, what: str, source: Source) -> str:
@@ -356,7 +423,7 @@ def _fitting(
     return canonical.dumps(float(value))  # type: ignore[arg-type]
 
 
-def _check_cel(name: str, check: object, source: Source) -> str:
+def _check_cel(name: str, kind: d.ValueType.ValueType, check: object, source: Source) -> str:
     if not isinstance(check, str):
         raise WorkflowError(
             f'parameter {name!r}: check is a CEL expression such as "value > 0", not {check!r}',
@@ -368,6 +435,6 @@ def _check_cel(name: str, check: object, source: Source) -> str:
             f"parameter {name!r}: check has {len(check)} characters; use at most {EXPRESSION_CHARACTERS}",
             source,
         )
-    if check and (problem := constraints.syntax_problem(check)):
+    if check and (problem := constraints.syntax_problem(check, kinds.KINDS[kind])):
         raise WorkflowError(f"parameter {name!r}: check {check!r} {problem}", source)
     return check

@@ -327,6 +327,4 @@ def _label_problem(text: str) -> str:
 
 def validator(limits: Limits) -> Callable[[d.WorkflowDefinition], list[str]]:
     """Return the validation of definitions under these limits, including expressions and labels."""
-    return partial(
-        validate, limits=limits, check_expression=expressions.check, check_label=_label_problem
-    )
+    return partial(validate, limits=limits, check_label=_label_problem)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from kaon_wire.cel.program import problem
+from kaon_wire.definitions.kinds import declared_outputs, kind_of
 from kaon_wire.definitions.names import value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
-
-_GATE_OUTPUTS = {
-    "approval": ("approved", "by", "comment"),
-    "signal": ("by", "payload"),
-    "timer": (),
-}
-
 
 _OF_STEPS = frozenset({d.OUTCOME_FIELD_EXIT_CODE, d.OUTCOME_FIELD_ATTEMPTS})
 
@@ -44,6 +39,8 @@ def _item(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterat
 
 def _output(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
     yield from _reference(binding.output, what, checks)
+    if binding.output.HasField("skipped_json"):
+        yield from json_problem(f"{what}: value when skipped", binding.output.skipped_json)
 
 
 def _last(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
@@ -54,8 +51,10 @@ def _last(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterat
 
 
 def _expression(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
-    if problem := checks.expression(binding.expression.cel):
-        yield f"{what}: {problem}"
+    variables = binding.expression.variables
+    kinds = {name: kind_of(each, place, checks) for name, each in variables.items()}
+    if fault := problem(binding.expression.cel, kinds):
+        yield f"{what}: {fault}"
     yield from value_names(f"{what}: variable", binding.expression.variables)
     for _, variable in sorted(binding.expression.variables.items()):
         yield from binding_problems(variable, place, what, checks)
@@ -64,6 +63,11 @@ def _expression(binding: d.Binding, place: Place, what: str, checks: Checks) -> 
 def _list(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
     for each in binding.list.bindings:
         yield from binding_problems(each, place, what, checks)
+
+
+def _map(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
+    for key, each in sorted(binding.map.bindings.items()):
+        yield from binding_problems(each, place, f"{what}[{key!r}]", checks)
 
 
 def _outcome(binding: d.Binding, place: Place, what: str, checks: Checks) -> Iterator[str]:
@@ -90,6 +94,7 @@ _SOURCES: dict[str, Callable[[d.Binding, Place, str, Checks], Iterator[str]]] = 
     "last": _last,
     "expression": _expression,
     "list": _list,
+    "map": _map,
     "outcome": _outcome,
     "block_outcome": _block_outcome,
 }
@@ -103,15 +108,3 @@ def _reference(reference: d.OutputReference, what: str, checks: Checks) -> Itera
     elif reference.output not in outputs:
         known = ", ".join(sorted(outputs)) or "none"
         yield f"{what}: step {reference.step!r} has no output {reference.output!r} (it has: {known})"
-
-
-def declared_outputs(block: d.Block) -> tuple[str, ...] | None:
-    """Return the outputs of a step, gate or sub-workflow block; None for other blocks."""
-    match block.WhichOneof("kind"):
-        case "step":
-            return tuple(block.step.outputs)
-        case "gate":
-            return _GATE_OUTPUTS.get(block.gate.WhichOneof("kind") or "", ())
-        case "sub_workflow":
-            return tuple(block.sub_workflow.outputs)
-    return None

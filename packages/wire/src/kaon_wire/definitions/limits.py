@@ -7,9 +7,6 @@ from dataclasses import dataclass
 
 from kaon_wire.errors import InvalidValue
 
-# Of one expression.
-EXPRESSION_CHARACTERS = 4_096
-
 
 @dataclass(frozen=True, kw_only=True)
 class DefinitionLimits:

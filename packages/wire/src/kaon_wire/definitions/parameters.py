@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaon_wire.cel.program import problem
 from kaon_wire.definitions.bindings import binding_problems
+from kaon_wire.definitions.kinds import KINDS
 from kaon_wire.definitions.names import value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -23,8 +25,10 @@ def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iter
             yield from json_problem(f"{what}: default", parameter.default_json)
         for choice in parameter.choices_json:
             yield from json_problem(f"{what}: choice", choice)
-        if parameter.constraint_cel and (problem := checks.expression(parameter.constraint_cel)):
-            yield f"{what}: {problem}"
+        if parameter.constraint_cel:
+            kinds = {"value": KINDS.get(parameter.type, "any")}
+            if fault := problem(parameter.constraint_cel, kinds):
+                yield f"{what}: {fault}"
     if min(definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) < 0:
         yield "workflow: timeout, deadline and max_active_runs must not be negative"
     if definition.strategy > d.SUBMIT_STRATEGY_PARALLEL and definition.max_active_runs:

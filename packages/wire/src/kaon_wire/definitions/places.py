@@ -35,8 +35,7 @@ class Checks:
 
     names: Names
     limits: DefinitionLimits
-    # Returns the fault of an expression or a label expression; empty when there is none.
-    expression: Callable[[str], str]
+    # Returns the fault of a label expression; empty when there is none.
     label: Callable[[str], str]
 
 

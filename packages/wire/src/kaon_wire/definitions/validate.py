@@ -16,8 +16,8 @@ from kaon_wire.definitions.parameters import output_problems, parameter_problems
 from kaon_wire.definitions.places import Checks, Place
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Returns the syntax error of an expression; empty when it can be parsed.
-CheckExpression = Callable[[str], str]
+# Returns the syntax error of an expression over labels; empty when it can be parsed.
+CheckLabel = Callable[[str], str]
 
 
 # A message within a message, at the beginning of a field's path.
@@ -36,15 +36,13 @@ def accept_any(expression: str) -> str:
 def validate(
     definition: d.WorkflowDefinition,
     limits: DefinitionLimits = DEFAULT,
-    check_expression: CheckExpression = accept_any,
-    check_label: CheckExpression = accept_any,
+    check_label: CheckLabel = accept_any,
 ) -> list[str]:
     """Return the problems of a definition; empty when it is valid.
 
     Args:
         definition: The definition to register.
         limits: The engine's bounds.
-        check_expression: Returns the fault of a CEL expression.
         check_label: Returns the fault of an expression over runners' labels.
     """
     size = definition.ByteSize()
@@ -54,7 +52,7 @@ def validate(
         ]
     names = Names(definition)
     problems = list(collect_names(names, limits))
-    checks = Checks(names=names, limits=limits, expression=check_expression, label=check_label)
+    checks = Checks(names=names, limits=limits, label=check_label)
     problems += parameter_problems(definition, checks)
     problems += _graph_problems(definition.body, (), False, checks)
     problems += output_problems(definition, checks)

@@ -26,6 +26,8 @@ class Generator:
         self._depth = depth
         self._seed = seed
         self._random = random.Random(seed)
+        # Draws what was added later, so that everything else of a seed stays as it was.
+        self._more = random.Random(f"more {seed}")
         self._names = itertools.count()
         # Steps and gates that any later block may refer to.
         self._known: list[d.OutputReference] = []
@@ -86,14 +88,29 @@ class Generator:
         if self._chance(0.1):
             return self._expression()
         if self._known and self._chance(0.7):
-            return d.Binding(output=self._random.choice(self._known))
+            return self._reference()
         return literal(self._random.randint(0, 9))
+
+    def _reference(self) -> d.Binding:
+        """Refer to an output, now and then with a value for when it was skipped, or as an entry of a map."""
+        reference = d.OutputReference()
+        reference.CopyFrom(self._random.choice(self._known))
+        if self._more.random() < 0.2:
+            reference.skipped_json = '"skipped"'
+        value = d.Binding(output=reference)
+        if self._more.random() < 0.1:
+            return d.Binding(map=d.BindingMap(bindings={"b": value, "a": literal(1)}))
+        return value
 
     def _expression(self) -> d.Binding:
         """Now and then it has no value: it divides by zero, or by something that is no number."""
         divisor = d.Binding(output=self._random.choice(self._known)) if self._known else literal(0)
         values = {"x": literal(self._random.randint(0, 9)), "y": divisor}
-        cel = self._random.choice(("x / 2", "x / y", "string(y) + string(x)", "[x, y]"))
+        cel = self._random.choice(("x / 2", "x / dyn(y)", "string(y) + string(x)", "[x, y]"))
+        if self._more.random() < 0.3:
+            cel = self._more.choice(
+                ("coalesce(y, x)", "zip([x], [y]).map(v, string(v[0])).join('-')")
+            )
         return d.Binding(expression=d.Expression(cel=cel, variables=values))
 
     def _step(self, depth: int = 0, *, hook: bool = False) -> d.Block:

@@ -318,21 +318,24 @@ def test_an_exclusive_step_that_exceeds_a_limit_waits_until_its_holder_must_have
 @pytest.mark.parametrize(
     "cel",
     [
-        "x.map(a, a + 1)",
         "x.filter(a, x.exists(b, b == a)).size() > 0",
         "y.map(a, y.map(b, y.map(c, a + b + c)))",
         "[1].map(a, [a] + [a])" + ".map(a, a + a)" * 30,
+        "range(30000000)",
+        "range(2000).map(a, t).join('')",
+        "t.replace('x', t)",
+        "t.split('').sort().map(a, t.split(a))",
+        "y.map(a, y).map(a, a + y).map(a, y.map(b, a)).flatten().flatten().map(c, y)",
         "y.all( a, y . all (b, y.all(c, y.all(d, true))))",
         " + ".join(["t"] * 1_000),
         " + ".join(["x"] * 100),
-        " == ".join(["x"] * 800),
-        "y.map(a, t)",
-        "y.all(a, t + t != t)",
-        "t.matches(t)",
-        "t.matches('(a?){100}{100}')",
+        "range(500).map(a, t)",
+        "x.map(a, x)",
+        "range(2000).all(a, t + t != t)",
+        "x.map(a, t.matches('(a?){100}x'))",
     ],
 )
-def test_an_expression_that_would_cost_too_much_is_refused_before_it_begins(cel: str) -> None:
+def test_an_expression_that_costs_too_much_is_stopped(cel: str) -> None:
     values = {"x": list(range(7_000)), "y": list(range(200)), "t": "x" * 250_000}
     with pytest.raises(ExpressionError, match=r"the limit cel_cost is 20000000"):
         evaluate(cel, values)
@@ -341,15 +344,16 @@ def test_an_expression_that_would_cost_too_much_is_refused_before_it_begins(cel:
 @pytest.mark.parametrize(
     ("cel", "values", "told"),
     [
-        ("xs[0]", {"xs": []}, "index out of bounds"),
+        ("xs[0]", {"xs": []}, "the list has no index 0: it has 0 items"),
         ("m.loss", {"m": {}}, "there is no key 'loss'"),
         ("m['loss']", {"m": {}}, "there is no key 'loss'"),
         ("y", {}, "'y'"),
         ("x + 1", {"x": 2**63 - 1}, "overflow"),
         ("x + 1", {"x": 2**70}, ""),
-        ("x", {"x": "\ud800"}, ""),
         ("int(x)", {"x": 1e300}, "overflow"),
         ("x % y", {"x": 1, "y": 0}, "zero"),
+        ("x.matches(x)", {"x": "y" * 250_000}, "pattern"),
+        ("x.matches('(a?){100}{100}')", {"x": "y"}, "pattern"),
     ],
 )
 def test_whatever_an_expression_does_it_gives_a_value_or_an_error_of_its_run(
@@ -365,7 +369,7 @@ def test_what_a_turn_may_evaluate_is_bounded_and_the_rest_follows_in_later_turns
     count, limit = 12, 4_000_000
     heavy = d.Binding(
         expression=d.Expression(
-            cel="size(x.map(a, a))", variables={"x": literal(list(range(1_500)))}
+            cel="size(x.map(a, x.all(b, b >= 0)))", variables={"x": literal(list(range(150)))}
         )
     )
     body = chain(step("s", x=heavy), repeat("r", chain(step("u")), heavy_condition(), 2))
@@ -380,7 +384,7 @@ def test_what_a_turn_may_evaluate_is_bounded_and_the_rest_follows_in_later_turns
     assert driver.run().status == t.SUCCEEDED
     assert max(meter.cost for meter in turns) < limit // 4 + 2_000_000
     assert sum(meter.cost for meter in turns) > count * 1_000_000
-    assert all(step.inputs.get("x", "1500") == "1500" for step in driver.state.steps.values())
+    assert all(step.inputs.get("x", "150") == "150" for step in driver.state.steps.values())
     driver.check_replay()
 
 
@@ -536,12 +540,13 @@ def test_what_would_travel_with_a_step_is_bounded_at_registration() -> None:
 
 
 def heavy_condition() -> d.Binding:
-    values = {"x": literal(list(range(1_500)))}
-    return d.Binding(expression=d.Expression(cel="size(x.map(a, a)) > 0", variables=values))
+    values = {"x": literal(list(range(150)))}
+    cel = "size(x.map(a, x.all(b, b >= 0))) > 0"
+    return d.Binding(expression=d.Expression(cel=cel, variables=values))
 
 
 def test_the_expressions_of_one_step_are_bounded_together() -> None:
-    one = d.Expression(cel="size(x.map(a, a))", variables={"x": literal(list(range(1_000)))})
+    one = d.Expression(cel="x.map(a, a + 1)", variables={"x": literal(list(range(3_000)))})
     block = step("s", **{f"i{number}": d.Binding(expression=one) for number in range(20)})
     meter = Meter(2_000_000)
     driver = Driver(workflow(chain(block)), works, evaluate=meter)

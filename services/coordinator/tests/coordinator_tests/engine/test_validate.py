@@ -66,12 +66,47 @@ def test_a_definition_beyond_the_limits_names_them() -> None:
     assert "nesting_depth" in problems(deep, Limits(nesting_depth=2))
 
 
-def test_expressions_and_labels_are_checked_by_who_knows_them() -> None:
+def test_labels_are_checked_by_who_knows_them() -> None:
     bad = step("a", x=d.Binding(expression=d.Expression(cel="1 +")))
     bad.step.labels.append("==")
-    found = validate(
-        workflow(chain(bad)),
-        check_expression=lambda text: f"odd: {text}",
-        check_label=lambda text: "worse",
+    found = validate(workflow(chain(bad)), check_label=lambda text: "worse")
+    assert found == [
+        "a: label '==': worse",
+        "a: input 'x': expression '1 +': it ends too early",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cel", "told"),
+    [
+        ("xs.joyn(',')", "there is no function 'joyn'; did you mean join?"),
+        ("xs.join(1)", "join(list, int): it is called as join(list, string) or join(list)"),
+        ("xs + 1", "there is no list + int"),
+        ("b + 1", "there is no list + int"),
+        ("n > 'a'", "there is no int > string"),
+        ("n.size()", "size(int): it is called as"),
+        ("n ? 1 : 2", "a condition must be true or false, not int"),
+        ("xs.filter(x, x.joyn() > n)", "there is no function 'joyn'"),
+        ("ys", "there is no variable 'ys'; did you mean xs?"),
+        ("n * 1.5 < d && size(xs.join(',')) > 0 && b[0] != null", ""),
+    ],
+)
+def test_names_and_kinds_in_expressions_are_checked(cel: str, told: str) -> None:
+    kinds = {"n": d.VALUE_TYPE_INT, "xs": d.VALUE_TYPE_LIST, "d": d.VALUE_TYPE_FLOAT}
+    definition = workflow(
+        chain(
+            step("a"),
+            for_each("f", output("a"), chain(step("b"))),
+            step("c", x=d.Binding(expression=d.Expression(cel=cel))),
+        )
     )
-    assert found == ["a: label '==': worse", "a: input 'x': odd: 1 +"]
+    for name, kind in kinds.items():
+        definition.parameters.add(name=name, type=kind)
+    variables = definition.body.blocks[2].step.inputs["x"].expression.variables
+    for name in kinds:
+        variables[name].parameter = name
+    # From outside of the foreach it is the list of the cells' values.
+    variables["b"].CopyFrom(output("b"))
+    found = validate(definition)
+    assert told in "".join(found)
+    assert bool(found) == bool(told)

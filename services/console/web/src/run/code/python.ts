@@ -379,6 +379,10 @@ function binding(of: Binding | undefined): string {
       ]);
     case "list":
       return `[${source.value.bindings.map(binding).join(", ")}]`;
+    case "map":
+      return `{${Object.entries(source.value.bindings)
+        .map(([key, value]) => `${text(key)}: ${binding(value)}`)
+        .join(", ")}}`;
     case "outcome":
       return "outcome()";
     case "blockOutcome":

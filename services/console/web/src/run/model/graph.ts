@@ -226,6 +226,10 @@ export function conditionText(binding: Binding | undefined): string {
       return source.value.cel;
     case "list":
       return `[${source.value.bindings.map(conditionText).join(", ")}]`;
+    case "map":
+      return `{${Object.entries(source.value.bindings)
+        .map(([key, value]) => `${key}: ${conditionText(value)}`)
+        .join(", ")}}`;
     case "outcome":
       return "outcome";
     case "blockOutcome":

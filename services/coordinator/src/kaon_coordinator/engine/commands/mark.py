@@ -17,7 +17,7 @@ from kaon_coordinator.engine.state.state import BlockState, Node, StepState
 from kaon_coordinator.engine.steps.attempts import end as end_step
 from kaon_coordinator.engine.steps.attempts import output_difference
 from kaon_coordinator.engine.steps.leases import lease_of, lose, revoke
-from kaon_wire.definitions.bindings import declared_outputs
+from kaon_wire.definitions.kinds import declared_outputs
 from kaonapi.run.v1 import history_pb2
 
 

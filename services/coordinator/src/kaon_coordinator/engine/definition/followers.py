@@ -68,6 +68,8 @@ def _is_plain(binding: d.Binding) -> bool:
             return selection(binding) is not None
         case "list":
             return all(_is_plain(each) for each in binding.list.bindings)
+        case "map":
+            return all(_is_plain(each) for each in binding.map.bindings.values())
         case "last":
             return _is_plain(binding.last.fallback)
         case source:

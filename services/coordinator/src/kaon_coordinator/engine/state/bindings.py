@@ -43,9 +43,8 @@ def resolve(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Ev
             return _last(state, scope, binding.last, evaluate)
         case "expression":
             return _expression(state, scope, binding.expression, evaluate)
-        case "list":
-            values = (resolve(state, scope, each, evaluate) for each in binding.list.bindings)
-            return f"[{','.join(values)}]"
+        case "list" | "map":
+            return _joined(state, scope, binding, evaluate)
         case "outcome":
             return _outcome(scope)
         case "run_info":
@@ -80,16 +79,18 @@ def _item(scope: ScopeState, name: str) -> str:
 
 
 def _output(state: RunState, scope: ScopeState, reference: d.OutputReference) -> str:
-    return _told(
-        state, scope, reference.step, lambda node: node.outputs.get(reference.output, NULL)
-    )
+    value = _told(state, scope, reference.step, lambda node: node.outputs.get(reference.output))
+    return _skipped(reference) if value is None else value
 
 
 def _block_outcome(state: RunState, scope: ScopeState, outcome: d.BlockOutcome) -> str:
-    return _told(state, scope, outcome.block, _OUTCOMES[outcome.field])
+    told = _told(state, scope, outcome.block, _OUTCOMES[outcome.field])
+    return NULL if told is None else told
 
 
-def _told(state: RunState, scope: ScopeState, name: str, tell: Callable[[Node], str]) -> str:
+def _told(
+    state: RunState, scope: ScopeState, name: str, tell: Callable[[Node], str | None]
+) -> str | None:
     """Return what is told of a block, or the list of what is told of it in each cell."""
     chain = _chain(state, name)
     around: ScopeState | None = scope
@@ -122,6 +123,11 @@ _OUTCOMES: Mapping[d.OutcomeField.ValueType, Callable[[Node], str]] = {
 }
 
 
+def _skipped(reference: d.OutputReference) -> str:
+    """Return what stands for an output that its block has not given."""
+    return reference.skipped_json if reference.HasField("skipped_json") else NULL
+
+
 def _chain(state: RunState, step: str) -> tuple[str, ...]:
     try:
         return state.workflow.chains[step]
@@ -129,20 +135,23 @@ def _chain(state: RunState, step: str) -> tuple[str, ...]:
         raise BindingError(f"the workflow has no block {step!r}") from None
 
 
-def _descend(scope: ScopeState, chain: tuple[str, ...], tell: Callable[[Node], str]) -> str:
+def _descend(
+    scope: ScopeState, chain: tuple[str, ...], tell: Callable[[Node], str | None]
+) -> str | None:
+    """Return what is told of a block inside of a scope; None when nothing is."""
     node = scope.nodes.get(chain[0])
     if node is None:
-        return NULL
+        return None
     if len(chain) == 1:
         return tell(node)
     assert isinstance(node, BlockState)
     if node.kind == "for_each":
         # A cell that was never started has no value but keeps its place.
         cells = (node.cells.get(index) for index in range(node.count))
-        values = (NULL if cell is None else _descend(cell, chain[1:], tell) for cell in cells)
-        return f"[{','.join(values)}]"
+        values = (None if cell is None else _descend(cell, chain[1:], tell) for cell in cells)
+        return f"[{','.join(NULL if each is None else each for each in values)}]"
     if not node.cells:
-        return NULL
+        return None
     newest = node.cells[max(node.cells)]
     return _descend(newest, chain[1:], tell)
 
@@ -187,6 +196,17 @@ def _expression(
             "those that they are given"
         )
     return text
+
+
+def _joined(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Evaluate) -> str:
+    if binding.HasField("list"):
+        values = (resolve(state, scope, each, evaluate) for each in binding.list.bindings)
+        return f"[{','.join(values)}]"
+    entries = (
+        f"{canonical.dumps(key)}:{resolve(state, scope, each, evaluate)}"
+        for key, each in sorted(binding.map.bindings.items())
+    )
+    return f"{{{','.join(entries)}}}"
 
 
 def _outcome(scope: ScopeState) -> str:

@@ -161,8 +161,13 @@ def _is_settled(state: RunState, scope: ScopeState, binding: d.Binding) -> bool:
             return False
         case "list":
             return all(_is_settled(state, scope, each) for each in binding.list.bindings)
+        case "map":
+            return all(_is_settled(state, scope, each) for each in binding.map.bindings.values())
         case "last":
             return _is_settled(state, scope, binding.last.fallback)
+        case "block_outcome":
+            source = _source(state, scope, binding.block_outcome.block)
+            return source is not None and source.status in t.TERMINAL
     return True
 
 
