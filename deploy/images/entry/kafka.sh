@@ -72,6 +72,8 @@ if [ ! -f $data/log/meta.properties ]; then
     mkdir -p $data/log
     more=()
     if [ -n "${KAFKA_FORMAT:-}" ]; then mapfile -t more < "$KAFKA_FORMAT"; fi
-    $java -cp "/opt/kafka/libs/*" kafka.tools.StorageTool format -t "${KAFKA_CLUSTER_ID:?}" -c $conf/server.properties "${more[@]}"
+    # It prints the accounts' hashed passwords, which are for no log.
+    $java -cp "/opt/kafka/libs/*" kafka.tools.StorageTool format -t "${KAFKA_CLUSTER_ID:?}" -c $conf/server.properties "${more[@]}" \
+        > /dev/null
 fi
 exec $java -cp "/opt/kafka/libs/*" kafka.Kafka $conf/server.properties
