@@ -4,17 +4,17 @@ kaon run examples/polling/workflow.py
 kaon run examples/polling/workflow.py -p pages=0
 """
 
-import loading
+import paging
 
 from kaon import Workflow, expr, last, param, steps, while_
 
 count = steps.python(
-    "count", loading.count, pages=param("pages", int, default=3), outputs={"left": int}
+    "count", paging.count, pages=param("pages", int, default=3), outputs={"left": int}
 )
 load = steps.python(
-    "load", loading.load, left=last("load.left", count["left"]), outputs={"left": int}
+    "load", paging.load, left=last("load.left", count["left"]), outputs={"left": int}
 )
-report = steps.python("report", loading.report, left=load["left"], outputs={"text": str})
+report = steps.python("report", paging.report, left=load["left"], outputs={"text": str})
 
 pages = while_(
     expr("left > 0", left=last("load.left", count["left"])), load, max_iterations=20, name="pages"
