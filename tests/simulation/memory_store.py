@@ -431,11 +431,12 @@ class MemoryStore(Store):
     def commit_all(self, batches: Sequence[PartitionBatch]) -> frozenset[int]:
         held = [_decoded(batch) for batch in batches if self.holds(batch.partition, batch.epoch)]
         begun = [run for batch in held for run in batch.begun]
-        taken = {
-            run.run_id
-            for run in begun
-            if run.idempotency_key and (run.tenant, run.workflow, run.idempotency_key) in self.keys
-        }
+        # Two that begin together may have the same key, too.
+        keys, taken = dict(self.keys), set()
+        for run in begun:
+            key = (run.tenant, run.workflow, run.idempotency_key)
+            if run.idempotency_key and keys.setdefault(key, run.run_id) != run.run_id:
+                taken.add(run.run_id)
         if taken:
             raise KeysTaken(taken)
         for batch in held:

@@ -57,6 +57,20 @@ def test_a_run_begins_in_the_transaction_that_stores_it(store: Store) -> None:
     assert (known.row.run_id, created) == (run.run_id, False)
 
 
+def test_of_two_that_begin_together_with_one_key_one_is_turned_away(store: Store) -> None:
+    epochs = store.claim_partition(3, "me"), store.claim_partition(4, "me")
+    first = new_run(idempotency_key="once")
+    second = new_run(idempotency_key="once", partition=4)
+    batches = [
+        replace(batch(epochs[0], first), begun=[first]),
+        replace(batch(epochs[1], second), begun=[second]),
+    ]
+    with pytest.raises(KeysTaken) as taken:
+        store.commit_all(batches)
+    assert taken.value.run_ids == {second.run_id}
+    assert store.load_some([first.run_id, second.run_id]) == []
+
+
 def test_a_taken_key_leaves_nothing_of_the_transaction(store: Store) -> None:
     earlier = submitted(store, idempotency_key="once")
     epochs = store.claim_partition(3, "me"), store.claim_partition(4, "me")
