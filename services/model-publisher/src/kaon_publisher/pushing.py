@@ -106,6 +106,9 @@ class RegistryTarget:
         )
         if access.basic is not None:
             registry.auth.set_basic_auth(*access.basic)
+            # With each request: the library shows it when a request was refused, but a registry that refuses a large upload closes
+            # the connection before it has read it.
+            registry.session.auth = access.basic
         return registry
 
     def delete(self, repository: str, digest: str) -> None:

@@ -33,7 +33,8 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
     model = write_model(tmp_path / "model")
-    base, scratch = Base(layers=[blob_of(b"base")]), Path(tempfile.mkdtemp(dir=tmp_path))
+    # Larger than what the registry has read when it refuses.
+    base, scratch = Base(layers=[blob_of(bytes(16 << 20))]), Path(tempfile.mkdtemp(dir=tmp_path))
     return assemble(model=model, app=b"app", base=base, labels={}, scratch=scratch)
 
 
