@@ -194,6 +194,11 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             text="Memory that one runner offers: `KAON_MEMORY_BYTES` of the runner.",
         ),
         Variable(
+            name="KAON_NOTIFICATIONS_FILE",
+            default="./deploy/compose/notifications.toml",
+            text="Channels that workflows may notify; mounted for coordinators as `KAON_NOTIFICATIONS`.",
+        ),
+        Variable(
             name="KAON_TENANTS_FILE",
             default="./deploy/compose/tenants.toml",
             text="Weights and quotas of tenants; mounted for coordinators as `KAON_TENANTS`.",

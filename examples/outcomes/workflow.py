@@ -5,12 +5,12 @@ kaon run examples/outcomes/workflow.py -p size=3
 kaon run examples/outcomes/workflow.py -p size=13   # the conversion asks to be tried again, and then fails
 """
 
-import watching
+import downloads
 
 from kaon import Retry, Workflow, param, steps
 
 download = steps.python(
-    "download", watching.download, size=param("size", int, default=0), outputs={"size": int}
+    "download", downloads.download, size=param("size", int, default=0), outputs={"size": int}
 )
 convert = steps.shell(
     "convert",
@@ -22,7 +22,7 @@ convert = steps.shell(
 )
 tell = steps.python(
     "tell",
-    watching.tell,
+    downloads.tell,
     download=download.status,
     why=download.error,
     convert=convert.status,

@@ -81,6 +81,14 @@ def test_the_channels_of_the_example_are_those_that_it_names(
     assert named == set(channels.by_name)
 
 
+def test_modules_of_examples_have_names_of_their_own() -> None:
+    """All of them are loaded in one process, and so are those that tests share."""
+    own = [path.stem for name in NAMES for path in EXAMPLES.glob(f"{name}/*.py")]
+    own = [name for name in own if name != "workflow"]
+    shared = [path.stem for path in (EXAMPLES.parent / "tests").glob("*.py")]
+    assert sorted(own) == sorted(set(own) - set(shared))
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_an_example_can_be_built(load: Callable[[str], Workflow], name: str) -> None:
     workflow = load(name)

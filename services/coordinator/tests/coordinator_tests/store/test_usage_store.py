@@ -56,3 +56,9 @@ def test_a_used_idempotency_key_is_known(store: Store) -> None:
         ("default", "nightly", "x"),
     ):
         assert not store.is_key_used(tenant, workflow, key)
+
+
+def test_bytes_of_artifacts_are_counted(store: Store) -> None:
+    store.grant("default", {"a" * 64: 1, "b" * 64: 20})
+    store.grant("other", {"a" * 64: 1})
+    assert [store.count_bytes(tenant) for tenant in ("default", "other", "nobody")] == [21, 1, 0]
