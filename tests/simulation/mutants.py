@@ -263,7 +263,7 @@ MUTANTS = (
     Mutant(name="permits", patch=_permits),
     Mutant(name="permits of what is opened again", patch=_permits_of_what_is_opened_again),
     Mutant(name="an end from before a retry", patch=_end_from_before_a_retry),
-    Mutant(name="request after recovery", patch=_request_after_recovery),
+    Mutant(name="request after recovery", patch=_request_after_recovery, seed=3330),
     Mutant(name="PoolOpened", patch=_pool_opened),
     Mutant(name="guard of one run", patch=_guard, seed=23),
     Mutant(
