@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from kaon_service.access.rules_file import checked_url
+from kaon_service.http_opener import opener
 from kaon_wire.errors import InvalidValue, Unavailable
 
 # Seconds: of one wait for the server, and of the whole document.
@@ -39,20 +39,11 @@ def fetch_json(url: str, ca: Path | None) -> dict[str, Any]:
     return document
 
 
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Another server is not the one that the administrator has named."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow no redirection: the answer counts as an error."""
-
-
 def _opener(url: str, ca: Path | None) -> urllib.request.OpenerDirector:
-    context = ssl.create_default_context(cafile=ca)
-    handlers = [urllib.request.HTTPSHandler(context=context), _NoRedirects()]
     if urlsplit(url).scheme == "http":
         # A server on this machine is not behind a proxy.
-        return urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
-    return urllib.request.build_opener(*handlers)
+        return opener(ca, urllib.request.ProxyHandler({}))
+    return opener(ca)
 
 
 def _read(response: http.client.HTTPResponse, deadline: float) -> bytes:

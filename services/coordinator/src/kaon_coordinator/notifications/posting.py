@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import http.client
-import ssl
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
+from kaon_service.http_opener import opener
 from kaon_wire.errors import Unavailable
 
 _SECONDS = 10.0
 # Of an answer that refuses.
 _BYTES = 300
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Another server is not the one that the operator has named."""
-
-    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
-        """Follow no redirection: the answer counts as an error."""
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], ca: Path | None) -> None:
@@ -38,12 +30,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str], ca: Path | None) -> 
         method="POST",
     )
     server = urlsplit(url).netloc.rpartition("@")[2]
-    context = ssl.create_default_context(cafile=ca)
-    opener = urllib.request.build_opener(
-        urllib.request.HTTPSHandler(context=context), _NoRedirects()
-    )
     try:
-        with opener.open(request, timeout=_SECONDS):
+        with opener(ca).open(request, timeout=_SECONDS):
             return
     except urllib.error.HTTPError as error:
         with error:
