@@ -67,6 +67,9 @@ class _Sinks:
         self._feed.publish(events)
         self._telemetry.committed(events)
 
+    def notified(self) -> None:
+        """Nobody is told."""
+
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
         """Nobody looks."""
 

@@ -27,7 +27,6 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.gauges import Gauges
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression
-from kaon_coordinator.notifications.notices import KINDS
 from kaon_coordinator.notifications.notifier import Notifier
 from kaon_coordinator.retention import Retention
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
@@ -283,7 +282,7 @@ class Application:
 
 
 class _Sinks(ApiSinks):
-    """The API's sinks, telemetry, the removal of an ended run's scratch space, and the wake-up of the notifier."""
+    """The API's sinks, telemetry, and the removal of an ended run's scratch space."""
 
     def __init__(
         self,
@@ -293,8 +292,7 @@ class _Sinks(ApiSinks):
         telemetry: RunTelemetry,
         notify: Callable[[], None],
     ) -> None:
-        super().__init__(feed, archive)
-        self._notify = notify
+        super().__init__(feed, archive, notify)
         self._scratch = scratch
         self._telemetry = telemetry
 
@@ -302,8 +300,6 @@ class _Sinks(ApiSinks):
         """Receive durable history events."""
         super().committed(events)
         self._telemetry.committed(events)
-        if any(event.WhichOneof("event") in KINDS for event in events):
-            self._notify()
         if self._scratch is not None:
             for event in events:
                 if event.HasField("run_ended"):

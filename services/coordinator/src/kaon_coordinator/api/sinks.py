@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -19,15 +19,28 @@ log = structlog.get_logger(__name__)
 
 
 class ApiSinks:
-    """Implements the shell's `Sinks`."""
+    """Implements the shell's `Sinks`.
 
-    def __init__(self, feed: RunFeed, archive: LogArchive) -> None:
+    Args:
+        feed: Receives events and progress.
+        archive: Receives lines.
+        notify: Called when a commit has added notices.
+    """
+
+    def __init__(
+        self, feed: RunFeed, archive: LogArchive, notify: Callable[[], None] = lambda: None
+    ) -> None:
         self._feed = feed
         self._archive = archive
+        self._notify = notify
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         """Receive durable history events, in order of seq per run."""
         self._feed.publish(events)
+
+    def notified(self) -> None:
+        """Hear that a commit has added notices of notifications."""
+        self._notify()
 
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
         """Receive runners' records, for the progress in them."""

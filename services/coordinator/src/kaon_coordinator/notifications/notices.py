@@ -20,9 +20,6 @@ _ENDS = {
     run_pb2.STATUS_CANCELLED: d.OCCASION_CANCELLED,
 }
 
-# Kinds of events that channels are told about.
-KINDS = frozenset({"run_ended", "deadline_missed", "step_retry_scheduled", "block_started"})
-
 
 def notices_of(state: RunState, events: Iterable[history_pb2.HistoryEvent]) -> list[Notice]:
     """Return a notice for each event and each channel that the run's workflow names for it.

@@ -50,6 +50,9 @@ class Sinks(Protocol):
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         """Receive durable history events, in order of seq per run."""
 
+    def notified(self) -> None:
+        """Hear that a commit has added notices of notifications."""
+
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
         """Receive runners' records, for the progress in them."""
 
@@ -267,6 +270,8 @@ class TurnLoop:
         self._parts.history_publisher.add(partition, events)
         with going_on("events were told", partition=partition.number):
             self._parts.sinks.committed(turn.events)
+            if turn.atomic_effects.notices:
+                self._parts.sinks.notified()
 
     async def _end_faulted(self, outbox: Outbox) -> None:
         """End the runs that this owner cannot continue."""

@@ -11,6 +11,7 @@ from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .world import Member, World
 
@@ -46,6 +47,23 @@ async def test_a_submitted_run_whose_wakeup_was_lost_is_found_and_runs(
         world.report(request.key, **STARTED)
         world.report(request.key, **SUCCEEDED)
     await world.until(lambda: status(member) == t.SUCCEEDED)
+
+
+async def test_only_commits_that_notify_somebody_wake_the_notifier(
+    world: World, member: Member
+) -> None:
+    world.hello()
+    step = d.Block(name="s", step=d.Step(type="python", outputs={"out": d.VALUE_TYPE_INT}))
+    quiet = d.WorkflowDefinition(name="quiet", body=d.Graph(blocks=[step]))
+    loud = d.WorkflowDefinition(name="loud", body=d.Graph(blocks=[step]))
+    loud.notifications.add(on=[d.OCCASION_SUCCEEDED], channel="ops")
+    for run_id, definition in (("one", quiet), ("two", loud)):
+        world.submit_run(member, definition.name, world.register(member, definition), run_id)
+        (request,) = await world.released()
+        world.report(request.key, **STARTED)
+        world.report(request.key, **SUCCEEDED)
+        await world.until(lambda run_id=run_id: status(member, run_id) == t.SUCCEEDED)
+        assert member.sinks.notices == (run_id == "two")
 
 
 async def test_a_lease_expires_only_after_what_was_said_before_has_been_heard(

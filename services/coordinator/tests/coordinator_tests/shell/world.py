@@ -38,9 +38,14 @@ class Silent:
         self.events: list[history_pb2.HistoryEvent] = []
         self.progressed: list[step_pb2.StepEvent] = []
         self.logged: list[log_pb2.LogLines] = []
+        # Commits with notices.
+        self.notices = 0
 
     def committed(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
         self.events += events
+
+    def notified(self) -> None:
+        self.notices += 1
 
     def progress(self, reports: Mapping[int, Sequence[step_pb2.StepEvents]]) -> None:
         self.progressed += [
