@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import docker
-from docker.errors import APIError, DockerException, NotFound
+from docker.errors import APIError, DockerException
 from docker.types import Mount
 
 from kaon.step import StepCancelled, StepContext
 from kaon_runner.children import images
 from kaon_runner.children.container_view import STEP_DIR, ContainerView
+from kaon_runner.children.containers import limits, remove
 from kaon_runner.children.faults import EngineError, OutOfMemory, PlatformFault
 from kaon_runner.children.sidecars import Sidecars
 from kaon_runner.steptypes.docker import name_of
@@ -70,18 +71,6 @@ def _common(context: StepContext) -> dict[str, Any]:
     }
 
 
-def remove(client: docker.DockerClient, name: str) -> None:
-    """Kill and remove a container; do nothing when there is none."""
-    try:
-        client.api.remove_container(name, force=True, v=True)
-    except NotFound:
-        pass
-    except APIError as error:
-        # Another process is removing it.
-        if error.status_code != 409:
-            raise
-
-
 def _client(host: str) -> docker.DockerClient:
     try:
         return docker.DockerClient(base_url=host or None)
@@ -114,19 +103,7 @@ def _options(context: StepContext) -> tuple[dict[str, Any], Mapping[str, str]]:
         "user": config.get("user") or f"{os.getuid()}:{os.getgid()}",
         **_common(context),
     }
-    return options | _limits(), texts
-
-
-def _limits() -> dict[str, Any]:
-    wanted = json.loads(os.environ["KAON_DOCKER_LIMITS"])
-    limits: dict[str, Any] = {}
-    if wanted["memory_bytes"]:
-        limits |= {"mem_limit": wanted["memory_bytes"], "memswap_limit": wanted["memory_bytes"]}
-    if wanted["cpus"]:
-        limits["nano_cpus"] = int(wanted["cpus"] * 1e9)
-    if wanted["pids"]:
-        limits["pids_limit"] = wanted["pids"]
-    return limits
+    return options | limits(json.loads(os.environ["KAON_DOCKER_LIMITS"])), texts
 
 
 def _execute(container: Any) -> int:

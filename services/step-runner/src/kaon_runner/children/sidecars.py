@@ -17,6 +17,7 @@ from docker.errors import NotFound
 
 from kaon.step import StepContext
 from kaon_runner.children import images
+from kaon_runner.children.containers import limits, remove
 from kaon_runner.children.faults import EngineError
 from kaon_runner.steptypes.shell import filled
 
@@ -84,7 +85,7 @@ class Sidecars:
             },
             "network_mode": self.network,
             "security_opt": ["no-new-privileges"],
-            **_limits(config),
+            **limits(config),
         }
         if config.get("user"):
             options["user"] = config["user"]
@@ -96,7 +97,7 @@ class Sidecars:
                 "retries": _CHECKS,
             }
         container = self._client.containers.create(**options)
-        stack.callback(_remove, container)
+        stack.callback(remove, self._client, str(container.id))
         copier = _Copier(name, container)
         stack.callback(copier.join)
         stack.callback(_stop, container)
@@ -114,15 +115,6 @@ class Sidecars:
         # All that follow share the first one's network.
         if not self.network.startswith("container:"):
             self.network = f"container:{container.id}"
-
-
-def _limits(config: Mapping[str, Any]) -> dict[str, Any]:
-    limits: dict[str, Any] = {}
-    if memory := config.get("memory_bytes"):
-        limits |= {"mem_limit": memory, "memswap_limit": memory}
-    if cpus := config.get("cpus"):
-        limits["nano_cpus"] = int(cpus * 1e9)
-    return limits
 
 
 def _wait(name: str, container: Any, heard: Any, milliseconds: float) -> None:
@@ -167,13 +159,6 @@ def _last_check(container: Any) -> str:
 def _stop(container: Any) -> None:
     try:
         container.stop(timeout=_STOP_SECONDS)
-    except NotFound:
-        return
-
-
-def _remove(container: Any) -> None:
-    try:
-        container.remove(force=True, v=True)
     except NotFound:
         return
 
