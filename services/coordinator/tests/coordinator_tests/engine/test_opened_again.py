@@ -30,7 +30,7 @@ from kaon_coordinator.engine.rows.resume import derive
 from kaon_coordinator.engine.state import transitions as t
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-from .build import chain, fan, literal, output, repeat, step, workflow
+from .build import branch, chain, fan, for_each, literal, output, repeat, step, workflow
 from .driver import Driver, failure
 
 BY = {"reason": "because", "requester": "me"}
@@ -143,6 +143,57 @@ def test_a_run_that_waits_again_can_be_cancelled_and_its_hooks_do_not_run_withou
     driver.tell(Cancel(**BY))
     assert driver.state.status == t.CANCELLED
     assert driver.requested == []
+    driver.check_replay()
+
+
+def some_of_three(name: str, *blocks: d.Block) -> d.Block:
+    """A foreach of which the last two cells have not begun when the first one fails."""
+    return for_each(name, literal([1, 2, 3]), chain(*blocks), at_once=1)
+
+
+def within(name: str, *blocks: d.Block) -> d.Block:
+    return d.Block(name=name, group=d.Group(body=chain(*blocks)))
+
+
+AROUND = {
+    "foreach": some_of_three("f", step("a")),
+    "foreach in a foreach": some_of_three("f", some_of_three("g", step("a"))),
+    "foreach in a repeat": repeat("r", chain(some_of_three("f", step("a"))), literal(True)),
+    "foreach in a group": within("g", some_of_three("f", step("a"))),
+    "foreach in a branch": branch("b", literal(True), chain(some_of_three("f", step("a")))),
+    "group in a foreach": some_of_three("f", within("g", step("a"))),
+    "repeat in a foreach": some_of_three("f", repeat("r", chain(step("a")), output("a"))),
+    "branch in a foreach": some_of_three("f", branch("b", literal(True), chain(step("a")))),
+}
+
+
+@pytest.mark.parametrize("taken_over", [False, True])
+@pytest.mark.parametrize("block", AROUND.values(), ids=AROUND)
+def test_a_run_that_waits_again_ends_when_it_is_cancelled_before_all_cells_have_begun(
+    block: d.Block, taken_over: bool
+) -> None:
+    driver = failed_once(block, step("z"))
+    driver.tell(Retry(path="", **BY))
+    assert driver.state.waits_since
+    if taken_over:
+        driver.take_over()
+    driver.tell(Cancel(**BY, force=True))
+    assert driver.state.status == t.CANCELLED
+    assert driver.requested == []
+    driver.check_replay()
+
+
+@pytest.mark.parametrize("halted", ["paused", "waits for its permits"])
+@pytest.mark.parametrize("block", AROUND.values(), ids=AROUND)
+def test_what_is_cancelled_in_a_halted_run_ends_at_once(block: d.Block, halted: str) -> None:
+    driver = failed_once(block, step("z"))
+    driver.tell(Retry(path="", **BY))
+    if halted == "paused":
+        grant(driver)
+        driver.tell(Pause(**BY))
+    driver.tell(Cancel(path=block.name, **BY))
+    driver.drain()
+    assert driver.state.blocks[block.name].status == t.CANCELLED
     driver.check_replay()
 
 

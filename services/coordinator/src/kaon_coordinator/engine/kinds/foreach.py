@@ -177,13 +177,10 @@ def _cell_ended(decision: Decision, block: BlockState, cell: ScopeState) -> None
     if counts_as_failed(cell) and block.failed == tolerated(block) + 1 and too_many_failed(block):
         for other in list(block.cells.values()):
             stop_scope(decision, other)
-    if decision.state.halted:
-        waiting = len(block.cells) < block.count
-        if not waiting and block.active == 0:
-            _end(decision, block)
-        return
-    stopping = _stopping(decision, block)
-    if len(block.cells) < block.count and not stopping:
+    if len(block.cells) < block.count and not _stopping(decision, block):
+        if decision.state.halted:
+            # It goes on with the run.
+            return
         if block.path not in decision.state.transient.items:
             _read_again(decision, block)
         else:
