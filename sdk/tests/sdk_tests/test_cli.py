@@ -706,6 +706,9 @@ _EVERY = '{"name": "n", "workflow": "w", "every": "1h", %s}'
             '{"name": "n", "workflow": "w", "run_finished": "o", "statuses": ["x"]}',
             "there is no status 'x'",
         ),
+        ('{"name": "n", "workflow": "w", "cron": []}', "cron is an empty list"),
+        ('{"name": "n", "workflow": "w", "cron": ["@daily", 3]}', "cron is 3, which is no str"),
+        (_EVERY % '"jitter": "2d"', "jitter_ms 172800000: must be from 0 to 86400000"),
         (
             '{"name": "n", "workflow": "w", "every": "1h", "end_time": "2026"}',
             "write a time with its zone",
@@ -751,6 +754,7 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
         {"every": "6h", "anchor": "2026-01-01T00:00:00Z"},
         {"run_finished": "other", "statuses": ["failed"]},
         {"record_arrived": "topic"},
+        {"cron": ["0 3 * * 1-5", "@monthly"], "jitter": "10m"},
         {"model_published": "m", "stage": "announced"},
     ):
         (project / "n.json").write_text(
@@ -762,9 +766,12 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
     assert list(kept["run-finished"].run_finished.statuses) == [run_pb2.STATUS_FAILED]
     assert kept["record-arrived"].record_arrived.topic == "topic"
     assert kept["model-published"].model_published.stage == "announced"
+    assert kept["cron"].cron.more_expressions == ["@monthly"]
+    assert kept["cron"].jitter_ms == 600_000
     listed = kaon("schedule", "list")[1]
     for text in ("every 6h00m", "after a run of other", "on a record of topic", "on model m"):
         assert text in listed
+    assert "0 3 * * 1-5, @monthly UTC with jitter 10m00s" in listed
 
 
 def test_a_command_that_stops_or_repeats_steps_says_which(

@@ -2,7 +2,9 @@
 
 name = "nightly"
 workflow = "recommendations"
-cron = "0 3 * * *"                 # or every = "6h", run_finished = "other", record_arrived = "topic", model_published = "name"
+cron = "0 3 * * *"                 # or "@daily", or several: ["0 3 * * 1-5", "@monthly"]
+                                   # or every = "6h", run_finished = "other", record_arrived = "topic", model_published = "name"
+jitter = "10m"                     # of cron and every: a run is submitted up to so much after its time
 time_zone = "Europe/Berlin"        # of cron; UTC without it
 catch_up = "latest"                # none, latest, all: times that passed while nobody could submit
 overlap = "skip"                   # allow, skip, buffer, cancel_other: when the previous run has not ended
@@ -45,6 +47,7 @@ _KEYS = (
     *_WHEN,
     "time_zone",
     "anchor",
+    "jitter",
     "statuses",
     "stage",
     "params",
@@ -100,6 +103,8 @@ def from_mapping(given: object) -> s.Schedule:
     if not schedule.name or not schedule.workflow:
         raise InvalidValue("name and workflow are required")
     _set_when(schedule, given)
+    if "jitter" in given:
+        schedule.jitter_ms = _duration(given, "jitter")
     schedule.catch_up = _enum(given, "catch_up", s.CatchUp, "CATCH_UP_")
     schedule.overlap = _enum(given, "overlap", s.Overlap, "OVERLAP_")
     for key in ("start_time", "end_time"):
@@ -132,11 +137,12 @@ def _set_when(schedule: s.Schedule, given: Mapping[str, Any]) -> None:
         )
     match chosen[0]:
         case "cron":
+            first, *more = _crons(given["cron"])
             schedule.cron.CopyFrom(
-                s.Cron(expression=_text(given, "cron"), time_zone=_text(given, "time_zone"))
+                s.Cron(expression=first, more_expressions=more, time_zone=_text(given, "time_zone"))
             )
         case "every":
-            every = _every(given["every"])
+            every = _duration(given, "every")
             schedule.interval.CopyFrom(s.Interval(every_ms=every))
             if "anchor" in given:
                 schedule.interval.anchor.CopyFrom(_time("anchor", given["anchor"]))
@@ -152,9 +158,17 @@ def _set_when(schedule: s.Schedule, given: Mapping[str, Any]) -> None:
             schedule.model_published.CopyFrom(s.ModelPublished(model=model, stage=stage))
 
 
-def _every(given: object) -> int:
+def _crons(given: object) -> list[str]:
+    """Read one cron expression or a list of them."""
+    found = given if isinstance(given, list) else [given]
+    if not found:
+        raise InvalidValue("cron is an empty list; write at least one expression")
+    return [_text({"cron": each}, "cron") for each in found]
+
+
+def _duration(given: Mapping[str, Any], key: str) -> int:
     try:
-        return milliseconds(given, "every", _NOWHERE)
+        return milliseconds(given[key], key, _NOWHERE)
     except WorkflowError as error:
         raise InvalidValue(error.problem) from None
 

@@ -42,8 +42,9 @@ def put(
     # nightly.toml
     name = "nightly"
     workflow = "recommendations"
-    cron = "0 3 * * *"           # or every = "6h", run_finished = "other-workflow",
-    time_zone = "Europe/Berlin"  # record_arrived = "topic", model_published = "model"
+    cron = "0 3 * * *"           # or "@daily", \\["0 3 * * 1-5", "@monthly"]; every = "6h",
+    time_zone = "Europe/Berlin"  # run_finished = "other-workflow", record_arrived = "topic",
+    jitter = "10m"               # model_published = "model"
     overlap = "skip"             # allow, skip, buffer, cancel_other
     catch_up = "latest"          # none, latest, all
     \\[params]
@@ -288,12 +289,20 @@ def _next(schedule: schedule_pb2.Schedule) -> str:
     )
 
 
+def _jitter(schedule: schedule_pb2.Schedule) -> str:
+    if not schedule.jitter_ms:
+        return ""
+    return f" with jitter {formatting.duration(schedule.jitter_ms / 1000)}"
+
+
 def _when(schedule: schedule_pb2.Schedule) -> str:
     match schedule.WhichOneof("when"):
         case "cron":
-            return f"{schedule.cron.expression} {schedule.cron.time_zone or 'UTC'}"
+            crons = ", ".join([schedule.cron.expression, *schedule.cron.more_expressions])
+            return f"{crons} {schedule.cron.time_zone or 'UTC'}{_jitter(schedule)}"
         case "interval":
-            return f"every {formatting.duration(schedule.interval.every_ms / 1000)}"
+            every = formatting.duration(schedule.interval.every_ms / 1000)
+            return f"every {every}{_jitter(schedule)}"
         case "run_finished":
             return f"after a run of {schedule.run_finished.workflow}"
         case "record_arrived":

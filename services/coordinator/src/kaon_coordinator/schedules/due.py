@@ -27,7 +27,7 @@ def next_scan_us(schedule: s.Schedule, state: ScheduleState, now_us: int) -> int
     if state.buffered is not None:
         return ALWAYS_US
     if times.is_timed(schedule):
-        return times.next_after(schedule, state.last_us) or NEVER_US
+        return times.next_due_us(schedule, state.last_us) or NEVER_US
     if schedule.HasField("end_time") and schedule.end_time.ToMicroseconds() < now_us:
         return NEVER_US
     return ALWAYS_US
@@ -37,12 +37,14 @@ def due_occasions(
     schedule: s.Schedule, state: ScheduleState, now_us: int
 ) -> tuple[list[Occasion], int]:
     """Return the occasions of the times that are due, and the newest time that they cover."""
-    following = times.next_after(schedule, state.last_us)
+    following = times.next_due_us(schedule, state.last_us)
     if following is None or following > now_us:
         return [], state.last_us
     due = times.due_times(schedule, state.last_us, now_us)
     # The times that the catch-up policy leaves out are covered, too.
-    return [Occasion(key=str(each), time_us=each) for each in due], now_us
+    return [Occasion(key=str(each), time_us=each) for each in due], times.covered_us(
+        schedule, state.last_us, now_us
+    )
 
 
 def is_within(schedule: s.Schedule, time_us: int) -> bool:

@@ -142,6 +142,22 @@ async def test_a_time_gives_one_run_however_many_look(desk: Desk) -> None:
     assert set(desk.woken) == {run.partition for run in desk.runs()}
 
 
+async def test_a_time_with_jitter_gives_one_run_when_its_delay_is_over(desk: Desk) -> None:
+    jittered = desk.put(cron=HOURLY, jitter_ms=3_600_000, catch_up=s.CATCH_UP_ALL)
+    delay_us = jittered.next_us - (desk.now_us // HOUR_US + 1) * HOUR_US
+    assert 0 < delay_us < HOUR_US
+    desk.now_us = jittered.next_us - 1
+    await desk.scan(times=2)
+    assert desk.runs() == []
+    desk.now_us += 1
+    await asyncio.gather(desk.scheduler.scan(), desk.another().scan())
+    assert len(desk.runs()) == 1
+    assert desk.state().last_run_us == jittered.next_us - delay_us, "the run stands for the time"
+    for _ in range(480):
+        await desk.scan(hours=0.05)
+    assert len(desk.runs()) in {24, 25}
+
+
 async def test_an_owner_that_was_succeeded_submits_nothing(desk: Desk) -> None:
     desk.put(cron=HOURLY)
     desk.store.claim_partition(1, "other")

@@ -81,7 +81,7 @@ def test_nothing_comes_before_the_start_or_after_the_end() -> None:
         "05-01 06:00",
         "05-01 07:00",
     ]
-    assert times.next_after(bounded, us("2026-05-01T07:00+00:00")) is None
+    assert times.next_due_us(bounded, us("2026-05-01T07:00+00:00")) is None
 
 
 @pytest.mark.parametrize(
@@ -121,6 +121,56 @@ def test_years_of_missed_times_are_bounded_and_quickly_told() -> None:
     assert times.due_times(cron("0 0 29 2 *"), last, now) == [us("2024-02-29T00:00+00:00")]
 
 
+def test_several_expressions_give_the_times_of_all_each_once() -> None:
+    both = s.Schedule(cron=s.Cron(expression="@daily", more_expressions=["0 */12 * * *"]))
+    assert some(both, "2026-05-01T06:00+00:00", 3) == ["05-01 12:00", "05-02 00:00", "05-02 12:00"]
+    words = {
+        "@hourly": "05-01 07:00",
+        "@daily": "05-02 00:00",
+        "@weekly": "05-03 00:00",
+        "@monthly": "06-01 00:00",
+        "@yearly": "01-01 00:00",
+    }
+    for word, first in words.items():
+        assert some(cron(word), "2026-05-01T06:00+00:00", 1) == [first]
+
+
+def test_jitter_delays_a_run_by_what_its_name_and_time_say() -> None:
+    """Whoever asks gets the same delay, and the times are spread."""
+    hourly = cron("@hourly", jitter_ms=3_600_000, name="nightly", catch_up=s.CATCH_UP_ALL)
+    begin, hour_us = us("2026-05-01T00:00+00:00"), 3_600_000_000
+    moments = [begin + number * hour_us for number in range(1, 200)]
+    delays = [times.delay_us(hourly, each) for each in moments]
+    assert delays == [times.delay_us(hourly, each) for each in moments]
+    assert max(delays) < hour_us
+    assert len({delay * 4 // hour_us for delay in delays}) == 4
+    other = cron("@hourly", jitter_ms=3_600_000, name="other")
+    assert delays != [times.delay_us(other, each) for each in moments]
+
+
+def test_every_time_with_jitter_is_due_once_and_no_later_than_its_delay_allows() -> None:
+    """Also where the jitter is longer than the distance of the times."""
+    often = cron("*/5 * * * *", jitter_ms=1_800_000, name="often", catch_up=s.CATCH_UP_ALL)
+    begin, minute_us = us("2026-05-01T00:00+00:00"), 60_000_000
+    last_us, found = begin, []
+    for now_us in range(begin, begin + 300 * minute_us, minute_us):
+        due = times.due_times(often, last_us, now_us)
+        last_us = times.covered_us(often, last_us, now_us)
+        assert all(0 <= now_us - each <= 31 * minute_us for each in due)
+        assert now_us < (times.next_due_us(often, last_us) or 0)
+        found += due
+    assert found == [begin + number * 5 * minute_us for number in range(1, len(found) + 1)]
+    assert len(found) >= (300 - 31) // 5
+
+
+def test_a_delayed_time_is_not_missed() -> None:
+    late = cron("@daily", jitter_ms=86_400_000, name="late", catch_up=s.CATCH_UP_NONE)
+    time_us = us("2026-05-02T00:00+00:00")
+    due_us = time_us + times.delay_us(late, time_us)
+    assert times.due_times(late, time_us - 1, due_us - 1) == []
+    assert times.due_times(late, time_us - 1, due_us) == [time_us]
+
+
 @pytest.mark.parametrize(
     ("schedule", "told"),
     [
@@ -128,6 +178,11 @@ def test_years_of_missed_times_are_bounded_and_quickly_told() -> None:
         (cron("* * * * * *"), "five fields"),
         (cron("0 0 * * *", "Europe/Atlantis"), "no such time zone"),
         (every(10), "interval.every_ms"),
+        (s.Schedule(cron=s.Cron(expression="@daily", more_expressions=["@often"])), "@often"),
+        (s.Schedule(cron=s.Cron(expression="@daily", more_expressions=["@daily"] * 32)), "at most"),
+        (cron("0 0 30 2 *"), "30 2"),
+        (every(60_000, jitter_ms=60_001), "at most the interval of 60000"),
+        (s.Schedule(run_finished=s.RunFinished(workflow="w"), jitter_ms=1), "only a cron"),
     ],
 )
 def test_what_cannot_be_a_time_is_told(schedule: s.Schedule, told: str) -> None:
