@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -12,9 +11,9 @@ from kaon_local.kafka import Kafka
 from .backends import Backend, KafkaBackend, MemoryBackend, broker_in, emptied
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
-    """A broker that the tests of a file use one after the other; none of them stops it."""
+    """A broker that all these tests use one after the other."""
     broker = broker_in(tmp_path_factory.mktemp("broker"))
     yield broker
     broker.stop()
@@ -34,10 +33,11 @@ async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
 
 
 @pytest.fixture
-async def kafka(tmp_path: Path) -> AsyncIterator[KafkaBackend]:
-    """A broker of the test's own, for faults."""
-    broker = broker_in(tmp_path)
+async def kafka(broker: Kafka) -> AsyncIterator[KafkaBackend]:
+    """A broker that this test may stop: the next one finds it running and empty."""
+    broker.start()
+    emptied(broker)
     found = KafkaBackend(broker)
     yield found
     await found.close()
-    broker.stop()
+    broker.start()
