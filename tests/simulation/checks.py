@@ -24,6 +24,7 @@ from kaon_coordinator.engine.rows.codec import (
     take_dropped,
     take_step_rows,
 )
+from kaon_coordinator.engine.scopes.locks import PREFIX as LOCK
 from kaon_coordinator.engine.scopes.readiness import ending
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state import transitions as t
@@ -118,7 +119,7 @@ class CheckedStore(MemoryStore):
     ) -> list[PermitAnswer]:
         answers = super().take_permits(partition, epoch, wishes, now_us)
         if self.checks is not None:
-            self.checks.permitted(wishes)
+            self.checks.permitted(wishes, answers)
         return answers
 
 
@@ -162,6 +163,8 @@ class Checks(Witness):
         self._said: dict[tuple[str, str, int, str], _Said] = defaultdict(_Said)
         # By owner: token, offset and time of its last barrier in each partition.
         self._barriers: dict[tuple[int, str], tuple[str, int, float]] = {}
+        # The bounds with which permits were granted, by tenant, key and holder.
+        self._granted: dict[tuple[str, str, Holder], int] = {}
         # Who gives permits back in the batch that is looked at.
         self._released: frozenset[Holder] = frozenset()
         # Steps that somebody has settled by hand, until they have ended.
@@ -465,15 +468,14 @@ class Checks(Witness):
 
     # --- permits ------------------------------------------------------------------------------------------------
 
-    def permitted(self, wishes: list[PermitWish]) -> None:
-        """Never more holders than the bound."""
-        bounds: dict[tuple[str, str], int] = {}
-        for wish in wishes:
-            for key in wish.keys:
-                bound = self._store.permits.bounds.get((wish.tenant, key), 0) or wish.bounds.get(
-                    key, 0
-                )
-                bounds[wish.tenant, key] = bound
+    def permitted(self, wishes: list[PermitWish], answers: list[PermitAnswer]) -> None:
+        """Never more holders than the bound; for a lock, than the bound of any of its holders."""
+        for wish, granted in zip(wishes, answers, strict=True):
+            for key in wish.keys if granted else ():
+                self._granted[wish.tenant, key, wish.holder] = wish.bounds.get(key, 0)
+        bounds = {
+            (wish.tenant, key): self._bound(wish, key) for wish in wishes for key in wish.keys
+        }
         for key, bound in bounds.items():
             holders = self._store.permits.holders[key]
             if bound and len(holders) > bound:
@@ -481,6 +483,13 @@ class Checks(Witness):
                     "permits",
                     f"{key[1]}: {len(holders)} hold it, the bound is {bound}: {sorted(map(str, holders))}",
                 )
+
+    def _bound(self, wish: PermitWish, key: str) -> int:
+        asked = wish.bounds.get(key, 0)
+        if key.startswith(LOCK):
+            holders = self._store.permits.holders[wish.tenant, key]
+            asked = min((self._granted[wish.tenant, key, each] for each in holders), default=asked)
+        return self._store.permits.bounds.get((wish.tenant, key), 0) or asked
 
     def _goes_on(
         self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int

@@ -9,9 +9,10 @@ from typing import TypeAlias
 from kaon_coordinator.engine.scopes.run_permits import STRATEGY
 from kaon_coordinator.engine.state.paths import at_or_under
 from kaon_coordinator.store.base import Holder, PermitRecord, PermitWish
+from kaon_coordinator.store.lock_bounds import bound_of
 from kaon_coordinator.store.lock_order import refusal
 from kaon_coordinator.store.permit_sql import STALE_US
-from kaon_coordinator.store.records import PermitAnswer, PermitRank
+from kaon_coordinator.store.records import Held, PermitAnswer, PermitRank
 from kaon_coordinator.store.strategies import Refusal, Standing, Turn
 
 from .memory_strategies import MemoryStrategies
@@ -31,9 +32,10 @@ class MemoryPermits:
         self._has_ended = has_ended
         self._strategies = strategies
         self.bounds: dict[_Key, int] = {}
-        self.holders: dict[_Key, set[Holder]] = defaultdict(set)
-        # With the rank, and when it was asked last.
-        self._waiting: dict[_Key, dict[Holder, tuple[PermitRank, int]]] = defaultdict(dict)
+        # Each with the bound that it asked for.
+        self.holders: dict[_Key, dict[Holder, int]] = defaultdict(dict)
+        # With the rank, when it was asked last, and the bound.
+        self._waiting: dict[_Key, dict[Holder, tuple[PermitRank, int, int]]] = defaultdict(dict)
 
     def take(self, wishes: Sequence[PermitWish], now_us: int) -> list[PermitAnswer]:
         """Grants what can be granted."""
@@ -61,7 +63,8 @@ class MemoryPermits:
         if wish.keys not in refused:
             refused.add(wish.keys)
             for key in _keys(wish):
-                self._waiting[key][wish.holder] = wish.rank, now_us
+                asked = wish.bounds.get(key[1], 0)
+                self._waiting[key][wish.holder] = wish.rank, now_us, asked
         return False
 
     def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
@@ -84,24 +87,26 @@ class MemoryPermits:
         holders = self.holders[key]
         if wish.holder in holders:
             return True
-        bound = self.bounds.get(key, 0) or wish.bounds.get(key[1], 0)
-        if not bound:
+        wanted = wish.bounds.get(key[1], 0)
+        if not self.bounds.get(key, 0) and not wanted:
             return True
         if key[1].startswith(STRATEGY):
             return not holders
         mine = wish.rank
-        ahead = sum(
-            rank < mine
+        ahead = [
+            bound
+            for holder, (rank, asked, bound) in self._waiting[key].items()
+            if rank < mine
             and asked > now_us - STALE_US
             and holder != wish.holder
             and holder not in holders
-            for holder, (rank, asked) in self._waiting[key].items()
-        )
-        return len(holders) + ahead < bound
+        ]
+        most = self.bounds.get(key, 0) or bound_of(key[1], wanted, [*holders.values(), *ahead])
+        return len(holders) + len(ahead) < most
 
     def _grant(self, wish: PermitWish) -> None:
         for key in _keys(wish):
-            self.holders[key].add(wish.holder)
+            self.holders[key].setdefault(wish.holder, wish.bounds.get(key[1], 0))
         for waiting in self._waiting.values():
             waiting.pop(wish.holder, None)
 
@@ -109,15 +114,22 @@ class MemoryPermits:
         """Gives back whatever these hold; with a run goes everything in it."""
         for holder in released:
             for holders in self.holders.values():
-                holders -= {each for each in holders if _belongs(each, holder)}
+                for each in [each for each in holders if _belongs(each, holder)]:
+                    del holders[each]
             for waiting in self._waiting.values():
                 for each in [each for each in waiting if _belongs(each, holder)]:
                     del waiting[each]
 
-    def holders_of(self, tenant: str, keys: Iterable[str]) -> dict[str, list[Holder]]:
+    def holders_of(self, tenant: str, keys: Iterable[str]) -> dict[str, Held]:
         """Who holds some keys."""
-        held = {key: sorted(self.holders[tenant, key], key=str) for key in sorted(keys)}
-        return {key: holders for key, holders in held.items() if holders}
+        return {
+            key: Held(
+                holders=sorted(holders, key=str),
+                bound=min(filter(None, holders.values()), default=0),
+            )
+            for key in sorted(keys)
+            if (holders := self.holders[tenant, key])
+        }
 
     def set_bound(self, tenant: str, key: str, bound: int) -> PermitRecord:
         """Sets a key's bound."""

@@ -45,7 +45,7 @@ from kaon_coordinator.store.base import (
 )
 from kaon_coordinator.store.grant_sql import given_by
 from kaon_coordinator.store.log_bounds import LogBounds
-from kaon_coordinator.store.records import Holder, PermitAnswer
+from kaon_coordinator.store.records import Held, PermitAnswer
 from kaon_coordinator.store.run_sql import common_length
 from kaon_coordinator.store.strategies import Standing, Turn
 from kaon_coordinator.store.submission_sql import REOPENING, start_of
@@ -583,7 +583,7 @@ class MemoryStore(Store):
         return self.permits.take(wishes, now_us)
 
     @_transaction
-    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, list[Holder]]:
+    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, Held]:
         return self.permits.holders_of(tenant, keys)
 
     @_transaction

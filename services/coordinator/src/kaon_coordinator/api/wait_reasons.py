@@ -19,7 +19,8 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.guards import roles_of
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
-from kaon_coordinator.store.records import Holder, PermitRecord
+from kaon_coordinator.store.lock_bounds import bound_of
+from kaon_coordinator.store.records import Held, Holder, PermitRecord
 from kaon_coordinator.store.strategies import NAMES, Refusal, Standing, Wait
 from kaon_wire import paths
 from kaon_wire.errors import KaonError
@@ -49,10 +50,10 @@ class AskMatcher:
 
 
 Reason: TypeAlias = r.WaitReason | AskMatcher
-FindHolders: TypeAlias = Callable[[Collection[str]], Mapping[str, Sequence[Holder]]]
+FindHolders: TypeAlias = Callable[[Collection[str]], Mapping[str, Held]]
 
 
-def nobody(keys: Collection[str]) -> Mapping[str, Sequence[Holder]]:
+def nobody(keys: Collection[str]) -> Mapping[str, Held]:
     """Return no holders of permits."""
     return {}
 
@@ -310,18 +311,19 @@ class WaitReasons:
             return False
         own = Holder(run_id=self._state.run_id, path=node.path)
         found = False
-        for key, held in self._holders(wanted).items():
-            if own in held or len(held) < wanted[key]:
+        for key, each in self._holders(wanted).items():
+            held, bound = each.holders, bound_of(key, wanted[key], [each.bound])
+            if own in held or len(held) < bound:
                 continue
             found = True
-            who = ", ".join(f"{each.path} of run {each.run_id}" for each in held[:_FOLLOWED])
+            who = ", ".join(f"{one.path} of run {one.run_id}" for one in held[:_FOLLOWED])
             more = f" and {len(held) - _FOLLOWED} more" if len(held) > _FOLLOWED else ""
             text = (
                 f"{node.path} waits for lock {key.removeprefix(locks.PREFIX)}: held by {who}{more}."
             )
             reason = self._add(r.WAIT_CAUSE_PERMITS, text, node.path)
-            reason.permits = wanted[key]
-            reason.others.extend(each.run_id for each in held[:100])
+            reason.permits = bound
+            reason.others.extend(one.run_id for one in held[:100])
         return found
 
     def _waits_for(self, path: str, nodes: Sequence[Node], words: str) -> None:

@@ -18,7 +18,9 @@ from kaon_coordinator.engine.scopes.run_permits import STRATEGY
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import lock_sql, strategy_sql
 from kaon_coordinator.store.bulk import Bulk, upsert
+from kaon_coordinator.store.lock_bounds import bound_of
 from kaon_coordinator.store.records import (
+    Held,
     Holder,
     PermitAnswer,
     PermitRank,
@@ -44,25 +46,30 @@ class _Locked:
     """The keys of some wishes, with their rows locked."""
 
     bounds: dict[_Key, int]
-    holders: dict[_Key, set[Holder]] = field(default_factory=lambda: defaultdict(set))
-    waiting: dict[_Key, dict[Holder, PermitRank]] = field(default_factory=lambda: defaultdict(dict))
+    # Each with the bound that it asked for.
+    holders: dict[_Key, dict[Holder, int]] = field(default_factory=lambda: defaultdict(dict))
+    waiting: dict[_Key, dict[Holder, tuple[PermitRank, int]]] = field(
+        default_factory=lambda: defaultdict(dict)
+    )
 
     def is_free(self, key: _Key, wish: PermitWish) -> bool:
         """Tell whether a permit of the key is left for this wish."""
         if wish.holder in self.holders[key]:
             return True
-        bound = self.bounds[key] or wish.bounds.get(key[1], 0)
-        if not bound:
+        wanted = wish.bounds.get(key[1], 0)
+        if not self.bounds[key] and not wanted:
             return True
         if key[1].startswith(STRATEGY):
             # The strategy says who goes first.
             return not self.holders[key]
-        mine = wish.rank
-        ahead = sum(
-            rank < mine and holder != wish.holder and holder not in self.holders[key]
-            for holder, rank in self.waiting[key].items()
-        )
-        return len(self.holders[key]) + ahead < bound
+        mine, holders = wish.rank, self.holders[key]
+        ahead = [
+            asked
+            for holder, (rank, asked) in self.waiting[key].items()
+            if rank < mine and holder != wish.holder and holder not in holders
+        ]
+        bound = self.bounds[key] or bound_of(key[1], wanted, [*holders.values(), *ahead])
+        return len(holders) + len(ahead) < bound
 
 
 @dataclass(kw_only=True)
@@ -77,7 +84,7 @@ class _Taking:
         """Grant a wish."""
         self.granted.append(wish)
         for key in _keys(wish):
-            self.locked.holders[key].add(wish.holder)
+            self.locked.holders[key].setdefault(wish.holder, wish.bounds.get(key[1], 0))
         return True
 
     def refuse(self, wish: PermitWish) -> bool:
@@ -85,7 +92,7 @@ class _Taking:
         if wish.keys not in self.refused:
             self.refused[wish.keys] = wish
             for key in _keys(wish):
-                self.locked.waiting[key][wish.holder] = wish.rank
+                self.locked.waiting[key][wish.holder] = wish.rank, wish.bounds.get(key[1], 0)
         return False
 
 
@@ -161,13 +168,15 @@ class Permits:
         locked = _Locked(bounds={(row.tenant, row.key): row.bound for row in rows})
         held = tuple_(permit_holds.c.tenant, permit_holds.c.key).in_(ordered)
         for row in connection.execute(select(permit_holds).where(held)):
-            locked.holders[row.tenant, row.key].add(Holder(run_id=row.run_id, path=row.path))
+            locked.holders[row.tenant, row.key][Holder(run_id=row.run_id, path=row.path)] = (
+                row.bound
+            )
         waits = tuple_(permit_waits.c.tenant, permit_waits.c.key).in_(ordered)
         fresh = permit_waits.c.asked_us > now_us - STALE_US
         for row in connection.execute(select(permit_waits).where(waits, fresh)):
             holder = Holder(run_id=row.run_id, path=row.path)
             rank = permit_rank(holder, row.priority, row.since_us)
-            locked.waiting[row.tenant, row.key][holder] = rank
+            locked.waiting[row.tenant, row.key][holder] = rank, row.bound
         return locked
 
     def _write(
@@ -177,7 +186,11 @@ class Permits:
         refused: Sequence[PermitWish],
         now_us: int,
     ) -> None:
-        taken = [(*_holder(wish), key, tenant) for wish in granted for tenant, key in _keys(wish)]
+        taken = [
+            (*_holder(wish), key, tenant, wish.bounds.get(key, 0))
+            for wish in granted
+            for tenant, key in _keys(wish)
+        ]
         self._held.execute(connection, taken)
         if granted:
             waited = tuple_(permit_waits.c.run_id, permit_waits.c.path)
@@ -185,7 +198,15 @@ class Permits:
                 delete(permit_waits).where(waited.in_([_holder(wish) for wish in granted]))
             )
         waits = [
-            (*_holder(wish), key, tenant, wish.priority, wish.since_us, now_us)
+            (
+                *_holder(wish),
+                key,
+                tenant,
+                wish.priority,
+                wish.since_us,
+                now_us,
+                wish.bounds.get(key, 0),
+            )
             for wish in refused
             for tenant, key in _keys(wish)
         ]
@@ -226,16 +247,20 @@ def set_bound(
     return record
 
 
-def holders_of(
-    connection: Connection, tenant: str, keys: Collection[str]
-) -> dict[str, list[Holder]]:
-    """Return the holders of some keys, by key and in order."""
+def holders_of(connection: Connection, tenant: str, keys: Collection[str]) -> dict[str, Held]:
+    """Return the holders of some keys that have any, by key."""
     mine = (permit_holds.c.tenant == tenant, permit_holds.c.key.in_(sorted(keys)))
     order = (permit_holds.c.key, permit_holds.c.run_id, permit_holds.c.path)
-    found: dict[str, list[Holder]] = {}
+    found: dict[str, list[tuple[Holder, int]]] = defaultdict(list)
     for row in connection.execute(select(permit_holds).where(*mine).order_by(*order)):
-        found.setdefault(row.key, []).append(Holder(run_id=row.run_id, path=row.path))
-    return found
+        found[row.key].append((Holder(run_id=row.run_id, path=row.path), row.bound))
+    return {
+        key: Held(
+            holders=[holder for holder, _ in held],
+            bound=min(filter(None, (bound for _, bound in held)), default=0),
+        )
+        for key, held in found.items()
+    }
 
 
 def bounded(

@@ -249,6 +249,16 @@ class Holder:
     path: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Held:
+    """Who holds a key of permits."""
+
+    # By run and path.
+    holders: list[Holder]
+    # The smallest bound that one of them asked for; 0 means none did.
+    bound: int
+
+
 # Time first, then a tie-break that is the same everywhere.
 PermitRank: TypeAlias = tuple[int, str, str]
 

@@ -32,7 +32,7 @@ from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
     DueNotice,
-    Holder,
+    Held,
     InboxRow,
     LoadedRun,
     LogChunk,
@@ -294,7 +294,7 @@ class SqlStore(Store):
             self._fence(connection, partition, epoch)
             return self._permits.take(connection, wishes, now_us)
 
-    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, list[Holder]]:
+    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, Held]:
         """Return the holders of some keys, by key and in order."""
         with self._reading("permit_holders") as connection:
             return permit_sql.holders_of(connection, tenant, keys)

@@ -282,6 +282,8 @@ permit_holds = Table(
     Column("path", Text, nullable=False),
     Column("key", Text, nullable=False),
     Column("tenant", Text, nullable=False),
+    # The one that the wish came with; 0 means none.
+    Column("bound", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("run_id", "path", "key"),
     Index("permit_holds_key_idx", "tenant", "key"),
 )
@@ -298,6 +300,8 @@ permit_waits = Table(
     Column("priority", Integer, nullable=False),
     Column("since_us", BigInteger, nullable=False),
     Column("asked_us", BigInteger, nullable=False),
+    # As in permit_holds.
+    Column("bound", Integer, nullable=False, server_default="0"),
     PrimaryKeyConstraint("run_id", "path", "key"),
     Index("permit_waits_key_idx", "tenant", "key"),
 )

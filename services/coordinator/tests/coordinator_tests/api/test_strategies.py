@@ -115,9 +115,9 @@ async def test_a_workflow_that_runs_itself_fails_in_place_of_waiting_for_itself(
 async def test_a_mutex_lets_one_group_in_at_a_time_whichever_workflow_it_is_of(
     whole: Whole,
 ) -> None:
-    for name in ("one", "two"):
+    for name, limit in (("one", 1), ("two", 3)):
         held = d.Block(name="g", group=d.Group(body=chain(_gate(), step("s"))))
-        held.locks.add(name="hall").key.CopyFrom(literal("EU"))
+        held.locks.add(name="hall", limit=limit).key.CopyFrom(literal("EU"))
         whole.register(held, name=name)
     first = await _submit(whole, "one")
     await whole.waits_at(first, "g/go", t.WAITING)

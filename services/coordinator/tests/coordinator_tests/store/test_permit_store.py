@@ -16,6 +16,7 @@ from kaon_coordinator.store.base import (
     PermitWish,
     Store,
 )
+from kaon_coordinator.store.records import Held
 from kaon_coordinator.store.strategies import Refusal, Turn, Wait
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -190,12 +191,62 @@ def test_a_high_priority_does_not_keep_others_waiting_for_ever(store: Store) -> 
 
 def test_the_holders_of_keys_are_told(store: Store) -> None:
     epoch = store.claim_partition(3, "me")
-    wishes = [wish("b", "lock:hall/EU"), wish("a", "lock:hall/EU"), wish("c", "lock:x")]
+    wishes = [
+        wish("b", "lock:hall/EU", bounds={"lock:hall/EU": 4}),
+        wish("a", "lock:hall/EU", bounds={"lock:hall/EU": 3}),
+        wish("c", "lock:x"),
+    ]
     assert store.take_permits(3, epoch, wishes, 1) == [True, True, True]
     assert store.permit_holders("default", ["lock:hall/EU", "lock:free"]) == {
-        "lock:hall/EU": [Holder(run_id="run", path="a"), Holder(run_id="run", path="b")]
+        "lock:hall/EU": Held(
+            holders=[Holder(run_id="run", path="a"), Holder(run_id="run", path="b")], bound=3
+        )
     }
     assert store.permit_holders("other", ["lock:x"]) == {}
+
+
+HALL = "lock:hall"
+
+
+def _locking(name: str, limit: int, **changes: object) -> PermitWish:
+    return wish(name, HALL, bounds={HALL: limit}, **changes)
+
+
+def test_who_holds_a_mutex_shares_it_with_no_semaphore_of_the_same_name(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    alone, many = _locking("alone", 1), _locking("many", 3)
+    assert store.take_permits(3, epoch, [alone, many], 1) == [True, False]
+    assert store.take_permits(3, epoch, [alone, many], 2) == [True, False], "held already"
+    _release(store, epoch, "alone")
+    assert store.take_permits(3, epoch, [many, _locking("more", 2)], 3) == [True, True]
+    assert store.take_permits(3, epoch, [alone, _locking("third", 3)], 4) == [False, False]
+    _release(store, epoch, "more")
+    assert store.take_permits(3, epoch, [alone], 5) == [False]
+    _release(store, epoch, "many")
+    assert store.take_permits(3, epoch, [alone], 6) == [True]
+
+
+def test_a_mutex_waits_for_those_that_hold_the_semaphore_and_not_for_those_that_come(
+    store: Store,
+) -> None:
+    epochs = {number: store.claim_partition(number, "me") for number in (3, 4)}
+    assert store.take_permits(3, epochs[3], [_locking("a", 5)], 1) == [True]
+    alone = _locking("alone", 1, since_us=2)
+    assert store.take_permits(3, epochs[3], [alone], 2) == [False]
+    later = _locking("later", 5, since_us=3)
+    assert store.take_permits(4, epochs[4], [later], 3) == [False]
+    _release(store, epochs[3], "a")
+    assert store.take_permits(4, epochs[4], [later], 4) == [False]
+    assert store.take_permits(3, epochs[3], [alone], 5) == [True]
+    _release(store, epochs[3], "alone")
+    assert store.take_permits(4, epochs[4], [later], 6) == [True]
+
+
+def test_a_new_number_of_active_runs_counts_at_once(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+    old = wish("a", "workflow:w", bounds={"workflow:w": 1})
+    new = wish("b", "workflow:w", bounds={"workflow:w": 2})
+    assert store.take_permits(3, epoch, [old, new], 1) == [True, True]
 
 
 def test_a_child_run_takes_only_locks_that_come_after_those_around_it(store: Store) -> None:

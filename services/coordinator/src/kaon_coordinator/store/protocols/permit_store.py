@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from kaon_coordinator.store.records import Holder, PermitAnswer, PermitRecord, PermitWish
+from kaon_coordinator.store.records import Held, PermitAnswer, PermitRecord, PermitWish
 from kaon_coordinator.store.strategies import Standing, Turn
 
 
@@ -40,7 +40,7 @@ class PermitStore(Protocol):
         """
 
     @abstractmethod
-    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, list[Holder]]:
+    def permit_holders(self, tenant: str, keys: Collection[str]) -> dict[str, Held]:
         """Return the holders of some keys, by key and in order; a key without any is left out."""
 
     @abstractmethod
