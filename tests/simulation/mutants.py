@@ -131,6 +131,17 @@ def _end_from_before_a_retry() -> None:
     handlers._HANDLERS[messages.ChildEnded] = engine_subworkflows.ended
 
 
+def _request_after_recovery() -> None:
+    real = Partition.adopt
+
+    def adopt(self: Partition, loaded: Any, now: float) -> Any:
+        effects = real(self, loaded, now)
+        effects.requests.clear()
+        return effects
+
+    Partition.adopt = adopt  # type: ignore[method-assign]
+
+
 def _pool_opened() -> None:
     real = PoolMatcher.open
 
@@ -252,6 +263,7 @@ MUTANTS = (
     Mutant(name="permits", patch=_permits),
     Mutant(name="permits of what is opened again", patch=_permits_of_what_is_opened_again),
     Mutant(name="an end from before a retry", patch=_end_from_before_a_retry),
+    Mutant(name="request after recovery", patch=_request_after_recovery),
     Mutant(name="PoolOpened", patch=_pool_opened),
     Mutant(name="guard of one run", patch=_guard, seed=23),
     Mutant(

@@ -67,7 +67,11 @@ class Partition:
         self._missed: set[str] = set()
 
     def adopt(self, loaded: Iterable[Stored], now: float) -> Effects:
-        """Take over active runs from the store and derive pending work: requests, leases and timers."""
+        """Take over active runs from the store and derive pending work: requests, leases and timers.
+
+        Requests that the last owner did not send are sent only here: a matcher that knows as many other steps, whose
+        ends it was not told, reports no shortage.
+        """
         with paused_collection():
             turn = Turn(context=NO_CONTEXT)
             for stored in loaded:
