@@ -59,6 +59,26 @@ def _as_long_as(repeat: d.Repeat, chance: random.Random) -> None:
     repeat.exhausted = chance.choice(d.Exhausted.values())
 
 
+def call_otherwise(child: d.SubWorkflow, name: str) -> str:
+    """Call some sub-workflows without waiting for them, with parameters passed on, or with a memo.
+
+    Args:
+        child: what the block calls.
+        name: the block's name, by which this is drawn.
+
+    Returns:
+        The block's output.
+    """
+    chance = random.Random(f"call {name}")
+    child.pass_params = chance.random() < 0.3
+    draw = chance.random()
+    child.detached = draw < 0.25
+    child.memo.enabled = draw > 0.75
+    output = "run_id" if child.detached else "result"
+    child.outputs[output] = d.VALUE_TYPE_STRING if child.detached else d.VALUE_TYPE_ANY
+    return output
+
+
 def _policy(chance: random.Random) -> d.OnError.ValueType:
     return chance.choice(d.OnError.values())
 

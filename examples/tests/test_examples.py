@@ -21,6 +21,7 @@ from kaonapi.schedule.v1 import schedule_pb2
 
 EXAMPLES = Path(__file__).parents[1]
 NAMES = [
+    "calling",
     "concurrency",
     "failures",
     "gates",
@@ -127,6 +128,27 @@ def test_sub_workflows_have_runs_of_their_own(
     assert len(children) == 3
     assert float(run.run.outputs_json["best"]) == max(
         float(child.outputs_json["score"]) for child in children
+    )
+
+
+def test_other_workflows_are_called_with_a_memo_with_parameters_and_without_waiting(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
+    params = {"region": "APAC", "day": "2026-11-07"}
+    first, second = (
+        ended(client, client.submit(load("calling"), params).run.run_id) for _ in range(2)
+    )
+    for found in (first, second):
+        assert found.run.status == run_pb2.STATUS_SUCCEEDED, found.run.error
+        assert found.run.outputs_json["rows"] == "28"
+        called = ended(client, json.loads(found.run.outputs_json["dashboard"])).run
+        assert dict(called.outputs_json) == {"text": '"2026-11-07 after 0"'}
+        assert (called.parent_run_id, called.origin) == ("", f"run:{found.run.run_id}")
+    blocks = [{block.path: block for block in found.blocks} for found in (first, second)]
+    assert blocks[0]["loaded"].child_run_id
+    assert (blocks[1]["loaded"].memo_run_id, blocks[1]["loaded"].memo_path) == (
+        first.run.run_id,
+        "loaded",
     )
 
 

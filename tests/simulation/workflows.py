@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import random
 
+from richer import call_otherwise
+
 from kaon_wire import canonical
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -283,6 +285,6 @@ class Generator:
     def _child(self, depth: int) -> d.Block:
         self._left -= 1
         name = self._name("w")
-        self._known.append(d.OutputReference(step=name, output="result"))
-        child = d.SubWorkflow(workflow=CHILD, outputs={"result": d.VALUE_TYPE_ANY})
+        child = d.SubWorkflow(workflow=CHILD)
+        self._known.append(d.OutputReference(step=name, output=call_otherwise(child, name)))
         return d.Block(name=name, sub_workflow=child)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from kaon import (
+    Memo,
     Part,
     Resources,
     Retry,
@@ -485,6 +486,21 @@ def test_a_timer_takes_times_and_values() -> None:
         == '"2026-11-24T06:00:00+01:00"'
     )
     assert only(timer("t", after=param("wait", int))).gate.timer.after_ms.parameter == "wait"
+
+
+def test_a_sub_workflow_is_not_waited_for_gets_parameters_passed_on_or_has_a_memo() -> None:
+    day, more = param("day", "date"), param("more", int, default=1)
+    child = Workflow("child", shell("c", day=day, more=more))
+    began = sub_workflow("began", child, wait=False, pass_params=True)
+    kept = sub_workflow("kept", "other", outputs={"x": int}, memo=Memo(salt="2", max_age="1d"))
+    after = shell("after", run=began["run_id"], day=day)
+    graph = Workflow("w", began >> after >> kept).definition().body
+    blocks = {block.name: block.sub_workflow for block in graph.blocks}
+    assert (blocks["began"].detached, blocks["began"].pass_params) == (True, True)
+    assert blocks["began"].outputs == {"run_id": d.VALUE_TYPE_STRING}
+    assert (blocks["kept"].memo.enabled, blocks["kept"].memo.salt) == (True, "2")
+    assert blocks["kept"].memo.max_age_ms == 86_400_000
+    assert not blocks["kept"].detached
 
 
 def test_a_sub_workflow_is_named_or_given_itself() -> None:

@@ -299,6 +299,33 @@ MISTAKES = [
         5,
         "workflow 'o' gives no 'x'",
     ),
+    (
+        'body = sub_workflow("s", "other", wait=False, outputs={"x": int})',
+        5,
+        "wait=False does not go with outputs",
+    ),
+    (
+        'body = sub_workflow("s", "other", wait=False, memo=True)',
+        5,
+        "wait=False does not go with memo",
+    ),
+    (
+        'body = sub_workflow("s", "other", memo=Memo(code=["*"]))',
+        5,
+        "of a sub-workflow the whole version counts",
+    ),
+    (
+        'o = Workflow("o", step("c", v=param("n", int)))'
+        '; body = sub_workflow("s", o, pass_params=True)',
+        5,
+        "parameter 'n' has no value: this workflow has no parameter of that name to pass on",
+    ),
+    (
+        'o = Workflow("o", step("c", v=param("n", int)))'
+        '; body = step("d", v=param("n", "date")) >> sub_workflow("s", o, pass_params=True)',
+        5,
+        "parameter 'n' is of type date here and of type int there",
+    ),
     # sweeps
     ('body = b ** each("t", grid())', 5, "grid() has no axis"),
     ('body = b ** each("t", grid(lr=[]))', 5, "axis 'lr' is empty"),

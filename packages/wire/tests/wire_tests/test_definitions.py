@@ -134,3 +134,31 @@ def test_what_is_out_of_its_bounds_is_named_with_its_block(
 ) -> None:
     problems = validate(nested(change))
     assert [problem[: len(told)] for problem in problems] == [told]
+
+
+@pytest.mark.parametrize(
+    ("called", "problem"),
+    [
+        (
+            d.SubWorkflow(detached=True, outputs={"x": d.VALUE_TYPE_ANY}),
+            "the block's only output is run_id",
+        ),
+        (
+            d.SubWorkflow(
+                detached=True,
+                outputs={"run_id": d.VALUE_TYPE_STRING},
+                memo=d.Memo(enabled=True),
+            ),
+            "it has no outputs for a memo",
+        ),
+        (d.SubWorkflow(memo=d.Memo(max_age_ms=-1)), "must not be negative"),
+        (d.SubWorkflow(memo=d.Memo(code_digest="sha256:1")), "has no code_digest"),
+        (d.SubWorkflow(detached=True, outputs={"run_id": d.VALUE_TYPE_STRING}), ""),
+    ],
+)
+def test_calls_that_cannot_be_are_refused(called: d.SubWorkflow, problem: str) -> None:
+    called.workflow = "other"
+    body = d.Graph(blocks=[d.Block(name="call", sub_workflow=called)])
+    problems = validate(d.WorkflowDefinition(name="w", body=body))
+    assert len(problems) == bool(problem)
+    assert problem in "".join(problems)

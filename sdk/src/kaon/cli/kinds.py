@@ -84,10 +84,15 @@ def _kind(block: d.Block) -> str:
         case "gate":
             return _gate(block.gate)
         case "sub_workflow":
-            return (
-                f"run of workflow {block.sub_workflow.workflow}{_gives(block.sub_workflow.outputs)}"
-            )
+            return _sub_workflow(block.sub_workflow)
     return block.WhichOneof("kind") or "block"
+
+
+def _sub_workflow(called: d.SubWorkflow) -> str:
+    alone = ", not waited for" if called.detached else ""
+    passes = ", given this workflow's parameters" if called.pass_params else ""
+    memo = ", memoized" if called.memo.enabled else ""
+    return f"run of workflow {called.workflow}{alone}{passes}{memo}{_gives(called.outputs)}"
 
 
 def _gives(outputs: Mapping[str, d.ValueType.ValueType]) -> str:

@@ -126,3 +126,5 @@ def _block_lines(block: run_pb2.BlockView) -> Iterator[str]:
         yield f"{block.total} cells: {counts}"
     if block.child_run_id:
         yield f"run {block.child_run_id}"
+    if block.memo_run_id:
+        yield f"reused from {block.memo_path} of run {block.memo_run_id}"

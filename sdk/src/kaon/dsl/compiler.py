@@ -21,6 +21,7 @@ from kaon.dsl.source import Source
 from kaon.dsl.sweeps import Draw, Space
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
+from kaon_wire.definitions import passing
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -29,12 +30,6 @@ _LISTS = frozenset({d.VALUE_TYPE_LIST, d.VALUE_TYPE_ANY})
 _JSON_LINES = frozenset(
     {d.VALUE_TYPE_FILE, d.VALUE_TYPE_DATASET, d.VALUE_TYPE_TABLE, d.VALUE_TYPE_TEXT}
 )
-# Types whose values may be, or are, values of another one.
-_FITTING = {
-    (d.VALUE_TYPE_INT, d.VALUE_TYPE_FLOAT),
-    (d.VALUE_TYPE_STRING, d.VALUE_TYPE_DATE),
-    (d.VALUE_TYPE_DATE, d.VALUE_TYPE_STRING),
-}
 # What a timer's values may be; ANY has the words for all.
 _SPANS = {
     d.VALUE_TYPE_INT: "",
@@ -94,10 +89,14 @@ def compile_body(
     files = {file: step.source for step in reversed(steps) for file in _files(step, root)}
     calling = tuple(step for step in steps if step.function is not None)
     subs = [place.block for place in places if isinstance(place.block, SubWorkflow)]
+    parameters = {**declared, **binder.found}
+    for sub in subs:
+        if sub.pass_params and sub.child is not None:
+            _check_passed(sub, parameters)
     return Compiled(
         body=graph,
         outputs=given,
-        parameters={**declared, **binder.found},
+        parameters=parameters,
         files=files,
         calling=calling,
         sources={place.name: place.block.source for place in places},
@@ -188,7 +187,12 @@ class _Compiler:
 
     def _sub_workflow(self, block: SubWorkflow, place: Place) -> d.SubWorkflow:
         message = d.SubWorkflow(
-            workflow=block.workflow, version=block.version, outputs=block.outputs
+            workflow=block.workflow,
+            version=block.version,
+            outputs=block.outputs,
+            detached=not block.waits,
+            pass_params=block.pass_params,
+            memo=block.memo,
         )
         for name, value in block.params.items():
             use = Use(what=f"{block.label}: parameter {name!r}", source=block.source, place=place)
@@ -335,6 +339,20 @@ def _keep_default(reference: d.OutputReference, default: Any) -> None:
         reference.skipped_json = canonical.dumps(default)
 
 
+def _check_passed(block: SubWorkflow, parameters: Mapping[str, Parameter]) -> None:
+    """Check that the other workflow gets all that it must have from the parameters that are passed on."""
+    own = {each.name: each.type for each in parameters.values() if each.type is not None}
+    wanted = {
+        each.name: passing.Wanted(type=each.type, required=each.default_json is None)
+        for each in block.child.parameters.values()
+    }
+    names: dict[d.ValueType.ValueType, str] = {
+        kind: types.name_of(kind) for kind in d.ValueType.values() if kind
+    }
+    for problem in passing.passing_problems(set(block.params), own, wanted, names):
+        raise WorkflowError(f"{block.label}: workflow {block.workflow!r}: {problem}", block.source)
+
+
 def _check_fits(
     binding: d.Binding, kind: d.ValueType.ValueType, wanted: d.ValueType.ValueType, use: Use
 ) -> None:
@@ -342,7 +360,7 @@ def _check_fits(
     if binding.WhichOneof("source") == "literal_json":
         good = types.fits(canonical.loads(binding.literal_json), wanted)
     else:
-        good = kind == wanted or d.VALUE_TYPE_ANY in (kind, wanted) or (kind, wanted) in _FITTING
+        good = passing.fits(kind, wanted)
     if not good:
         raise use.error(
             f"is a value of type {types.name_of(kind)}; it must be of type {types.name_of(wanted)}"

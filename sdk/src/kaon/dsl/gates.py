@@ -11,14 +11,17 @@ from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
 from kaon.dsl.locks import Lock, checked_locks
-from kaon.dsl.policies import Duration, milliseconds
+from kaon.dsl.policies import Duration, Memo, milliseconds
 from kaon.dsl.producers import Gate, SubWorkflow
 from kaon.dsl.source import Source, caller
 from kaon.dsl.stepmaking import outputs_by_name
 from kaon.dsl.values import Value
 from kaon.dsl.workflow import Workflow
+from kaon_wire.definitions.kinds import RUN_ID
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+# The output of a sub-workflow that is not waited for.
+_RUN = {RUN_ID: d.VALUE_TYPE_STRING}
 _APPROVAL_TIMEOUTS = {
     "fail": d.GATE_TIMEOUT_FAIL,
     "approve": d.GATE_TIMEOUT_DEFAULT,
@@ -179,12 +182,17 @@ def sub_workflow(
     timeout: Duration = 0,
     deadline: Duration = 0,
     locks: Iterable[Lock] | Lock | None = None,
+    wait: bool = True,
+    pass_params: bool = False,
+    memo: Memo | bool | None = None,
     **more: Any,
 ) -> SubWorkflow:
     """Run another workflow of the same tenant in a child run, which is cancelled with this run.
 
         score = sub_workflow("score", "scoring", outputs={"rmse": float}, day=param("day", "date"))
         score >> steps.python("report", report, rmse=score["rmse"])
+
+        sub_workflow("refresh", "dashboards", wait=False, pass_params=True)
 
     Args:
         name: the block's name in paths.
@@ -196,6 +204,11 @@ def sub_workflow(
         timeout: how long it may take in all.
         deadline: after this it counts as late, and goes on.
         locks: `mutex(...)` and `semaphore(...)` that it holds while the other workflow runs.
+        wait: False: the block has succeeded as soon as the run is accepted. The run stands by itself: it is not cancelled with this
+            one, and its failure changes nothing here. The block's only output is `run_id`.
+        pass_params: True: parameters of this workflow that the other one has, too, and that are not given here, are passed on.
+            What the other one does not have is left out.
+        memo: True or Memo(...): takes the outputs of an earlier run of the same version with equal parameters.
         **more: further parameters by name.
 
     Raises:
@@ -216,14 +229,20 @@ def sub_workflow(
     for key in given:
         names.check_value_name(key, f"a parameter of {what}", source)
     if child is not None:
-        _check_params(what, child, given, source)
+        _check_params(what, child, given, bool(pass_params), source)
+    remembered = _memo(what, memo, source)
+    if not wait:
+        _check_detached(what, outputs, remembered, timeout or deadline, source)
     return SubWorkflow(
         name=name,
         workflow=wanted,
         version=version,
         params=given,
-        outputs=_outputs_of(what, child, outputs, source),
+        outputs=_outputs_of(what, child, outputs, source) if wait else _RUN,
         child=child,
+        waits=bool(wait),
+        pass_params=bool(pass_params),
+        memo=remembered,
         timeout_ms=milliseconds(timeout, f"{what}: timeout", source),
         deadline_ms=milliseconds(deadline, f"{what}: deadline", source),
         locks=checked_locks(locks, what, source),
@@ -290,7 +309,35 @@ def _moment(what: str, at: object, source: Source) -> str:
     return time.isoformat().replace("+00:00", "Z")
 
 
-def _check_params(what: str, child: Workflow, given: Mapping[str, Any], source: Source) -> None:
+def _memo(what: str, given: object, source: Source) -> d.Memo | None:
+    if given is None or given is False:
+        return None
+    given = Memo() if given is True else given
+    if not isinstance(given, Memo):
+        raise WorkflowError(f"{what}: memo is True or Memo(...), not {given!r}", source)
+    if given.code:
+        raise WorkflowError(
+            f"{what}: Memo(code) is for steps; of a sub-workflow the whole version counts", source
+        )
+    return given.to_proto(source)
+
+
+def _check_detached(
+    what: str, outputs: object, memo: d.Memo | None, timed: object, source: Source
+) -> None:
+    """Refuse what needs the end of a run that is not waited for."""
+    named = {"outputs": outputs, "memo": memo, "timeout and deadline": timed}
+    for name, given in named.items():
+        if given:
+            raise WorkflowError(
+                f"{what}: wait=False does not go with {name}: nobody waits for the run's end",
+                source,
+            )
+
+
+def _check_params(
+    what: str, child: Workflow, given: Mapping[str, Any], passes: bool, source: Source
+) -> None:
     for name in given:
         if name not in child.parameters:
             known = ", ".join(sorted(child.parameters)) or "none"
@@ -298,6 +345,9 @@ def _check_params(what: str, child: Workflow, given: Mapping[str, Any], source: 
                 f"{what}: workflow {child.name!r} has no parameter {name!r}; it has: {known}",
                 source,
             )
+    if passes:
+        # What is missing then is known when the workflow is complete.
+        return
     for name, parameter in sorted(child.parameters.items()):
         if parameter.default_json is None and name not in given:
             raise WorkflowError(

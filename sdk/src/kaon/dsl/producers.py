@@ -123,6 +123,11 @@ class SubWorkflow(Producer):
     params: Mapping[str, Any]
     # The Workflow itself, when it was given instead of a name.
     child: Any = None
+    # It ends with the end of the run.
+    waits: bool = True
+    # Parameters of the workflow around are passed on.
+    pass_params: bool = False
+    memo: d.Memo | None = None
     timeout_ms: int = 0
     deadline_ms: int = 0
     locks: tuple[Lock, ...] = ()

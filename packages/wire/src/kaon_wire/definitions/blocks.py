@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 
 from kaon_wire.definitions.bindings import binding_problems
+from kaon_wire.definitions.kinds import RUN_ID
 from kaon_wire.definitions.locks import lock_problems
 from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
@@ -184,6 +185,20 @@ def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]
     for output, kind in sorted(spec.outputs.items()):
         if kind == d.VALUE_TYPE_UNSPECIFIED:
             yield f"{block.name}: output {output!r} has no type"
+    if spec.memo.max_age_ms < 0:
+        yield f"{block.name}: the age of a memo must not be negative"
+    if spec.memo.code_digest:
+        yield f"{block.name}: the memo of a sub-workflow depends on its version, and has no code_digest"
+    if spec.detached:
+        yield from _detached_problems(block)
+
+
+def _detached_problems(block: d.Block) -> Iterator[str]:
+    spec = block.sub_workflow
+    if dict(spec.outputs) != {RUN_ID: d.VALUE_TYPE_STRING}:
+        yield f"{block.name}: nobody waits for the run, so the block's only output is {RUN_ID}, a string"
+    if spec.memo.enabled:
+        yield f"{block.name}: nobody waits for the run, so it has no outputs for a memo"
 
 
 def _gate(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:

@@ -13,6 +13,8 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 ANY = "any"
+# The only output of a sub-workflow that is not waited for.
+RUN_ID = "run_id"
 # Of every declared type; artifacts are maps.
 KINDS: Mapping[int, str] = {
     d.VALUE_TYPE_STRING: "string",

@@ -204,6 +204,8 @@ def block_details(block: run_pb2.BlockView) -> str:
         parts.append(f"iteration {block.started} of at most {block.total}")
     if block.child_run_id:
         parts.append(f"run {block.child_run_id}")
+    if block.memo_run_id:
+        parts.append(f"from run {block.memo_run_id}")
     if block.HasField("due_time"):
         parts.append(f"until {formatting.moment(block.due_time)}")
     parts += [f"{name}={brief(text)}" for name, text in sorted(block.outputs_json.items())]

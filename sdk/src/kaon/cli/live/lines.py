@@ -82,7 +82,7 @@ def _run_text(fact: object) -> str | None:
 def _from(fact: h.RunSubmitted) -> str:
     if fact.HasField("fork"):
         return f", forked from event {fact.fork.seq} of run {fact.fork.run_id}"
-    if fact.HasField("parent"):
+    if fact.parent.run_id:
         return f", part of run {fact.parent.run_id} ({fact.parent.path})"
     return f", from {fact.origin}" if fact.origin else ""
 
@@ -97,7 +97,8 @@ def _block_text(fact: object) -> str | None:
                 f" with {fact.item_json}" if fact.item_json else ""
             )
         case h.BlockEnded():
-            return f"{_cell(fact.path)}  {formatting.status(fact.status)}{_why(fact.error)}"
+            memo = f", reused from run {fact.memo.run_id}" if fact.HasField("memo") else ""
+            return f"{_cell(fact.path)}  {formatting.status(fact.status)}{memo}{_why(fact.error)}"
         case h.PhaseStarted():
             scope = f"{fact.scope.rstrip('/')}  " if fact.scope else ""
             return f"{scope}{_PHASES.get(fact.phase, 'goes on')} after {formatting.status(fact.status)}{_why(fact.error)}"
@@ -106,7 +107,7 @@ def _block_text(fact: object) -> str | None:
         case h.LocksTaken():
             return f"{fact.path}  holds {', '.join(fact.locks)}"
         case h.ChildRunStarted():
-            verb = "goes on as" if fact.continued else "is"
+            verb = "goes on as" if fact.continued else "begins" if fact.detached else "is"
             return f"{fact.path}  {verb} run {fact.child_run_id} of {fact.workflow}"
         case h.DeadlineMissed():
             return (

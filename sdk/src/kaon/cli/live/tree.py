@@ -145,7 +145,10 @@ class RunTree:
     def _block_ended(self, fact: history_pb2.BlockEnded, time_us: int) -> None:
         if fact.path.endswith("/"):
             return  # the body of a group, whose own end follows
-        self._known(fact.path).end(fact.status, formatting.error(fact.error), time_us)
+        node = self._known(fact.path)
+        node.end(fact.status, formatting.error(fact.error), time_us)
+        if fact.HasField("memo"):
+            node.message = f"reused from run {fact.memo.run_id}"
 
     def _phase_started(self, fact: history_pb2.PhaseStarted, _: int) -> None:
         if not fact.scope:

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from kaon_artifacts import ArtifactMissing, ArtifactStore
 from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api import views
+from kaon_coordinator.api.passed_params import passed_problems
 from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.receiving import DIGEST, Receiving, check_digest
 from kaon_coordinator.notifications.channels import Channels
@@ -93,7 +94,9 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         problems = []
         if not await self._is_known(tenant, definition.name, version):
             await self._parts.quotas.check_version(tenant, definition.name)
-            problems = await self._problems(definition)
+            problems = await self._problems(definition) or await self._threads.read(
+                self._passed_problems, tenant, definition
+            )
         problems += self._channel_problems(tenant, definition)
         if definition.code_bundle and not problems:
             problems = await self._bundle_problems(definition.code_bundle)
@@ -146,6 +149,15 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def _problems(self, definition: d.WorkflowDefinition) -> list[str]:
         # Validation of a large definition takes long.
         return list(await asyncio.to_thread(self._parts.validate, definition))
+
+    def _passed_problems(self, tenant: str, definition: d.WorkflowDefinition) -> list[str]:
+        def called(spec: d.SubWorkflow) -> d.WorkflowDefinition | None:
+            try:
+                return self._store.get_workflow(tenant, spec.workflow, spec.version).definition
+            except NotFound:
+                return None
+
+        return list(passed_problems(definition, called))
 
     def _channel_problems(self, tenant: str, definition: d.WorkflowDefinition) -> list[str]:
         """Describe the channels that are not there: also for a known version, which would tell nobody."""

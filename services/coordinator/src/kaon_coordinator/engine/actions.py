@@ -209,6 +209,8 @@ class PrepareChild:
     version: str
     # Canonical JSON by parameter name.
     params: Mapping[str, str]
+    # Further parameters, for as far as the child's workflow has them.
+    passed: Mapping[str, str] = field(default_factory=dict)
     # An earlier child run to continue, if possible, instead of submitting a new one; empty when there is
     # none.
     continues: str = ""
@@ -226,6 +228,8 @@ class SubmitChild:
     priority: int
     # Nesting depth of the child: the number of its ancestor runs.
     depth: int
+    # It is no child: it stands by itself.
+    detached: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

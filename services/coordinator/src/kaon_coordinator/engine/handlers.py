@@ -10,7 +10,7 @@ from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.commands import cancel, lifecycle, mark, pause, priority, retry
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.kinds import foreach, gates, repeat, subworkflows
-from kaon_coordinator.engine.messages import Due, Message, PermitsGranted
+from kaon_coordinator.engine.messages import Due, MemoFound, MemoMissed, Message, PermitsGranted
 from kaon_coordinator.engine.scopes import scopes, stopping, timing
 from kaon_coordinator.engine.steps import attempts, leases, preparing
 
@@ -35,6 +35,16 @@ def _permits_granted(decision: Decision, message: PermitsGranted) -> None:
         scopes.locks_granted(decision, message)
     else:
         preparing.permits_granted(decision, message)
+
+
+def _memo_found(decision: Decision, message: MemoFound) -> None:
+    of_block = message.path in decision.state.blocks
+    (subworkflows if of_block else preparing).memo_found(decision, message)
+
+
+def _memo_missed(decision: Decision, message: MemoMissed) -> None:
+    of_block = message.path in decision.state.blocks
+    (subworkflows if of_block else preparing).memo_missed(decision, message)
 
 
 _DUE: dict[Timer, Callable[[Decision, Due], None]] = {
@@ -62,8 +72,8 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.Continued: scopes.continued,
     messages.ItemsRead: foreach.items_read,
     messages.ManifestsWritten: preparing.manifests_written,
-    messages.MemoFound: preparing.memo_found,
-    messages.MemoMissed: preparing.memo_missed,
+    messages.MemoFound: _memo_found,
+    messages.MemoMissed: _memo_missed,
     messages.PermitsGranted: _permits_granted,
     messages.PermitsRefused: cancel.permits_refused,
     messages.Unprepared: preparing.unprepared,

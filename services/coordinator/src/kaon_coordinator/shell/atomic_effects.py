@@ -63,7 +63,7 @@ class AtomicEffects:
     def without(self, run_id: str) -> AtomicEffects:
         """Return a copy without the effects of one run."""
         return AtomicEffects(
-            new_runs=[run for run in self.new_runs if run.parent_run_id != run_id],
+            new_runs=[run for run in self.new_runs if run.begun_by != run_id],
             messages=[message for message in self.messages if message.sender != run_id],
             memos=[memo for memo in self.memos if memo.run_id != run_id],
             released=[holder for holder in self.released if holder.run_id != run_id],
@@ -92,8 +92,9 @@ def _child(state: RunState, action: SubmitChild, now_us: int, partitions: int) -
         idempotency_key="",
         now_us=now_us,
         priority=action.priority,
-        parent_run_id=state.run_id,
-        parent_path=action.path,
+        parent_run_id="" if action.detached else state.run_id,
+        parent_path="" if action.detached else action.path,
+        begun_by=state.run_id,
         depth=action.depth,
         origin=f"run:{state.run_id}",
     )

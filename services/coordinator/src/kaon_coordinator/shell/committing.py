@@ -176,7 +176,7 @@ def _parts(written: Written) -> list[_Part]:
     _split(given, "begun", batch.begun, lambda run: run.run_id)
     _split(given, "history", written.history, lambda event: event.run_id)
     _split(given, "runs", batch.runs, lambda row: row.run_id)
-    _split(given, "new_runs", batch.new_runs, lambda run: run.parent_run_id)
+    _split(given, "new_runs", batch.new_runs, lambda run: run.begun_by)
     _split(given, "messages", batch.messages, lambda message: message.sender)
     _split(given, "memos", batch.memos, lambda memo: memo.run_id)
     _split(given, "released", batch.released, lambda holder: holder.run_id)

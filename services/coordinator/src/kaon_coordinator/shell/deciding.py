@@ -207,7 +207,7 @@ def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.Ru
     )
     if command.start.HasField("targets"):
         event.targets.CopyFrom(command.start.targets)
-    if run.parent_run_id:
+    if run.parent_run_id or run.depth:
         parent = history_pb2.RunParent(
             run_id=run.parent_run_id, path=run.parent_path, depth=run.depth
         )

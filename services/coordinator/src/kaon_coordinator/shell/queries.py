@@ -275,7 +275,10 @@ class Queries:
                     store.store.get_workflow, state.tenant, action.workflow, action.version
                 )
             )
-            complete = params.complete(workflow.definition, action.params, self._outside.limits)
+            known = {each.name for each in workflow.definition.parameters}
+            passed = {name: value for name, value in action.passed.items() if name in known}
+            given = passed | dict(action.params)
+            complete = params.complete(workflow.definition, given, self._outside.limits)
         except (NotFound, InvalidValue) as error:
             return Unprepared(
                 path=action.path, asked=action.asked, kind="BindingError", problem=str(error)

@@ -51,6 +51,8 @@ class NewRun:
     parent_run_id: str = ""
     parent_path: str = ""
     depth: int = 0
+    # The run whose turn submits it, parent or not; not stored.
+    begun_by: str = ""
     # The run and event whose state this one begins with, and the blocks that begin anew nevertheless.
     fork_run_id: str = ""
     fork_seq: int = 0

@@ -135,3 +135,32 @@ async def test_a_workflow_may_notify_only_channels_that_its_tenant_has(api: Api)
     with pytest.raises(aio.AioRpcError, match="there is no channel 'ops'") as told:
         await api.workflows.RegisterWorkflow(w.RegisterWorkflowRequest(definition=notified))
     assert told.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+async def test_parameters_that_are_passed_on_must_fit_a_registered_sub_workflow(api: Api) -> None:
+    child, parent = definition(), definition()
+    child.name, parent.name = "child", "parent"
+    del child.parameters[:], parent.parameters[:]
+    child.parameters.add(name="day", type=d.VALUE_TYPE_DATE)
+    child.parameters.add(name="depth", type=d.VALUE_TYPE_INT)
+    child.parameters.add(name="size", type=d.VALUE_TYPE_INT, default_json="1")
+    parent.parameters.add(name="day", type=d.VALUE_TYPE_LIST)
+    parent.parameters.add(name="unknown", type=d.VALUE_TYPE_LIST)
+    called = d.SubWorkflow(workflow="child", pass_params=True)
+    parent.body.blocks.add(name="call", sub_workflow=called)
+
+    async def register(definition: d.WorkflowDefinition) -> None:
+        await api.workflows.RegisterWorkflow(w.RegisterWorkflowRequest(definition=definition))
+
+    # What is registered later is checked when the block begins.
+    await register(parent)
+    await register(child)
+    parent.description = "once more"
+    with pytest.raises(aio.AioRpcError) as told:
+        await register(parent)
+    text = str(told.value.details())
+    assert "call: workflow 'child': parameter 'day' is of type list here and of type date" in text
+    assert "call: workflow 'child': parameter 'depth' has no value" in text
+    parent.parameters[0].type = d.VALUE_TYPE_STRING
+    parent.body.blocks[-1].sub_workflow.params["depth"].literal_json = "2"
+    await register(parent)

@@ -137,7 +137,7 @@ class Machine:
             path=action.path,
             asked=action.asked,
             key=action.key,
-            outputs={"out": "7"},
+            outputs={"result" if action.path in self.state.blocks else "out": "7"},
             run_id="r0",
             source_path="s",
         )
@@ -189,6 +189,8 @@ class Machine:
 
     def submit_child(self, action: a.SubmitChild) -> None:
         assert action.child_run_id not in self.children
+        if action.detached:
+            return
         self.children[action.child_run_id] = self.places[action.child_run_id] = action.path
 
     def tell_child(self, action: a.TellRun) -> None:

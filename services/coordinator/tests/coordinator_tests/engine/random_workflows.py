@@ -144,10 +144,10 @@ class Generator:
 
     def _child(self, depth: int = 0) -> d.Block:
         name = self._name("w")
-        self._known.append(d.OutputReference(step=name, output="result"))
-        child = d.SubWorkflow(
-            workflow="other", params={"p": self._value()}, outputs={"result": d.VALUE_TYPE_ANY}
-        )
+        child = d.SubWorkflow(workflow="other")
+        gives = richer.call_otherwise(child, name)
+        self._known.append(d.OutputReference(step=name, output=gives))
+        child.params["p"].CopyFrom(self._value())
         return d.Block(name=name, sub_workflow=child)
 
     def _for_each(self, depth: int) -> d.Block:

@@ -144,8 +144,15 @@ class Writer {
       case "subWorkflow": {
         const params = Object.entries(kind.value.params).map(([key, value]) => `${key}=${binding(value)}`);
         this.lines.push(
-          call(`${name} = sub_workflow`, [text(block.name), text(kind.value.workflow), ...params, ...own]) +
-            trigger(block),
+          call(`${name} = sub_workflow`, [
+            text(block.name),
+            text(kind.value.workflow),
+            ...params,
+            ...(kind.value.detached ? ["wait=False"] : []),
+            ...(kind.value.passParams ? ["pass_params=True"] : []),
+            ...(kind.value.memo?.enabled ? ["memo=True"] : []),
+            ...own,
+          ]) + trigger(block),
         );
         return name;
       }

@@ -63,6 +63,13 @@ export function BlockPanel({ path, node }: { path: string; node: GraphNode }) {
             </Link>
           </Section>
         )}
+        {block?.memoRunId && (
+          <Section title="Reused">
+            <Link to="/runs/$runId" params={{ runId: block.memoRunId }} className={classes.link}>
+              Outputs of <code>{block.memoPath}</code> in run <code>{block.memoRunId}</code>
+            </Link>
+          </Section>
+        )}
         {block && Object.keys(block.outputsJson).length > 0 && (
           <Section title="Outputs">
             <Values values={block.outputsJson} of={block.path} />

@@ -185,7 +185,7 @@ function kindDetail(block: Block): string {
     case "repeat":
       return `${loopText(kind.value)}, at most ${kind.value.maxIterations}`;
     case "subWorkflow":
-      return kind.value.workflow;
+      return kind.value.detached ? `${kind.value.workflow}, not waited for` : kind.value.workflow;
     case "gate":
       return gateDetail(kind.value.kind);
     case "branch":

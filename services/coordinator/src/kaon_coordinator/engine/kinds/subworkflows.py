@@ -1,19 +1,28 @@
-"""Sub-workflows: blocks whose work is a run of another workflow."""
+"""Sub-workflows: blocks whose work is a run of another workflow, which they wait for or only begin."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from kaon_coordinator.engine.actions import PrepareChild, SubmitChild, TellRun
+from kaon_coordinator.engine import memo_keys
+from kaon_coordinator.engine.actions import (
+    LookUpMemo,
+    PrepareChild,
+    RememberStep,
+    SubmitChild,
+    TellRun,
+)
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
 from kaon_coordinator.engine.definition.compiled import floats_of
-from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared
+from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared, MemoFound, MemoMissed
 from kaon_coordinator.engine.scopes.readiness import ending, may_start
 from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve, typed
 from kaon_coordinator.engine.state.state import BlockState, Node, Preparation
+from kaon_wire import canonical
+from kaon_wire.definitions.kinds import RUN_ID
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -34,6 +43,7 @@ def _start(decision: Decision, block: BlockState) -> None:
         name: resolve(state, block.scope, binding, decision.context.evaluate)
         for name, binding in sorted(spec.params.items())
     }
+    passed = dict(state.params) if spec.pass_params else {}
     state.transient.preparing[block.path] = Preparation(
         inputs=params, awaits="child", asked=state.seq
     )
@@ -44,13 +54,14 @@ def _start(decision: Decision, block: BlockState) -> None:
             workflow=spec.workflow,
             version=spec.version,
             params=params,
+            passed=passed,
             continues=block.continues,
         )
     )
 
 
 def prepared(decision: Decision, message: ChildPrepared) -> None:
-    """Submit the prepared child run, or ask an earlier one to continue."""
+    """Submit the prepared run, ask an earlier one to continue, or look up a memo first."""
     state = decision.state
     block = state.blocks.get(message.path)
     preparation = state.transient.preparing.get(message.path)
@@ -59,7 +70,61 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
     del state.transient.preparing[message.path]
     if not may_start(decision, block):
         return
+    memo = block.block.sub_workflow.memo
+    try:
+        key = memo_keys.of_run(block, message) if memo.enabled else ""
+    except KaonError as error:
+        text = f"{block.path}: {error}"
+        end_block(decision, block, t.FAILED, user_error("BindingError", text))
+        return
+    if not key or message.child_run_id == block.continues:
+        _begin(decision, block, message, key)
+        return
+    state.transient.preparing[block.path] = Preparation(
+        inputs={}, awaits="memo", asked=state.seq, memo_key=key, child=message
+    )
+    decision.act(LookUpMemo(path=block.path, asked=state.seq, key=key, max_age_ms=memo.max_age_ms))
+
+
+def memo_found(decision: Decision, message: MemoFound) -> None:
+    """Take the outputs of an equal run, if they are those that the block declares."""
+    found = _looked_up(decision, message)
+    if found is None:
+        return
+    block, child = found
+    if not set(block.block.sub_workflow.outputs) <= message.outputs.keys():
+        _begin(decision, block, child, message.key)
+        return
+    decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
+    source = history_pb2.MemoSource(run_id=message.run_id, path=message.source_path)
+    end_block(decision, block, t.SUCCEEDED, outputs=_declared(block, message.outputs), memo=source)
+
+
+def memo_missed(decision: Decision, message: MemoMissed) -> None:
+    """Submit the prepared run: there are no outputs of an equal one."""
+    found = _looked_up(decision, message)
+    if found is not None:
+        _begin(decision, *found, message.key)
+
+
+def _looked_up(
+    decision: Decision, message: MemoFound | MemoMissed
+) -> tuple[BlockState, ChildPrepared] | None:
+    """Return the block that awaits this answer, and its prepared run; None when it no longer does, or may not start."""
+    state = decision.state
+    block = state.blocks[message.path]
+    preparation = state.transient.preparing.get(message.path)
+    if preparation is None or preparation.child is None:
+        return None
+    if (preparation.asked, preparation.memo_key) != (message.asked, message.key):
+        return None
+    del state.transient.preparing[message.path]
+    return (block, preparation.child) if may_start(decision, block) else None
+
+
+def _begin(decision: Decision, block: BlockState, message: ChildPrepared, memo_key: str) -> None:
     continued = message.child_run_id == block.continues
+    detached = block.block.sub_workflow.detached
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     decision.emit(
         child_run_started=history_pb2.ChildRunStarted(
@@ -68,13 +133,20 @@ def prepared(decision: Decision, message: ChildPrepared) -> None:
             workflow=message.workflow,
             version=message.version,
             continued=continued,
+            memo_key=memo_key,
+            detached=detached,
         )
     )
-    watch_node(decision, block)
     if continued:
+        watch_node(decision, block)
         _go_on(decision, block)
+        return
+    _submit(decision, block, message)
+    if detached:
+        run_id = canonical.dumps(message.child_run_id)
+        end_block(decision, block, t.SUCCEEDED, outputs={RUN_ID: run_id})
     else:
-        _submit(decision, message)
+        watch_node(decision, block)
 
 
 def _go_on(decision: Decision, block: BlockState) -> None:
@@ -91,7 +163,7 @@ def _retry(decision: Decision, block: BlockState) -> None:
     tell(decision, block, command_pb2.RunCommand(retry=retry, reason=reason))
 
 
-def _submit(decision: Decision, message: ChildPrepared) -> None:
+def _submit(decision: Decision, block: BlockState, message: ChildPrepared) -> None:
     state = decision.state
     decision.act(
         SubmitChild(
@@ -102,6 +174,7 @@ def _submit(decision: Decision, message: ChildPrepared) -> None:
             params=message.params,
             priority=state.priority,
             depth=state.depth + 1,
+            detached=block.block.sub_workflow.detached,
         )
     )
 
@@ -146,9 +219,16 @@ def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> No
         text = f"{block.path}: run {message.child_run_id} gave no output {', '.join(missing)}"
         end_block(decision, block, t.FAILED, user_error("OutputMismatch", text))
         return
+    outputs = _declared(block, message.outputs)
+    if block.memo_key:
+        decision.act(RememberStep(path=block.path, key=block.memo_key, outputs=outputs))
+    end_block(decision, block, t.SUCCEEDED, outputs=outputs)
+
+
+def _declared(block: BlockState, outputs: Mapping[str, str]) -> dict[str, str]:
+    """Return those of a run's outputs that the block declares."""
     wanted = block.block.sub_workflow.outputs
-    declared = {name: message.outputs[name] for name in wanted}
-    end_block(decision, block, t.SUCCEEDED, outputs=typed(floats_of(wanted), declared))
+    return typed(floats_of(wanted), {name: outputs[name] for name in wanted})
 
 
 def _stopped_by_us(decision: Decision, block: BlockState) -> bool:

@@ -184,6 +184,8 @@ def block_row(block: BlockState) -> BlockRow:
         "child": block.child_run_id,
         "asked": block.asked,
         "continues": block.continues,
+        "memo_key": block.memo_key,
+        "memo": list(block.memo_source) if block.memo_source[0] else [],
         "outputs": block.outputs,
         "stop": int(block.stop),
         "late": block.late,
@@ -362,6 +364,9 @@ def _restore_block(state: RunState, row: BlockRow) -> None:
     block.end_seq, block.due_us = data.get("end_seq", 0), data.get("due", 0)
     block.child_run_id, block.asked = data.get("child", ""), data.get("asked", 0)
     block.continues = data.get("continues", "")
+    block.memo_key = data.get("memo_key", "")
+    run_id, path = data.get("memo", ("", ""))
+    block.memo_source = (run_id, path)
     block.outputs = named(data.get("outputs", {}))
     block.stop, block.late = data.get("stop", t.NONE), data.get("late", False)
     block.locks, block.unlocked = tuple(data.get("locks", ())), data.get("unlocked", False)

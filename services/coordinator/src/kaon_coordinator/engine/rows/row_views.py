@@ -41,6 +41,7 @@ def step_view(row: StepRow) -> run_pb2.StepView:
 def block_view(row: BlockRow, cells: Mapping[int, int]) -> run_pb2.BlockView:
     """Return a block as the API shows it, with the counts of its `cells`."""
     data: dict[str, Any] = canonical.loads(row.data)
+    memo_run_id, memo_path = data.get("memo", ("", ""))
     return run_pb2.BlockView(
         path=row.path,
         kind=row.kind,
@@ -57,6 +58,8 @@ def block_view(row: BlockRow, cells: Mapping[int, int]) -> run_pb2.BlockView:
         signal=data.get("signal", ""),
         due_time=timestamp(data.get("due", 0)),
         cells={t.short(status): number for status, number in cells.items()},  # type: ignore[arg-type]
+        memo_run_id=memo_run_id,
+        memo_path=memo_path,
     )
 
 

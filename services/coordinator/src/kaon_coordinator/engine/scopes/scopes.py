@@ -152,11 +152,12 @@ def end_block(
     status: t.Status,
     error: step_pb2.StepError | None = None,
     outputs: dict[str, str] | None = None,
+    memo: history_pb2.MemoSource | None = None,
 ) -> None:
     """End a block, release its locks and notify its scope."""
     if block.block.locks:
         decision.act(ReleasePermits(path=block.path))
-    ended = history_pb2.BlockEnded(path=block.path, status=status, error=error)
+    ended = history_pb2.BlockEnded(path=block.path, status=status, error=error, memo=memo)
     fill(ended.outputs_json, outputs or {})
     decision.emit(block_ended=ended)
     node_ended(decision, block)

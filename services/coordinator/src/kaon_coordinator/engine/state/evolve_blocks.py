@@ -78,6 +78,7 @@ def child_run_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
     block = state.blocks[started.path]
     block.child_run_id, block.continues = started.child_run_id, ""
     block.asked = event.seq if started.continued else 0
+    block.memo_key = started.memo_key
     state.transient.touched_blocks.add(block.path)
 
 
@@ -121,6 +122,7 @@ def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     begun = block.status in {t.RUNNING, t.WAITING}
     block.error = _error(ended)
     block.outputs = named(ended.outputs_json)
+    block.memo_source = (ended.memo.run_id, ended.memo.path)
     block.end_us = event.time_us
     block.end_seq = event.seq
     block.due_us = 0

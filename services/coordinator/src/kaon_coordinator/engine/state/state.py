@@ -19,6 +19,7 @@ from kaon_coordinator.engine.definition.compiled import (
     CompiledWorkflow,
 )
 from kaon_coordinator.engine.issue import StepIssue
+from kaon_coordinator.engine.messages import ChildPrepared
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.curves import Curves
 from kaon_wire.definitions.targets import left_out
@@ -162,8 +163,12 @@ class BlockState:
     failed: int = 0
     # Gate: the end of its wait. Repeat: the start of its next iteration.
     due_us: int = 0
-    # Sub-workflow: its child run.
+    # Sub-workflow: its child run, or the run that it began and that stands by itself.
     child_run_id: str = ""
+    # Sub-workflow: key of its memo; empty when its outputs are not remembered.
+    memo_key: str = ""
+    # Sub-workflow: the execution whose memo it took: run and path.
+    memo_source: tuple[str, str] = ("", "")
     # Sub-workflow: the event with which this run asked the child to continue, and which the child's end must
     # name; 0 for a new child.
     asked: int = 0
@@ -255,7 +260,7 @@ class BufferedSignal:
 
 @dataclass(slots=True, kw_only=True)
 class Preparation:
-    """What a step gathers before it becomes READY. A lost preparation begins again."""
+    """What a step or block gathers before it begins. A lost preparation begins again."""
 
     # Canonical JSON by parameter name. Of a block that awaits its locks: their bounds by the keys of permits.
     inputs: dict[str, str]
@@ -264,6 +269,8 @@ class Preparation:
     awaits: str = ""
     # Sequence number of the run's newest event at the time of the question.
     asked: int = 0
+    # Sub-workflow that awaits a memo: the run that it begins without one.
+    child: ChildPrepared | None = None
 
 
 @dataclass(slots=True, kw_only=True)

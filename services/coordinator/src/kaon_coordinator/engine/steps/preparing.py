@@ -5,9 +5,7 @@ The history holds none of it: a lost preparation begins again.
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
+from kaon_coordinator.engine import memo_keys
 from kaon_coordinator.engine.actions import LookUpMemo, ReleasePermits, TakePermits, WriteManifests
 from kaon_coordinator.engine.decision import ENGINE_FAULT, Decision, user_error
 from kaon_coordinator.engine.messages import (
@@ -25,7 +23,6 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.state import BlockState, Preparation, StepState
 from kaon_coordinator.engine.steps import attempts
-from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -38,7 +35,11 @@ def begin(decision: Decision, step: StepState) -> None:
             name: resolve(decision.state, step.scope, binding, decision.context.evaluate)
             for name, binding in step.spec.inputs
         }
-        key = memo_key(decision, step, inputs) if step.spec.has_memo else ""
+        key = (
+            memo_keys.of_step(step, decision.state.workflow.definition, inputs)
+            if step.spec.has_memo
+            else ""
+        )
     except KaonError as error:
         attempts.end(
             decision, step, t.FAILED, error=user_error("BindingError", f"{step.path}: {error}")
@@ -192,42 +193,3 @@ def unprepared(decision: Decision, message: Unprepared) -> None:
         request_stop(decision, node, t.FAILED, cause="items", reason=message.problem)
     elif may_start(decision, node):
         end_node(decision, node, t.FAILED, error)
-
-
-def memo_key(decision: Decision, step: StepState, inputs: dict[str, str]) -> str:
-    """Return the digest of everything that a step's outputs depend on; artifacts count by content and name, not by location.
-
-    Raises:
-        KaonError: An input cannot be read.
-    """
-    declared, definition = step.block.step, decision.state.workflow.definition
-    facts = {
-        "type": declared.type,
-        "config": declared.config_json,
-        "code": declared.memo.code_digest or definition.code_bundle,
-        "environment": declared.requirements_file,
-        "outputs": {name: int(kind) for name, kind in declared.outputs.items()},
-        "salt": declared.memo.salt,
-        "inputs": {name: _by_content(name, value) for name, value in inputs.items()},
-    }
-    return f"sha256:{hashlib.sha256(canonical.dumps(facts).encode()).hexdigest()}"
-
-
-def _by_content(name: str, value_json: str) -> Any:
-    try:
-        return _without_places(canonical.loads(value_json))
-    except RecursionError:
-        raise KaonError(f"input {name!r} is nested too deeply for a memo") from None
-
-
-def _without_places(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_without_places(item) for item in value]
-    if isinstance(value, dict):
-        if value.keys() == {"artifact"} and isinstance(value["artifact"], dict):
-            artifact = value["artifact"]
-            content = {"artifact": artifact.get("digest") or artifact.get("uri")}
-            # The name counts: a step may read it, or choose a format by its extension.
-            return content | {"name": artifact["name"]} if artifact.get("name") else content
-        return {name: _without_places(item) for name, item in value.items()}
-    return value
