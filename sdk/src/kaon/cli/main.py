@@ -1,4 +1,4 @@
-"""The entry point of `kaon`."""
+"""The commands of `kaon`."""
 
 from __future__ import annotations
 
@@ -137,11 +137,6 @@ app.add_typer(audit.app, name="audit", rich_help_panel="The system")
 app.add_typer(tokens.app, name="tokens", rich_help_panel="The system")
 app.add_typer(tenants.app, name="tenants", rich_help_panel="The system")
 app.add_typer(workflows.app, name="workflows", rich_help_panel="The system")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one command and exit the process. A failure prints one line on standard error."""
-    sys.exit(execute(arguments))
 
 
 def execute(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,23 @@
+"""The entry point of `kaon` and of `python -m kaon`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from importlib import import_module
+
+
+def main() -> None:
+    """Run one command and exit the process. Ctrl-C ends it without a traceback, also while the commands are being loaded."""
+    handler = signal.getsignal(signal.SIGINT)
+    if (
+        handler is signal.default_int_handler
+    ):  # who started this in the background may ignore the signal
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    execute = import_module("kaon.cli.main").execute
+    signal.signal(signal.SIGINT, handler)
+    sys.exit(execute())
+
+
+if __name__ == "__main__":
+    main()
