@@ -416,3 +416,33 @@ def test_where_the_steps_output_is_printed_the_traceback_is_part_of_it() -> None
     RunView(tracebacks=False).follow(_failing_history(), Console(file=out, width=200))
     assert "flow.py" not in out.getvalue()
     assert "bad data" in out.getvalue()
+
+
+class _Prints:
+    """What steps print, which is all there when the run has ended."""
+
+    def __init__(self, out: StringIO) -> None:
+        self._out = out
+
+    def start(self) -> None:
+        """Print nothing yet."""
+
+    def finish(self) -> None:
+        self._out.write("all is printed\n")
+
+
+def test_an_end_that_a_retry_follows_does_not_wait_for_the_prints() -> None:
+    """Otherwise what comes after it would be shown when the run has ended for good."""
+    failed = h.RunEnded(status=run_pb2.STATUS_FAILED)
+    again = h.BlocksReset(paths=["train"], cause="retry")
+    succeeded = h.RunEnded(status=run_pb2.STATUS_SUCCEEDED)
+    out = StringIO()
+
+    RunView().follow(
+        [event(1, run_ended=failed), event(2, blocks_reset=again), event(3, run_ended=succeeded)],
+        Console(file=out, width=100),
+        _Prints(out),
+    )
+
+    lines = [line.partition("  ")[2] or line for line in out.getvalue().splitlines()]
+    assert lines == ["run FAILED", "retry of train", "all is printed", "run SUCCEEDED"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -96,6 +97,10 @@ def run(
     loaded, params = runs.prepare(file, workflow, param)
     if (resume or discard or from_run) and state is None:
         raise typer.BadParameter("--resume, --discard and --from need --state DIR")
+    if from_run and not only:
+        raise typer.BadParameter("--from needs --only STEP")
+    _refuse_together("--resume", resume, {"-p": param, "--until": until, "--discard": discard})
+    _refuse_together("--only", only, {"--until": until, "--resume": resume, "--discard": discard})
     with loading():
         from kaon_embedded.running import How, execute
 
@@ -115,3 +120,12 @@ def run(
         json=json,
     )
     raise typer.Exit(execute(loaded, params, how))
+
+
+def _refuse_together(option: str, given: object, others: Mapping[str, object]) -> None:
+    """Refuse an option beside others that would have no effect."""
+    if given and (useless := [name for name, value in others.items() if value]):
+        verb = "has" if len(useless) == 1 else "have"
+        raise typer.BadParameter(
+            f"{' and '.join(useless)} {verb} no effect with {option}: leave out what is not meant"
+        )

@@ -38,3 +38,27 @@ def test_a_part_of_a_workflow_is_run_from_a_file_and_by_name(
         assert ran("parts", "--only", "train", "--only", "publish") == ["train", "publish"]
         assert execute(["submit", "parts", "--only", "trian", "--server", system.address]) == 1
     assert "did you mean train?" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "useless"),
+    [
+        (("--resume", "-p", "n=1"), "-p has no effect with --resume"),
+        (("--resume", "--discard", "--until", "b"), "--until and --discard have no effect"),
+        (("--only", "a", "--until", "b"), "--until has no effect with --only"),
+        (("--from", "01JD3Z"), "--from needs --only STEP"),
+    ],
+)
+def test_options_that_exclude_each_other_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], useless: str
+) -> None:
+    file = tmp_path / "flow.py"
+    file.write_text(
+        "from kaon import Workflow, param, steps\n"
+        'n = param("n", "int", default=1)\n'
+        'workflow = Workflow("w", steps.shell("a", argv=["x"]) >> steps.shell("b", argv=["x"]))\n'
+    )
+
+    assert execute(["run", str(file), "--state", str(tmp_path / "state"), *words]) == 2
+
+    assert useless in capsys.readouterr().err

@@ -135,13 +135,20 @@ class RunView:
         console.print(self.render())
 
     def _print_lines(self, updates: Updates, console: Console, beside: Beside | None) -> None:
+        # The end of a run is the last that is printed, unless the run goes on: a retry follows it.
+        end: history_pb2.HistoryEvent | None = None
         for update in updates:
+            if end is not None:
+                self._print_event(end, console)
             self.feed(update)
             event = update if isinstance(update, history_pb2.HistoryEvent) else update.event
-            if beside is not None and event.HasField("run_ended"):
-                # How the run ended is the last that is printed.
-                beside.finish()
-            self._print_event(event, console)
+            end = event if event.HasField("run_ended") else None
+            if end is None:
+                self._print_event(event, console)
+        if beside is not None and self.ended:
+            beside.finish()
+        if end is not None:
+            self._print_event(end, console)
 
     def _print_event(self, event: history_pb2.HistoryEvent, console: Console) -> None:
         if (text := self._line(event)) is not None:
