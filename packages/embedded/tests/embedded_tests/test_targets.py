@@ -37,7 +37,11 @@ def test_a_part_of_a_workflow_is_run_from_a_file_and_by_name(
         assert ran(str(file), "--until", "train") == ["load", "train"]
         assert ran("parts", "--only", "train", "--only", "publish") == ["train", "publish"]
         assert execute(["submit", "parts", "--only", "trian", "--server", system.address]) == 1
-    assert "did you mean train?" in capfd.readouterr().err
+        assert "did you mean train?" in capfd.readouterr().err
+        (ended, *_) = client.runs(limit=1)
+        assert execute(["cancel", ended.run_id, "--server", system.address]) == 0
+        told = f"It had ended: nothing is cancelled. Run {ended.run_id} is SUCCEEDED.\n"
+        assert capfd.readouterr().out == told
 
 
 @pytest.mark.parametrize(

@@ -160,7 +160,7 @@ def workflow_named(client: Client, name: str, version: str) -> workflow_service_
             raise
         near = difflib.get_close_matches(name, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else "see kaon workflows list"
-        raise NotFound(f"{error}; {hint} Register a file: kaon register FILE") from None
+        raise NotFound(f"{error} with kaon register FILE; {hint}") from None
 
 
 def start(

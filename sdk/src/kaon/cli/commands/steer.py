@@ -23,6 +23,8 @@ _ENDED_BADLY = frozenset(
         run_pb2.STATUS_QUARANTINED,
     }
 )
+# Statuses with which a run has ended that no cancellation gives.
+_ENDED_OTHERWISE = frozenset({run_pb2.STATUS_SUCCEEDED, *_ENDED_BADLY} - {run_pb2.STATUS_CANCELLED})
 _NAMED = 3
 
 _MARKS = {
@@ -59,7 +61,9 @@ def cancel(
         stopping = (
             "" if json else _counted(client.run(run).steps, run_pb2.STATUS_CANCELLING, "stopping")
         )
-    _tell(found, f"Cancelling{f' {path}' if path else ''}{stopping}.", json=json)
+    ended = found.status in _ENDED_OTHERWISE
+    told = f"Cancelling{f' {path}' if path else ''}{stopping}."
+    _tell(found, "It had ended: nothing is cancelled." if ended else told, json=json)
 
 
 def pause(
