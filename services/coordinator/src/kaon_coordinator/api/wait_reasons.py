@@ -104,8 +104,10 @@ class WaitReasons:
         return node, self._reasons
 
     def of_run(self) -> list[Reason]:
-        """Return the wait reasons of the run as a whole."""
-        if not self._run_waits():
+        """Return the wait reasons of the run as a whole; of one that has ended badly, what ended it."""
+        if self._state.status in t.TERMINAL:
+            self._run_ended()
+        elif not self._run_waits():
             for node in _unfinished(self._state.root)[:_FOLLOWED]:
                 self._follow(node)
         return self._reasons
@@ -339,6 +341,21 @@ class WaitReasons:
         reason.others.extend(node.path for node in listed[:100])
         for node in listed[:_FOLLOWED]:
             self._follow(node)
+
+    def _run_ended(self) -> None:
+        """Name the innermost node whose error became that of the run, or else that error."""
+        error = self._state.error
+        if error is None:
+            return
+        inner_blocks = sorted(self._state.blocks.values(), key=lambda block: -block.path.count("/"))
+        nodes: list[Node] = [*self._state.steps.values(), *inner_blocks]
+        for node in nodes:
+            own = node.error
+            if own is not None and (own.type, own.message) == (error.type, error.message):
+                self._follow(node)
+                return
+        text = f"The run has ended {t.short(self._state.status)}: {error.type}: {error.message}"
+        self._add(r.WAIT_CAUSE_ENDED, f"{text[:_WHY_CHARACTERS].rstrip('.')}.", "")
 
     # --- ends of the chain
     # ---------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from kaon_coordinator.api.wait_reasons import AskMatcher, WaitReasons
+from kaon_coordinator.engine.actions import Timer
 from kaon_coordinator.engine.messages import Failed, PermitsGranted, Retry, Start, Started
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState, StepState
@@ -225,3 +226,28 @@ def test_a_sub_workflow_waits_for_its_run_which_says_what_it_waits_for_itself() 
         AskMatcher(run_id="r1", path="a", pool=""),
         *WaitReasons(child.state, {}, 2_000_000).of("b")[1][:1],
     ]
+
+
+def test_a_run_that_has_failed_names_the_step_that_ended_it() -> None:
+    driver = begun(for_each("regions", literal(["US", "DE"]), chain(step("a"))))
+    first, second = "regions[US]/a", "regions[DE]/a"
+    driver.tell(Started(lease=driver.lease(first)))
+    driver.tell(Started(lease=driver.lease(second)))
+    driver.tell(Failed(lease=driver.lease(second), error=failure("no disk")))
+    driver.tell(Failed(lease=driver.lease(first), error=failure("asked to stop")))
+
+    (reason,) = WaitReasons(driver.state, {}, 2_000_000).of_run()
+
+    assert driver.state.status == t.FAILED
+    assert (reason.cause, reason.path) == (r.WAIT_CAUSE_ENDED, second)
+    assert reason.text == f"{second} has ended FAILED: Test: no disk."
+
+
+def test_a_run_that_failed_by_itself_says_how() -> None:
+    driver = begun(step("a"), timeout_ms=5_000)
+    driver.let_time_pass(Timer.TIMEOUT)
+
+    (reason,) = WaitReasons(driver.state, {}, 2_000_000).of_run()
+
+    assert (reason.cause, reason.path) == (r.WAIT_CAUSE_ENDED, "")
+    assert reason.text.startswith("The run has ended TIMED_OUT: ")
