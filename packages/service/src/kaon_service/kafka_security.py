@@ -115,6 +115,25 @@ class KafkaSecurity:
             "sasl_plain_password": self.password,
         }
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """Return the settings of any client of librdkafka."""
+        if self.protocol is Protocol.PLAINTEXT:
+            return {}
+        named = {
+            "security.protocol": self.protocol.value,
+            "ssl.ca.location": self.ca,
+            "ssl.certificate.location": self.cert,
+            "ssl.key.location": self.key,
+        }
+        if self.protocol is Protocol.SASL_SSL:
+            named |= {
+                "sasl.mechanisms": SCRAM,
+                "sasl.username": self.user,
+                "sasl.password": self.password,
+            }
+        return {name: value for name, value in named.items() if value}
+
 
 _NEEDED: Mapping[Protocol, frozenset[str]] = {
     Protocol.PLAINTEXT: frozenset(),

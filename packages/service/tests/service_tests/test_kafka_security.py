@@ -34,6 +34,7 @@ def only(files: dict[str, str], protocol: str, *names: str) -> dict[str, str]:
 def test_without_variables_nothing_is_encrypted() -> None:
     assert KafkaSecurity.read({}) == OPEN
     assert OPEN.arguments == {}
+    assert OPEN.settings == {}
 
 
 def test_a_password_travels_over_tls_only(files: dict[str, str]) -> None:
@@ -47,6 +48,13 @@ def test_a_password_travels_over_tls_only(files: dict[str, str]) -> None:
         "sasl_plain_username": "kaon-view",
         "sasl_plain_password": "correct horse",
     }
+    assert read.settings == {
+        "security.protocol": "SASL_SSL",
+        "ssl.ca.location": files["KAON_KAFKA_CA"],
+        "sasl.mechanisms": "SCRAM-SHA-512",
+        "sasl.username": "kaon-view",
+        "sasl.password": "correct horse",
+    }
     assert "correct horse" not in repr(read)
 
 
@@ -54,6 +62,12 @@ def test_a_certificate_needs_no_password(files: dict[str, str]) -> None:
     read = KafkaSecurity.read(only(files, "SSL", "CA", "CERT", "KEY"))
     assert read.protocol is Protocol.SSL
     assert read.arguments == {"security_protocol": "SSL", "ssl_context": read.context}
+    assert read.settings == {
+        "security.protocol": "SSL",
+        "ssl.ca.location": files["KAON_KAFKA_CA"],
+        "ssl.certificate.location": files["KAON_KAFKA_CERT"],
+        "ssl.key.location": files["KAON_KAFKA_KEY"],
+    }
 
 
 @pytest.mark.parametrize(

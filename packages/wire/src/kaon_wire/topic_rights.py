@@ -12,6 +12,8 @@ from kaon_wire.topics import Catalogue, dead_letters, step_ready
 COORDINATOR, VIEW, PUBLISHER, CONSUMER = "coordinator", "view", "publisher", "consumer"
 # The group in which coordinators share the partitions.
 COORDINATORS_GROUP = "kaon-coordinator"
+# The group that the runners' client must name. No runner joins it, and nothing is committed to it.
+RUNNERS_GROUP = "kaon-runner"
 _READ_BY_COORDINATORS = (
     topics.RUN_COMMANDS,
     topics.STEP_EVENTS,
@@ -77,12 +79,7 @@ def _coordinator(catalogue: Catalogue) -> Iterator[Right]:
     yield from _writes(COORDINATOR, *_WRITTEN_BY_COORDINATORS)
     yield from _writes(COORDINATOR, *map(step_ready, catalogue.pools))
     yield from _writes(COORDINATOR, *map(dead_letters, _READ_BY_COORDINATORS))
-    yield Right(
-        account=COORDINATOR,
-        operation=Operation.READ,
-        name=COORDINATORS_GROUP,
-        resource=Resource.GROUP,
-    )
+    yield _group(COORDINATOR, COORDINATORS_GROUP)
 
 
 def _runner(pool: str) -> Iterator[Right]:
@@ -91,6 +88,12 @@ def _runner(pool: str) -> Iterator[Right]:
     yield from _writes(runner(pool), *_WRITTEN_BY_RUNNERS)
     # What it reads and cannot understand.
     yield from _writes(runner(pool), *map(dead_letters, read))
+    # The client asks for the group's coordinator, and asks again while it is refused.
+    yield _group(runner(pool), RUNNERS_GROUP)
+
+
+def _group(account: str, name: str) -> Right:
+    return Right(account=account, operation=Operation.READ, name=name, resource=Resource.GROUP)
 
 
 def _reads(account: str, *names: str) -> Iterator[Right]:

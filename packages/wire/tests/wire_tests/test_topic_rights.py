@@ -14,7 +14,11 @@ def may(account: str, operation: Operation) -> set[str]:
 
 
 def test_a_runner_reads_its_pools_releases_and_commands_and_nothing_else() -> None:
-    assert may(runner("gpu"), Operation.READ) == {"step-ready.gpu", "runner-commands"}
+    assert may(runner("gpu"), Operation.READ) == {
+        "step-ready.gpu",
+        "runner-commands",
+        "kaon-runner",
+    }
 
 
 def test_a_runner_writes_events_logs_and_heartbeats_and_what_it_cannot_read() -> None:

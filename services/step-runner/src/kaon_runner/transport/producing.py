@@ -1,0 +1,118 @@
+"""An idempotent producer whose acknowledgements arrive on a thread of its own.
+
+The client sends again whatever a broker has not acknowledged. After an error that it calls fatal it refuses everything,
+so it is replaced by a new one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from kaon_runner.transport.base import Done, TransportClosed
+
+log = structlog.get_logger(__name__)
+# How often the thread looks whether it should end; acknowledgements wake it at once.
+_POLL_SECONDS = 0.5
+# How long a broker may be away before sent records are reported as not delivered (and resent by the outbox).
+_DELIVERY_MS = 600_000
+_SETTINGS = {
+    "acks": "all",
+    "enable.idempotence": True,
+    "linger.ms": 0,
+    "message.timeout.ms": _DELIVERY_MS,
+    "message.max.bytes": 8 * 1024 * 1024,
+}
+
+
+class Producing:
+    """Sends records and reports what became of each.
+
+    Args:
+        settings: How to connect, as librdkafka names it.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = {**settings, **_SETTINGS}
+        self._replacing = threading.Lock()
+        self._closed = threading.Event()
+        self._producer = Producer(self._settings)
+        self._thread = threading.Thread(target=self._hear, name="kafka-producer", daemon=True)
+        self._thread.start()
+
+    def partitions(self, seconds: float) -> dict[str, int]:
+        """Return the number of partitions of each topic that the broker tells of.
+
+        Raises:
+            KafkaException: No broker answers within `seconds`.
+        """
+        found = self._producer.list_topics(timeout=seconds).topics
+        return {name: len(topic.partitions) for name, topic in found.items()}
+
+    def send(
+        self,
+        topic: str,
+        partition: int,
+        value: bytes,
+        done: Done,
+        headers: Mapping[str, bytes] | None = None,
+    ) -> None:
+        """Send a record; `done` hears of its acknowledgement, or why there is none."""
+        if self._closed.is_set():
+            done(TransportClosed("the runner's transport is closed"))
+            return
+        producer = self._producer
+        try:
+            producer.produce(
+                topic,
+                value,
+                partition=partition,
+                headers=dict(headers or {}),
+                on_delivery=partial(self._settled, producer, done),
+            )
+        except BufferError as error:
+            # Too much waits for the broker.
+            done(error)
+        except KafkaException as error:
+            self._failed(producer, error.args[0], done)
+
+    def close(self, seconds: float) -> None:
+        """Wait for acknowledgements for at most `seconds`; whatever has none then is reported as not delivered."""
+        producer = self._producer
+        if producer.flush(seconds):
+            producer.purge()
+            producer.flush(seconds)
+        self._closed.set()
+        self._thread.join()
+
+    def _hear(self) -> None:
+        while not self._closed.is_set():
+            self._producer.poll(_POLL_SECONDS)
+
+    def _settled(
+        self, producer: Producer, done: Done, error: KafkaError | None, _: Message
+    ) -> None:
+        if error is None:
+            done(None)
+        else:
+            self._failed(producer, error, done)
+
+    def _failed(self, producer: Producer, error: KafkaError, done: Done) -> None:
+        if error.fatal() or error.code() == KafkaError._FATAL:
+            self._replace(producer, error)
+        done(KafkaException(error))
+
+    def _replace(self, failed: Producer, reason: KafkaError) -> None:
+        with self._replacing:
+            if failed is not self._producer or self._closed.is_set():
+                return
+            log.error("Kafka delivery failed; replacing the producer", reason=str(reason))
+            self._producer = Producer(self._settings)
+        # What still waits in it fails, and is sent again by the new one.
+        failed.purge()
+        failed.poll(0)
