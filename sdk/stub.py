@@ -25,7 +25,7 @@ from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.producers import Step
 from kaon.dsl.sidecars import Sidecar
 from kaon.dsl.types import TypeLike
-from kaon.dsl.values import Reference
+from kaon.dsl.values import Reference, Value
 
 '''
 

@@ -1,4 +1,6 @@
-"""Adds to random definitions what came into the language after their generators: failure policies, start rules, outcomes.
+"""Adds to random definitions what came into the language after their generators.
+
+These are failure policies, start rules, outcomes, and policies that are known only at run time.
 
 It draws from a generator of its own, so that everything else of a seed stays as it was.
 """
@@ -13,9 +15,13 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 _RULES = (d.TRIGGER_RULE_ANY_FAILED, d.TRIGGER_RULE_ALL_FAILED, d.TRIGGER_RULE_ALWAYS)
 
+# Policies that are numbers, and could be any small one.
+_COUNTS = frozenset({"step.priority", "for_each.max_concurrency", "deadline_ms"})
+
 
 def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
-    """Add policies and rules to a definition; about every second one stays as it is."""
+    """Add policies and rules to a definition; about every second one stays as it is in these, and most in those of run time."""
+    _bind_policies(definition, random.Random(f"bound {seed}"))
     chance = random.Random(f"richer {seed}")
     if chance.random() < 0.5:
         return definition
@@ -37,6 +43,54 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
         for edge in graph.edges:
             _look(graph, edge, chance)
     return definition
+
+
+def _bind_policies(definition: d.WorkflowDefinition, chance: random.Random) -> None:
+    """Let some blocks get policies only when they begin; now and then one is out of its bounds."""
+    if chance.random() < 0.6:
+        return
+    for graph in graphs(definition.body):
+        steps = {block.name for block in graph.blocks if block.HasField("step")}
+        before = {edge.target: edge.source for edge in graph.edges if edge.source in steps}
+        for block in graph.blocks:
+            if chance.random() < 0.4:
+                _bind(block, before.get(block.name, ""), chance)
+
+
+def _bind(block: d.Block, before: str, chance: random.Random) -> None:
+    field, values, wrong = _policy_for(block, chance)
+    value = d.Binding(literal_json=wrong if chance.random() < 0.05 else chance.choice(values))
+    if before and field in _COUNTS and chance.random() < 0.5:
+        # Known only when the block before it has ended.
+        outcome = d.BlockOutcome(block=before, field=d.OUTCOME_FIELD_ATTEMPTS)
+        value = d.Binding(block_outcome=outcome)
+    block.bound[field].CopyFrom(value)
+
+
+def _policy_for(block: d.Block, chance: random.Random) -> tuple[str, list[str], str]:
+    """Return a policy of a block whose own value is taken away, good values of it, and one that is out of bounds."""
+    match block.WhichOneof("kind"):
+        case "step" if chance.random() < 0.8:
+            if "gold" in block.step.tags or chance.random() < 0.2:
+                block.step.ClearField("tags")
+                return "step.tags", ['["gold"]', "[]", "null"], '["NO"]'
+            if chance.random() < 0.3:
+                return "step.config.env", ['{"A":1}', '{"A":"b"}'], '{"A":[]}'
+            block.step.priority = 0
+            return "step.priority", ["-1", "0", "5"], "5000000000"
+        case "for_each":
+            block.for_each.max_concurrency = 0
+            return "for_each.max_concurrency", ["1", "2", "null"], "-1"
+        case "repeat":
+            most = block.repeat.max_iterations
+            block.repeat.max_iterations = 0
+            return "repeat.max_iterations", [str(most)], "0"
+        case "sub_workflow":
+            name = block.sub_workflow.workflow
+            block.sub_workflow.workflow = ""
+            return "sub_workflow.workflow", [f'"{name}"'], '"NO"'
+    block.deadline_ms = 0
+    return "deadline_ms", ["2", '"1s"', "null"], "-1"
 
 
 def _look(graph: d.Graph, edge: d.Edge, chance: random.Random) -> None:

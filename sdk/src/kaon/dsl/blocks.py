@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from kaon.dsl.errors import WorkflowError
@@ -18,6 +20,7 @@ from kaon.dsl.source import Source, caller
 from kaon.dsl.values import BlockOutcome, Expr, Item, Reference, Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+NONE_BOUND: Mapping[str, Any] = MappingProxyType({})
 # Parts of a sequence or a parallel that errors show.
 _SHOWN = 4
 
@@ -178,6 +181,8 @@ class Block(HasEnd):
     deadline_ms: int = 0
     # What the block holds from its start to its end.
     locks: tuple[Lock, ...] = ()
+    # Policies that are values of the run, by the path of the field in a block of the definition.
+    bound: Mapping[str, Any] = NONE_BOUND
 
     def __repr__(self) -> str:
         return self.name or self.stem
@@ -229,6 +234,7 @@ class Group(Block):
     timeout_ms: int = 0
     deadline_ms: int = 0
     locks: tuple[Lock, ...] = ()
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
     def __repr__(self) -> str:
@@ -255,6 +261,7 @@ class Each(Item):
     # Times of the foreach as a whole.
     timeout_ms: int
     deadline_ms: int
+    bound: Mapping[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, key: str | int) -> Expr:
         axes = getattr(self.items, "axes", None)
@@ -293,6 +300,7 @@ class Until:
     # Times of the repeat as a whole.
     timeout_ms: int
     deadline_ms: int
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
     def __repr__(self) -> str:
@@ -319,6 +327,7 @@ class ForEach(Block):
     name: str | None
     timeout_ms: int
     deadline_ms: int
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
     def __repr__(self) -> str:
@@ -342,6 +351,7 @@ class Repeat(Block):
     name: str | None
     timeout_ms: int
     deadline_ms: int
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
     def __repr__(self) -> str:
@@ -374,6 +384,7 @@ class Branch(Block):
     name: str | None
     timeout_ms: int = 0
     deadline_ms: int = 0
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
     def __repr__(self) -> str:
@@ -393,6 +404,7 @@ def over_each(each: Each, body: Part, source: Source) -> ForEach:
         name=each.block,
         timeout_ms=each.timeout_ms,
         deadline_ms=each.deadline_ms,
+        bound=each.bound,
         source=source,
     )
 
@@ -405,6 +417,7 @@ def over_iterations(until: Until, body: Part, source: Source) -> Repeat:
         name=until.block,
         timeout_ms=until.timeout_ms,
         deadline_ms=until.deadline_ms,
+        bound=until.bound,
         source=source,
     )
 

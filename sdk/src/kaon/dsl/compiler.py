@@ -21,7 +21,7 @@ from kaon.dsl.source import Source
 from kaon.dsl.sweeps import Draw, Space
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
-from kaon_wire.definitions import passing
+from kaon_wire.definitions import kinds, passing, policies
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -137,7 +137,20 @@ class _Compiler:
         for lock in block.locks:
             self._lock(message, lock, place)
         self._set_kind(message, block, place)
+        for field, value in block.bound.items():
+            self._policy(message, field, value, place)
         return message
+
+    def _policy(self, message: d.Block, field: str, value: Any, place: Place) -> None:
+        """Bind a policy that is a value of the run."""
+        policy = policies.policy(message.WhichOneof("kind") or "", field)
+        assert policy is not None, field
+        block = place.block
+        use = Use(what=f"{block.label}: {policy.name}", source=block.source, place=place)
+        binding, kind = self.binder.bind(value, use)
+        if kinds.KINDS[kind] not in {*policy.kinds, kinds.ANY}:
+            raise use.error(f"is a value of type {types.name_of(kind)}; it must be {policy.takes}")
+        message.bound[field].CopyFrom(binding)
 
     def _lock(self, message: d.Block, lock: Lock, place: Place) -> None:
         added = message.locks.add(name=lock.name)

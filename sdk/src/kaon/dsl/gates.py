@@ -10,11 +10,13 @@ from typing import Any, Literal
 from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
+from kaon.dsl.later import Later
 from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, Memo, milliseconds
 from kaon.dsl.producers import Gate, SubWorkflow
 from kaon.dsl.source import Source, caller
 from kaon.dsl.stepmaking import outputs_by_name
+from kaon.dsl.times import times
 from kaon.dsl.values import Value
 from kaon.dsl.workflow import Workflow
 from kaon_wire.definitions.kinds import RUN_ID
@@ -44,11 +46,11 @@ def approval(
     *,
     message: str = "",
     roles: Iterable[str] = (),
-    timeout: Duration = 0,
+    timeout: Duration | Value = 0,
     on_timeout: Literal["fail", "approve", "reject", "skip"] | None = None,
     reject_fails: bool = True,
     not_submitter: bool = False,
-    deadline: Duration = 0,
+    deadline: Duration | Value = 0,
 ) -> Gate:
     """Wait for the approval of a person; outputs: approved (bool), by (string), comment (string).
 
@@ -78,13 +80,15 @@ def approval(
         not_submitter=bool(not_submitter),
     )
     gate = d.Gate(approval=asked)
-    _set_timeout(gate, f"approval {name!r}", timeout, on_timeout, _APPROVAL_TIMEOUTS, source)
+    later = Later()
+    what = f"approval {name!r}"
+    _set_timeout(gate, what, timeout, on_timeout, _APPROVAL_TIMEOUTS, later, source)
     outputs = {
         "approved": d.VALUE_TYPE_BOOL,
         "by": d.VALUE_TYPE_STRING,
         "comment": d.VALUE_TYPE_STRING,
     }
-    return _gate(name, gate, outputs, None, deadline, source)
+    return _gate(name, gate, outputs, None, deadline, later, source)
 
 
 @refuses_others
@@ -94,10 +98,10 @@ def signal(
     *,
     signal: str | None = None,
     roles: Iterable[str] = (),
-    timeout: Duration = 0,
+    timeout: Duration | Value = 0,
     on_timeout: Literal["fail", "default", "skip"] | None = None,
     default: Any = _NOTHING,
-    deadline: Duration = 0,
+    deadline: Duration | Value = 0,
 ) -> Gate:
     """Wait for a signal; outputs: payload (any), by (string). An earlier signal that no gate has used counts.
 
@@ -130,16 +134,18 @@ def signal(
     if default is not _NOTHING:
         gate.default_json = values.literal(default, f"{what}: default", source)
         on_timeout = on_timeout or "default"
-    _set_timeout(gate, what, timeout, on_timeout, _SIGNAL_TIMEOUTS, source)
+    later = Later()
+    _set_timeout(gate, what, timeout, on_timeout, _SIGNAL_TIMEOUTS, later, source)
     if (gate.on_timeout == d.GATE_TIMEOUT_DEFAULT) != (default is not _NOTHING):
         raise WorkflowError(f'{what}: on_timeout="default" and default=... belong together', source)
-    return _gate(
-        name, gate, {"payload": d.VALUE_TYPE_ANY, "by": d.VALUE_TYPE_STRING}, None, deadline, source
-    )
+    outputs = {"payload": d.VALUE_TYPE_ANY, "by": d.VALUE_TYPE_STRING}
+    return _gate(name, gate, outputs, None, deadline, later, source)
 
 
 @refuses_others
-def timer(name: str, /, *, after: Any = None, at: Any = None, deadline: Duration = 0) -> Gate:
+def timer(
+    name: str, /, *, after: Any = None, at: Any = None, deadline: Duration | Value = 0
+) -> Gate:
     """Wait for a duration or until a time; the gate has no outputs.
 
         submit >> timer("settle", after="10m") >> check
@@ -168,19 +174,19 @@ def timer(name: str, /, *, after: Any = None, at: Any = None, deadline: Duration
             if isinstance(after, Value)
             else milliseconds(after, f"timer {name!r}: after", source)
         )
-    return _gate(name, gate, {}, due, deadline, source)
+    return _gate(name, gate, {}, due, deadline, Later(), source)
 
 
 def sub_workflow(
     name: str,
     /,
-    workflow: str | Workflow,
+    workflow: str | Workflow | Value,
     *,
     version: str = "",
     outputs: Mapping[str, types.TypeLike] | None = None,
     params: Mapping[str, Any] | None = None,
-    timeout: Duration = 0,
-    deadline: Duration = 0,
+    timeout: Duration | Value = 0,
+    deadline: Duration | Value = 0,
     locks: Iterable[Lock] | Lock | None = None,
     wait: bool = True,
     pass_params: bool = False,
@@ -197,7 +203,7 @@ def sub_workflow(
     Args:
         name: the block's name in paths.
         workflow: the other workflow's name, or the Workflow itself; then parameters are checked, its outputs are known, and it is
-            registered together with this one.
+            registered together with this one; or a value that gives the name when the block begins.
         version: "sha256:..."; by default the version that is current when the block starts.
         outputs: what is used of the outputs that it gives, by name, and their types.
         params: parameters by name, besides those given as further arguments.
@@ -218,7 +224,11 @@ def sub_workflow(
     names.check_block_name(name, "sub-workflow", source)
     what = f"sub-workflow {name!r}"
     child = workflow if isinstance(workflow, Workflow) else None
-    wanted = names.check_block_name(child.name if child else workflow, "workflow", source)
+    later = Later()
+    called = later.take("sub_workflow.workflow", child.name if child else workflow, "")
+    wanted = "" if later.values else names.check_block_name(called, "workflow", source)
+    if later.values and version:
+        raise WorkflowError(f"{what}: a version belongs to a workflow whose name is known", source)
     if not isinstance(version, str) or (
         version and not re.fullmatch(r"sha256:[0-9a-f]{64}", version)
     ):
@@ -232,7 +242,8 @@ def sub_workflow(
         _check_params(what, child, given, bool(pass_params), source)
     remembered = _memo(what, memo, source)
     if not wait:
-        _check_detached(what, outputs, remembered, timeout or deadline, source)
+        timed = isinstance(timeout, Value) or isinstance(deadline, Value) or timeout or deadline
+        _check_detached(what, outputs, remembered, timed, source)
     return SubWorkflow(
         name=name,
         workflow=wanted,
@@ -243,8 +254,7 @@ def sub_workflow(
         waits=bool(wait),
         pass_params=bool(pass_params),
         memo=remembered,
-        timeout_ms=milliseconds(timeout, f"{what}: timeout", source),
-        deadline_ms=milliseconds(deadline, f"{what}: deadline", source),
+        **times(later, timeout, deadline, what, source),
         locks=checked_locks(locks, what, source),
         source=source,
     )
@@ -255,7 +265,8 @@ def _gate(
     message: d.Gate,
     outputs: Mapping[str, d.ValueType.ValueType],
     due: Any,
-    deadline: Duration,
+    deadline: Duration | Value,
+    later: Later,
     source: Source,
 ) -> Gate:
     return Gate(
@@ -263,7 +274,7 @@ def _gate(
         message=message,
         outputs=outputs,
         due=due,
-        deadline_ms=milliseconds(deadline, f"gate {name!r}: deadline", source),
+        **times(later, 0, deadline, f"gate {name!r}", source),
         source=source,
     )
 
@@ -281,18 +292,20 @@ def _roles(what: str, roles: object, source: Source) -> list[str]:
 def _set_timeout(
     gate: d.Gate,
     what: str,
-    timeout: Duration,
+    timeout: Duration | Value,
     on_timeout: str | None,
     known: Mapping[str, d.GateTimeout.ValueType],
+    later: Later,
     source: Source,
 ) -> None:
-    gate.timeout_ms = milliseconds(timeout, f"{what}: timeout", source)
+    wait = later.take("gate.timeout_ms", timeout, 0)
+    gate.timeout_ms = milliseconds(wait, f"{what}: timeout", source)
     if on_timeout is None:
         return
     if on_timeout not in known:
         listed = ", ".join(f'"{each}"' for each in known)
         raise WorkflowError(f"{what}: on_timeout is one of {listed}, not {on_timeout!r}", source)
-    if not gate.timeout_ms:
+    if not gate.timeout_ms and not isinstance(timeout, Value):
         raise WorkflowError(f"{what}: what happens on a time-out is given, but no timeout", source)
     gate.on_timeout = known[on_timeout]
 

@@ -8,11 +8,16 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, TypeAlias
 
+from google.protobuf.message import Message
+
 from kaon.dsl import checks, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
+from kaon.dsl.later import Later
 from kaon.dsl.source import Source, caller
-from kaon_wire import bounds
+from kaon.dsl.values import Value
+from kaon_wire import bounds, quantities
+from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # "250ms", "30s", "10m", "1h30m", "2d", a number of seconds, or a timedelta.
@@ -20,15 +25,8 @@ Duration: TypeAlias = str | int | float | timedelta
 # "512MiB", "2GB", or a number of bytes.
 Size: TypeAlias = str | int
 
-_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _ERROR_TYPE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\*?|\*")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
-_BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
-_LARGEST = 2**50
 
 
 @refuses_others
@@ -47,47 +45,49 @@ class RetryRule:
 class Retry:
     """The retry policy of a step. Failures of the platform are always retried, and are counted separately.
 
+    All but the rules may be values that are known only when the step begins.
+
     Raises:
         WorkflowError: a number is out of range.
     """
 
     # Attempts in all, the first included; at least 1.
-    max_attempts: int = 3
+    max_attempts: int | Value = 3
     # Wait before the second attempt.
-    backoff: Duration = "1s"
+    backoff: Duration | Value = "1s"
     # Each further wait is longer by this factor; at least 1.
-    factor: float = 2.0
+    factor: float | Value = 2.0
     # No wait is longer than this.
-    max_backoff: Duration = "1h"
+    max_backoff: Duration | Value = "1h"
     # Each wait is changed at random by up to this share of it, 0 to 1.
-    jitter: float = 0.0
+    jitter: float | Value = 0.0
     # By an error's type, such as "ValueError", ValueError or "Http*", or by an exit code, such as 75: attempts in all, or a
     # RetryRule. The first match decides; exit codes go before types.
     rules: Mapping[str | type[BaseException] | int, int | RetryRule] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.whole(
-            self.max_attempts,
-            "Retry(max_attempts)",
-            caller(),
-            d.RetryPolicy,
-            "max_attempts",
-            least=1,
-        )
-        if not types.is_real(self.factor) or self.factor < 1:
+        _whole(self.max_attempts, "Retry(max_attempts)", d.RetryPolicy, "max_attempts", least=1)
+        if not isinstance(self.factor, Value) and (
+            not types.is_real(self.factor) or self.factor < 1
+        ):
             raise WorkflowError(f"Retry(factor={self.factor!r}) must be at least 1", caller())
-        if not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1:
+        if not isinstance(self.jitter, Value) and (
+            not isinstance(self.jitter, int | float) or not 0 <= self.jitter <= 1
+        ):
             raise WorkflowError(f"Retry(jitter={self.jitter!r}) must be between 0 and 1", caller())
         self.to_proto(caller())
 
-    def to_proto(self, source: Source) -> d.RetryPolicy:
-        """Convert the policy to a message; `source` is named by errors."""
+    def to_proto(self, source: Source, later: Later | None = None) -> d.RetryPolicy:
+        """Convert the policy to a message, and give what is known only later to `later`; `source` is named by errors."""
+        later = later or Later()
+        wait = later.take("step.retry.backoff_ms", self.backoff, 0)
+        longest = later.take("step.retry.max_backoff_ms", self.max_backoff, 0)
         return d.RetryPolicy(
-            max_attempts=self.max_attempts,
-            backoff_ms=milliseconds(self.backoff, "Retry(backoff)", source),
-            backoff_factor=float(self.factor),
-            max_backoff_ms=milliseconds(self.max_backoff, "Retry(max_backoff)", source),
-            jitter=float(self.jitter),
+            max_attempts=later.take("step.retry.max_attempts", self.max_attempts, 0),
+            backoff_ms=milliseconds(wait, "Retry(backoff)", source),
+            backoff_factor=float(later.take("step.retry.backoff_factor", self.factor, 0)),
+            max_backoff_ms=milliseconds(longest, "Retry(max_backoff)", source),
+            jitter=float(later.take("step.retry.jitter", self.jitter, 0)),
             rules=[_rule(error, rule, source) for error, rule in self.rules.items()],
         )
 
@@ -134,54 +134,60 @@ class Memo:
 @refuses_others
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """The resources that a step occupies at its runner while it runs.
+    """The resources that a step occupies at its runner while it runs. They may be values that are known only when it begins.
 
     Raises:
         WorkflowError: a number is negative or a size cannot be read.
     """
 
     # Places in the runner's count of steps at once.
-    slots: int = 1
+    slots: int | Value = 1
     # Cores; 0.5 is half a core.
-    cpu: float = 0
-    memory: Size = 0
-    gpu: int = 0
+    cpu: float | Value = 0
+    memory: Size | Value = 0
+    gpu: int | Value = 0
     # Countable resources that a deployment defines, such as {"licence": 1}.
-    custom: Mapping[str, int] = field(default_factory=dict)
+    custom: Mapping[str, int | Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.cpu, int | float) or not 0 <= self.cpu <= bounds.MOST / 1000:
+        if not isinstance(self.cpu, Value) and (
+            not isinstance(self.cpu, int | float) or not 0 <= self.cpu <= bounds.MOST / 1000
+        ):
             raise WorkflowError(
                 f"Resources(cpu={self.cpu!r}): write cores, from 0 to {bounds.MOST // 1000}",
                 caller(),
             )
-        checks.whole(self.slots, "Resources(slots)", caller(), d.Resources, "slots", least=1)
-        checks.whole(self.gpu, "Resources(gpu)", caller(), d.Resources, "gpu", least=0)
-        size_in_bytes(self.memory, "Resources(memory)", caller())
+        _whole(self.slots, "Resources(slots)", d.Resources, "slots", least=1)
+        _whole(self.gpu, "Resources(gpu)", d.Resources, "gpu", least=0)
+        size_in_bytes(Later().take("", self.memory, 0), "Resources(memory)", caller())
         for name, count in self.custom.items():
             if not isinstance(name, str) or not _NAME.fullmatch(name):
                 raise WorkflowError(
                     f'Resources(custom): {name!r} is no good name; write counts by name, such as {{"licence": 1}}',
                     caller(),
                 )
-            checks.whole(
-                count,
-                f"Resources(custom): {name}",
-                caller(),
-                d.Resources.CustomEntry,
-                "value",
-                least=1,
-            )
+            _whole(count, f"Resources(custom): {name}", d.Resources.CustomEntry, "value", least=1)
 
-    def to_proto(self, source: Source) -> d.Resources:
-        """Convert the resources to a message; `source` is named by errors."""
+    def to_proto(self, source: Source, later: Later | None = None) -> d.Resources:
+        """Convert to a message, and give what is known only later to `later`; `source` is named by errors."""
+        later = later or Later()
+        memory = later.take("step.resources.memory_bytes", self.memory, 0)
+        counts = {
+            name: later.take(f"step.resources.custom.{name}", count, 0)
+            for name, count in self.custom.items()
+        }
         return d.Resources(
-            slots=self.slots,
-            cpu_milli=round(self.cpu * 1000),
-            memory_bytes=size_in_bytes(self.memory, "Resources(memory)", source),
-            gpu=self.gpu,
-            custom=dict(self.custom),
+            slots=later.take("step.resources.slots", self.slots, 0),
+            cpu_milli=round(later.take("step.resources.cpu_milli", self.cpu, 0) * 1000),
+            memory_bytes=size_in_bytes(memory, "Resources(memory)", source),
+            gpu=later.take("step.resources.gpu", self.gpu, 0),
+            custom={name: count for name, count in counts.items() if count},
         )
+
+
+def _whole(value: object, what: str, kind: type[Message], field: str, *, least: int) -> None:
+    if not isinstance(value, Value):
+        checks.whole(value, what, caller(), kind, field, least=least)
 
 
 def _rule(error: object, rule: object, source: Source) -> d.RetryRule:
@@ -221,23 +227,10 @@ def milliseconds(duration: object, what: str, source: Source) -> int:
     Raises:
         WorkflowError: it cannot be read, or is negative.
     """
-    given = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    total = -1.0
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        total = min(given, bounds.LONGEST_MS) * 1000
-    elif isinstance(given, str) and _DURATION.fullmatch(given):
-        total = sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(given))
-    if not total >= 0:
-        raise WorkflowError(
-            f'{what}: {duration!r} is no duration; write "30s", "10m", "1h30m" or a number of seconds',
-            source,
-        )
-    if total > bounds.LONGEST_MS:
-        raise WorkflowError(
-            f"{what}: {duration!r} is longer than {bounds.LONGEST_MS} ms, which are ten years",
-            source,
-        )
-    return round(total)
+    try:
+        return quantities.milliseconds(duration)
+    except InvalidValue as error:
+        raise WorkflowError(f"{what}: {error}", source) from None
 
 
 def size_in_bytes(size: object, what: str, source: Source) -> int:
@@ -246,17 +239,7 @@ def size_in_bytes(size: object, what: str, source: Source) -> int:
     Raises:
         WorkflowError: it cannot be read, or is negative.
     """
-    total = -1.0
-    if isinstance(size, int) and not isinstance(size, bool):
-        total = min(size, _LARGEST + 1)
-    elif isinstance(size, str) and (match := _SIZE.fullmatch(size.strip())):
-        total = float(match[1]) * _BYTES[match[2]]
-    if total < 0:
-        raise WorkflowError(
-            f'{what}: {size!r} is no size; write "512MiB", "2GB" or a number of bytes', source
-        )
-    if total > _LARGEST:
-        raise WorkflowError(
-            f"{what}: {size!r} is more than {_LARGEST} bytes, which are 1024 TiB", source
-        )
-    return round(total)
+    try:
+        return quantities.size_in_bytes(size)
+    except InvalidValue as error:
+        raise WorkflowError(f"{what}: {error}", source) from None

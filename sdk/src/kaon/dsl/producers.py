@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from kaon.dsl import types
@@ -87,6 +87,7 @@ class Step(Producer):
     timeout_ms: int = 0
     deadline_ms: int = 0
     locks: tuple[Lock, ...] = ()
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
 
@@ -104,6 +105,7 @@ class Gate(Producer):
     due: Any = None
     timeout_ms: int = 0
     deadline_ms: int = 0
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source
 
     def _declared(self) -> str:
@@ -131,4 +133,5 @@ class SubWorkflow(Producer):
     timeout_ms: int = 0
     deadline_ms: int = 0
     locks: tuple[Lock, ...] = ()
+    bound: Mapping[str, Any] = field(default_factory=dict)
     source: Source

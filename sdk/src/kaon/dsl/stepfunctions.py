@@ -13,7 +13,7 @@ from kaon.dsl.sidecars import Sidecar, configs
 from kaon.dsl.source import caller
 from kaon.dsl.stepmaking import make
 from kaon.dsl.stepoptions import takes_options
-from kaon.dsl.values import Reference
+from kaon.dsl.values import Reference, Value
 from kaon.dsl.words import check_argv, check_env, check_text
 
 # What the shell step type fills in: inputs, and the directory of the code bundle.
@@ -101,10 +101,10 @@ def scala(name: str, file: str, /, *, main: str | None = None, **rest: Any) -> S
 def docker(
     name: str,
     /,
-    image: str,
+    image: str | Value,
     *,
     argv: Iterable[str] = (),
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | Value] | Value | None = None,
     sidecars: Iterable[Sidecar] = (),
     **rest: Any,
 ) -> Step:
@@ -112,9 +112,11 @@ def docker(
 
     `${name}` with the name of an input becomes its value, in a word of argv and in a value of env; any other stays as it is, for a
     shell in the container. Of an artifact it is the path in the container. `sidecars` are containers that run beside it.
+    The image, and variables of the environment, may be values that are known only when the step begins.
     """
     source = caller()
-    check_text(name, "image", image, source)
+    if not isinstance(image, Value):
+        check_text(name, "image", image, source)
     config: dict[str, Any] = {
         "image": image,
         "argv": check_argv(name, argv, source),
@@ -131,7 +133,7 @@ def shell(
     /,
     argv: Iterable[str],
     *,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | Value] | Value | None = None,
     stdout: str | None = None,
     **rest: Any,
 ) -> Step:
@@ -146,14 +148,16 @@ def shell(
     words = check_argv(name, argv, source)
     if not words:
         raise WorkflowError(f"step {name!r}: argv is empty; its first word is the program", source)
-    texts = check_env(name, env, source)
+    variables = check_env(name, env, source)
+    known = variables if isinstance(variables, dict) else {}
+    texts = {key: text for key, text in known.items() if isinstance(text, str)}
     own = "/" in words[0] and not words[0].startswith("/") and "${" not in words[0]
     made = make(
         "shell",
         name,
         rest,
         source,
-        config={"argv": words, "env": texts} | ({} if stdout is None else {"stdout": stdout}),
+        config={"argv": words, "env": variables} | ({} if stdout is None else {"stdout": stdout}),
         program=words[0] if own else None,
         named=tuple(match[1] for word in words if (match := _IN_BUNDLE.fullmatch(word))),
         reads_bundle=any(_BUNDLE in text for text in (*words, *texts.values())),

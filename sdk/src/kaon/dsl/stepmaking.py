@@ -10,6 +10,7 @@ from typing import Any
 from kaon.dsl import foreign, names, stepoptions, types, values
 from kaon.dsl.blocks import Part
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.later import Later
 from kaon.dsl.locks import checked_locks
 from kaon.dsl.named import NamedFunction
 from kaon.dsl.policies import Memo, Resources, Retry, milliseconds
@@ -30,6 +31,19 @@ _OFTEN_MEANT = tuple(
     option for option in stepoptions.NAMES if option not in ("tags", "memo", "locks")
 )
 _TAG = re.compile(_WORD)
+# The fields of a definition's block that hold the policies which may be known only when the step begins.
+_FIELDS = {
+    "timeout": "step.timeout_ms",
+    "total_timeout": "timeout_ms",
+    "deadline": "deadline_ms",
+    "retry": "step.retry.max_attempts",
+    "pool": "step.pool",
+    "labels": "step.labels",
+    "priority": "step.priority",
+    "tags": "step.tags",
+}
+# Settings of step types that may be known only then, and whose absence says nothing.
+_SETTINGS = ("image", "env")
 
 
 def make(
@@ -52,14 +66,18 @@ def make(
     """
     names.check_block_name(name, "step", source)
     options, inputs = _split(name, given, source)
-    settings = _settings(name, config, options.get("config"), source)
+    later = Later()
+    for option, field in _FIELDS.items():
+        options[option] = later.take(field, options.get(option), None)
+    settings = _settings(name, config, options.get("config"), later, source)
+    policy = _policy(name, options, later, source)
     return Step(
         name=name,
         type=names.check_block_name(step_type, "step type", source),
         inputs=inputs,
         outputs=outputs_by_name(f"step {name!r}", options.get("outputs"), source),
         config=settings,
-        policy=_policy(name, options, source),
+        policy=policy,
         file=file,
         program=program,
         named=named,
@@ -70,6 +88,7 @@ def make(
         timeout_ms=_duration(name, "total_timeout", options, source),
         deadline_ms=_duration(name, "deadline", options, source),
         locks=checked_locks(options.get("locks"), f"step {name!r}", source),
+        bound=later.values,
         source=source,
     )
 
@@ -106,7 +125,9 @@ def _split(
     return options, inputs
 
 
-def _settings(name: str, own: Mapping[str, Any], given: object, source: Source) -> dict[str, Any]:
+def _settings(
+    name: str, own: Mapping[str, Any], given: object, later: Later, source: Source
+) -> dict[str, Any]:
     """Merge the settings of the step type: those that its function knows, and further ones given as they are."""
     if given is None:
         given = {}
@@ -115,6 +136,9 @@ def _settings(name: str, own: Mapping[str, Any], given: object, source: Source) 
     if twice := sorted(own.keys() & given.keys()):
         raise WorkflowError(f"step {name!r}: setting {twice[0]!r} is given twice", source)
     settings = {**own, **given}
+    for setting in _SETTINGS:
+        if later.take(f"step.config.{setting}", settings.get(setting), later) is later:
+            del settings[setting]
     values.literal(settings, f"step {name!r}: config", source)
     return settings
 
@@ -155,7 +179,7 @@ def outputs_by_name(what: str, given: object, source: Source) -> dict[str, d.Val
     return outputs
 
 
-def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
+def _policy(name: str, options: Mapping[str, Any], later: Later, source: Source) -> d.Step:
     """Make the message of the step, with everything that does not depend on the workflow around it."""
     policy = d.Step(
         timeout_ms=_duration(name, "timeout", options, source),
@@ -169,14 +193,14 @@ def _policy(name: str, options: Mapping[str, Any], source: Source) -> d.Step:
     )
     if (memo := _memo(name, options.get("memo"), source)) is not None:
         policy.memo.CopyFrom(memo)
-    if (retry := _retry(name, options.get("retry"), source)) is not None:
+    if (retry := _retry(name, options.get("retry"), later, source)) is not None:
         policy.retry.CopyFrom(retry)
     if (resources := options.get("resources")) is not None:
         if not isinstance(resources, Resources):
             raise WorkflowError(
                 f"step {name!r}: resources is Resources(...), not {resources!r}", source
             )
-        policy.resources.CopyFrom(resources.to_proto(source))
+        policy.resources.CopyFrom(resources.to_proto(source, later))
     return policy
 
 
@@ -239,7 +263,7 @@ def _tags(name: str, given: object, source: Source) -> list[str]:
     return sorted(set(tags))
 
 
-def _retry(name: str, given: object, source: Source) -> d.RetryPolicy | None:
+def _retry(name: str, given: object, later: Later, source: Source) -> d.RetryPolicy | None:
     if given is None:
         return None
     if type(given) is int and given >= 1:
@@ -249,7 +273,7 @@ def _retry(name: str, given: object, source: Source) -> d.RetryPolicy | None:
             f"step {name!r}: retry is Retry(...) or the number of attempts in all, not {given!r}",
             source,
         )
-    return given.to_proto(source)
+    return given.to_proto(source, later)
 
 
 def _pool(name: str, given: object, source: Source) -> str:

@@ -13,35 +13,39 @@ from typing import Any, Literal, TypedDict, TypeVar
 from kaon.dsl.locks import Lock
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.types import TypeLike
+from kaon.dsl.values import Value
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class StepOptions(TypedDict, total=False):
-    """What every function of `kaon.steps` takes beside its own arguments and the inputs."""
+    """What every function of `kaon.steps` takes beside its own arguments and the inputs.
+
+    A `Value` is known only when the step begins: a parameter, an item, an output of an earlier step, an expression.
+    """
 
     # What the step must produce, by name.
     outputs: Mapping[str, TypeLike] | None
     # The number of attempts in all, or more than that.
-    retry: Retry | int | None
+    retry: Retry | int | Value | None
     # How long one attempt may run.
-    timeout: Duration | None
+    timeout: Duration | Value | None
     # How long the step may take in all, with its waits and attempts.
-    total_timeout: Duration | None
+    total_timeout: Duration | Value | None
     # After this it counts as late in the history, and goes on.
-    deadline: Duration | None
+    deadline: Duration | Value | None
     # Whose runners execute it.
-    pool: str | None
+    pool: str | Value | None
     # Expressions over runners' labels, such as "gpu!=none".
-    labels: Iterable[str] | None
+    labels: Iterable[str | Value] | Value | None
     # What it occupies meanwhile.
     resources: Resources | None
     # Higher goes first.
-    priority: int | None
+    priority: int | Value | None
     # "warm" shares a worker process with earlier steps.
     isolation: Literal["warm", "process"] | None
     # Words that count against the tenant's permits.
-    tags: Iterable[str] | None
+    tags: Iterable[str | Value] | Value | None
     # What it holds while it runs: `mutex(...)`, `semaphore(...)`.
     locks: Iterable[Lock] | Lock | None
     # Whether it takes the outputs of an earlier, equal execution.

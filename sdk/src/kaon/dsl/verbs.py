@@ -24,9 +24,12 @@ from kaon.dsl.blocks import (
 )
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import check_keywords, refuses_others
+from kaon.dsl.later import Later
 from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
+from kaon.dsl.times import times
+from kaon.dsl.values import Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 Exhausted: TypeAlias = Literal["fail", "accept", "skip"]
@@ -36,13 +39,13 @@ OnError: TypeAlias = Literal["fail", "finish"]
 class RepeatOptions(TypedDict, total=False):
     """How a repeat goes: the arguments of `until` beside its condition."""
 
-    max_iterations: int
+    max_iterations: int | Value
     exhausted: Exhausted
-    backoff: Duration
-    factor: float
-    max_backoff: Duration
-    timeout: Duration
-    deadline: Duration
+    backoff: Duration | Value
+    factor: float | Value
+    max_backoff: Duration | Value
+    timeout: Duration | Value
+    deadline: Duration | Value
     name: str | None
 
 
@@ -86,12 +89,12 @@ def each(
     item: str,
     items: Any,
     *,
-    max_concurrency: int = 0,
+    max_concurrency: int | Value = 0,
     tolerate: int | str = 0,
     on_error: OnError | None = None,
     stop_early: d.EarlyStopping | None = None,
-    timeout: Duration = 0,
-    deadline: Duration = 0,
+    timeout: Duration | Value = 0,
+    deadline: Duration | Value = 0,
     name: str | None = None,
 ) -> Each:
     """Declare the items over which a body runs. Given to a step of that body, it stands for the item.
@@ -120,8 +123,10 @@ def each(
     names.check_value_name(item, "an item", source)
     if name is not None:
         names.check_block_name(name, "foreach", source)
+    later = Later()
     what = f"each({item!r}): max_concurrency"
-    checks.whole(max_concurrency, what, source, d.ForEach, "max_concurrency", least=0)
+    cells = later.take("for_each.max_concurrency", max_concurrency, 0)
+    checks.whole(cells, what, source, d.ForEach, "max_concurrency", least=0)
     if stop_early is not None and not isinstance(stop_early, d.EarlyStopping):
         raise WorkflowError(
             f"each({item!r}): stop_early is median(...) or halving(...), not {stop_early!r}", source
@@ -129,13 +134,12 @@ def each(
     return Each(
         name=item,
         items=items,
-        max_concurrency=max_concurrency,
+        max_concurrency=cells,
         failure=_failure(item, tolerate, source),
         early_stopping=stop_early,
         on_error=on_error_of(on_error, f"each({item!r})", source),
         block=name,
-        timeout_ms=milliseconds(timeout, f"each({item!r}): timeout", source),
-        deadline_ms=milliseconds(deadline, f"each({item!r}): deadline", source),
+        **times(later, timeout, deadline, f"each({item!r})", source),
         source=source,
     )
 
@@ -159,13 +163,13 @@ def for_each(item: Each, body: Part) -> ForEach:
 def until(
     condition: Any,
     *,
-    max_iterations: int = MAX_ITERATIONS,
+    max_iterations: int | Value = MAX_ITERATIONS,
     exhausted: Exhausted = "fail",
-    backoff: Duration = 0,
-    factor: float = 1.0,
-    max_backoff: Duration = "1h",
-    timeout: Duration = 0,
-    deadline: Duration = 0,
+    backoff: Duration | Value = 0,
+    factor: float | Value = 1.0,
+    max_backoff: Duration | Value = "1h",
+    timeout: Duration | Value = 0,
+    deadline: Duration | Value = 0,
     name: str | None = None,
 ) -> Until:
     """Set the condition that ends a repeat, the right side of `body ** ...`.
@@ -232,40 +236,44 @@ def _control(
     source: Source,
     *,
     holds: bool,
-    max_iterations: int = MAX_ITERATIONS,
+    max_iterations: int | Value = MAX_ITERATIONS,
     exhausted: Exhausted = "fail",
-    backoff: Duration = 0,
-    factor: float = 1.0,
-    max_backoff: Duration = "1h",
-    timeout: Duration = 0,
-    deadline: Duration = 0,
+    backoff: Duration | Value = 0,
+    factor: float | Value = 1.0,
+    max_backoff: Duration | Value = "1h",
+    timeout: Duration | Value = 0,
+    deadline: Duration | Value = 0,
     name: str | None = None,
 ) -> Until:
-    checks.whole(
-        max_iterations, "repeat: max_iterations", source, d.Repeat, "max_iterations", least=1
-    )
+    later = Later()
+    if later.take("repeat.max_iterations", max_iterations, None) is not None:
+        what = "repeat: max_iterations"
+        checks.whole(max_iterations, what, source, d.Repeat, "max_iterations", least=1)
     if exhausted not in _EXHAUSTED:
         raise WorkflowError(
             f'repeat: exhausted must be "fail", "accept" or "skip", not {exhausted!r}', source
         )
-    if not types.is_real(factor) or factor < 1:
+    growth = later.take("repeat.backoff_factor", factor, 1.0)
+    if not types.is_real(growth) or growth < 1:
         raise WorkflowError(f"repeat: factor must be at least 1, not {factor!r}", source)
     if name is not None:
         names.check_block_name(name, "repeat", source)
-    backoff_ms = milliseconds(backoff, "repeat: backoff", source)
-    longest_ms = milliseconds(max_backoff, "repeat: max_backoff", source)
+    wait = later.take("repeat.backoff_ms", backoff, 0)
+    longest = later.take("repeat.max_backoff_ms", max_backoff, 0)
+    backoff_ms = milliseconds(wait, "repeat: backoff", source)
+    longest_ms = milliseconds(longest, "repeat: max_backoff", source)
+    waits = backoff_ms > 0 or isinstance(backoff, Value)
     return Until(
         condition=condition,
         holds=holds,
-        max_iterations=max_iterations,
+        max_iterations=0 if isinstance(max_iterations, Value) else max_iterations,
         exhausted=_EXHAUSTED[exhausted],
         backoff_ms=backoff_ms,
         # Without a wait these say nothing.
-        backoff_factor=float(factor) if backoff_ms else 0.0,
-        max_backoff_ms=longest_ms if backoff_ms else 0,
+        backoff_factor=float(growth) if waits and not isinstance(factor, Value) else 0.0,
+        max_backoff_ms=longest_ms if waits else 0,
         block=name,
-        timeout_ms=milliseconds(timeout, "repeat: timeout", source),
-        deadline_ms=milliseconds(deadline, "repeat: deadline", source),
+        **times(later, timeout, deadline, "repeat", source),
         source=source,
     )
 
@@ -302,8 +310,8 @@ def when(condition: Any, body: Part) -> When:
 def branch(
     *cases: When,
     otherwise: Part | None = None,
-    timeout: Duration = 0,
-    deadline: Duration = 0,
+    timeout: Duration | Value = 0,
+    deadline: Duration | Value = 0,
     name: str | None = None,
 ) -> Branch:
     """Run the body of the first case whose condition holds, else `otherwise`, else nothing.
@@ -324,8 +332,7 @@ def branch(
         cases=cases,
         otherwise=otherwise,
         name=name,
-        timeout_ms=milliseconds(timeout, "branch: timeout", source),
-        deadline_ms=milliseconds(deadline, "branch: deadline", source),
+        **times(Later(), timeout, deadline, "branch", source),
         source=source,
     )
 
@@ -337,8 +344,8 @@ def group(
     on_failure: Part | None = None,
     finally_: Part | None = None,
     on_error: OnError | None = None,
-    timeout: Duration = 0,
-    deadline: Duration = 0,
+    timeout: Duration | Value = 0,
+    deadline: Duration | Value = 0,
     locks: Iterable[Lock] | Lock | None = None,
     name: str | None = None,
 ) -> Group:
@@ -371,8 +378,7 @@ def group(
         explicit=True,
         on_error=on_error_of(on_error, "group", source),
         name=name,
-        timeout_ms=milliseconds(timeout, "group: timeout", source),
-        deadline_ms=milliseconds(deadline, "group: deadline", source),
+        **times(Later(), timeout, deadline, "group", source),
         locks=checked_locks(locks, "group", source),
         source=source,
     )

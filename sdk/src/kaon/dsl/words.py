@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source
+from kaon.dsl.values import Value
 
 
 def check_text(name: str, what: str, value: object, source: Source) -> str:
@@ -27,12 +28,14 @@ def check_argv(name: str, argv: object, source: Source) -> list[str]:
     return words
 
 
-def check_env(name: str, env: object, source: Source) -> dict[str, str]:
-    """Return environment variables. Raises WorkflowError."""
+def check_env(name: str, env: object, source: Source) -> dict[str, str | Value] | Value:
+    """Return environment variables, some or all of which may be known only later. Raises WorkflowError."""
     if env is None:
         return {}
+    if isinstance(env, Value):
+        return env
     if not isinstance(env, Mapping) or not all(
-        isinstance(text, str) for pair in env.items() for text in pair
+        isinstance(key, str) and isinstance(text, str | Value) for key, text in env.items()
     ):
         raise WorkflowError(f"step {name!r}: env is a dict of texts by name, not {env!r}", source)
     return dict(env)

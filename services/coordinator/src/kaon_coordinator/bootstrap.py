@@ -14,6 +14,7 @@ from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
 from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
+from kaon_coordinator.access.run_bounds import RunBounds
 from kaon_coordinator.access.token_sources import StoreTenants, StoreTokens
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogArchive
@@ -50,7 +51,7 @@ from kaon_coordinator.view.read_threads import Threads
 from kaon_coordinator.view.sources import SourceOf
 from kaon_coordinator.view.view_server import SERVICE as VIEW_SERVICE
 from kaon_coordinator.view.view_server import View
-from kaon_service.access.access_settings import check_listeners
+from kaon_service.access.access_settings import Auth, check_listeners
 from kaon_service.access.building import guard_of
 from kaon_service.access.calling import calling
 from kaon_service.access.rates import Rates
@@ -106,6 +107,9 @@ class Application:
         self._scratch = ScratchSpace(settings.scratch, self._ended) if settings.scratch else None
         clocks, artifacts = Clocks(), ArtifactStore(settings.artifacts)
         self._artifact_io = ArtifactIO(artifacts, settings.limits)
+        self._run_bounds = RunBounds(
+            self._store, settings.tenants, authenticated=settings.calls.access.auth is Auth.ON
+        )
         self._notifier = Notifier(self._store, settings.channels, clocks.now_us, metrics)
         self.coordinator = Coordinator(
             settings=ShellSettings(
@@ -116,6 +120,8 @@ class Application:
                 proofs=LeaseProofs(settings.lease_keys, required=settings.lease_tokens_required),
                 seal=settings.command_signer.seal if settings.command_signer else unsigned,
                 tenants=settings.tenants,
+                refusal=self._run_bounds.refusal,
+                may_call=self._run_bounds.may_call,
             ),
             store=self._store,
             transport=transport,
@@ -207,6 +213,7 @@ class Application:
         )
         port = await self._api.start(self._settings.address)
         self.coordinator.told_at(advertised(self._settings, port))
+        await self._run_bounds.refresh()
         await self._transport.start(self.coordinator)
         if self._settings.metrics:
             self._metrics_server = MetricsServer(
@@ -220,7 +227,7 @@ class Application:
             self._transport.failed,
         ]
         work += [self._gauges.run, self._scheduler.run, self._retention.run, self._snapshots.run]
-        work.append(self._notifier.run)
+        work += [self._notifier.run, self._run_bounds.run]
         if self._auditing.keeps:
             work.append(self._auditing.run)
         if self._scratch is not None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
+from kaon_wire.definitions import policies
 from kaon_wire.definitions.bindings import binding_problems
-from kaon_wire.definitions.kinds import RUN_ID
+from kaon_wire.definitions.kinds import ANY, RUN_ID, kind_of
 from kaon_wire.definitions.locks import lock_problems
 from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
@@ -22,11 +23,28 @@ def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str
     if min(block.timeout_ms, block.deadline_ms) < 0:
         yield f"{block.name}: timeout and deadline must not be negative"
     yield from lock_problems(block, place, checks)
+    yield from _bound_problems(block, place, checks)
     kind = block.WhichOneof("kind")
     if kind is None:
         yield f"{block.name}: neither a step nor a foreach, repeat, branch, group, sub-workflow or gate"
     else:
         yield from _KINDS[kind](block, place, checks)
+
+
+def _bound_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
+    kind = block.WhichOneof("kind") or ""
+    for field, binding in sorted(block.bound.items()):
+        policy = policies.policy(kind, field)
+        if policy is None:
+            yield f"{block.name}: {field[:80]!r} is no policy that may be known only at run time"
+            continue
+        what = f"{block.name}: {policy.name}"
+        if policies.is_set(block, field):
+            yield f"{what} has a value, and another one that is known only at run time"
+        yield from binding_problems(binding, place.outside, what, checks)
+        given = kind_of(binding, place.outside, checks)
+        if given not in policy.kinds and given != ANY:
+            yield f"{what} is a value of the kind {given}; it must be {policy.takes}"
 
 
 def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
@@ -154,7 +172,8 @@ def _repeat(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
             yield f"{name}: a repeat goes on until a condition holds, or as long as one does, not both"
     else:
         yield from binding_problems(repeat.until, place, f"{name}: until", checks)
-    if not 1 <= repeat.max_iterations <= limit:
+    bound = "repeat.max_iterations" in block.bound
+    if not bound and not 1 <= repeat.max_iterations <= limit:
         yield f"{name}: max_iterations must be from 1 to {limit}"
     if repeat.backoff_ms < 0:
         yield f"{name}: the back-off must not be negative"
@@ -174,7 +193,7 @@ def _group(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
 
 def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     spec = block.sub_workflow
-    if not NAME.match(spec.workflow):
+    if "sub_workflow.workflow" not in block.bound and not NAME.match(spec.workflow):
         yield f"{block.name}: {spec.workflow!r} is no name of a workflow"
     yield from value_names(f"{block.name}: parameter", spec.params)
     yield from value_names(f"{block.name}: output", spec.outputs)

@@ -214,6 +214,8 @@ class PrepareChild:
     # An earlier child run to continue, if possible, instead of submitting a new one; empty when there is
     # none.
     continues: str = ""
+    # The name became known only now: whether the tenant may run that workflow was not checked at submission.
+    bound: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

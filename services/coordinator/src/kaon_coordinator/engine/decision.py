@@ -23,6 +23,7 @@ from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 Args = TypeVarTuple("Args")
 # Error type of unforeseen exceptions.
@@ -31,6 +32,11 @@ ENGINE_FAULT = "EngineFault"
 
 def _middle() -> float:
     return 0.5
+
+
+def refuse_nothing(tenant: str, priority: int, step: d.Step) -> str:
+    """Let every step have its policies."""
+    return ""
 
 
 class Meter(Protocol):
@@ -73,6 +79,8 @@ class Context:
     evaluate: Evaluate
     limits: Limits = DEFAULT
     meter: Meter = field(default_factory=Unmetered)
+    # Returns why a step may not have policies that became known only now: of the tenant, in a run of this priority. Empty: it may.
+    refusal: Callable[[str, int, d.Step], str] = refuse_nothing
     # Between 0 and 1, for jitter; the events record the drawn value.
     random: Callable[[], float] = _middle
 

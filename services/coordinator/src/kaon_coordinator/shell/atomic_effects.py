@@ -11,6 +11,7 @@ from kaon_coordinator.engine.actions import (
     SubmitChild,
     TellRun,
 )
+from kaon_coordinator.engine.scopes.locks import may_hold
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.base import Holder, Memo, Message, NewRun, Notice
@@ -76,7 +77,7 @@ def _wants_permits(state: RunState) -> bool:
     return (
         bool(permit_keys(state))
         or state.workflow.takes_locks
-        or any(step.spec.tags for step in state.steps.values())
+        or any(may_hold(step) for step in state.steps.values())
     )
 
 

@@ -81,6 +81,7 @@ class Coordinator:
             limits=settings.limits,
             now_us=clocks.now_us,
             new_run_id=settings.new_run_id,
+            may_call=settings.may_call,
             epoch_of=partitions.epoch_of,
             fenced=partitions.refuse,
             faulted=partitions.fault,
@@ -265,6 +266,7 @@ def _contexts(
             meter=metered,
             limits=settings.limits,
             random=settings.random,
+            refusal=settings.refusal,
         )
 
     return context

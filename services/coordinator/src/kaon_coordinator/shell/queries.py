@@ -87,6 +87,8 @@ class Outside:
     now_us: Callable[[], int]
     # Returns a fresh id for a run that is submitted at this time.
     new_run_id: Callable[[int], str]
+    # Returns why a run of this priority may not call a workflow by a name that it knows only now; empty: it may.
+    may_call: Callable[[WorkflowRecord, int], Awaitable[str]]
     # Returns the epoch under which this process owns a partition, or None.
     epoch_of: Callable[[int], int | None]
     # Called with the partition and epoch under which the store refused.
@@ -275,6 +277,8 @@ class Queries:
                     store.store.get_workflow, state.tenant, action.workflow, action.version
                 )
             )
+            if action.bound and (problem := await self._may_call(workflow, state.priority)):
+                raise InvalidValue(problem)
             known = {each.name for each in workflow.definition.parameters}
             passed = {name: value for name, value in action.passed.items() if name in known}
             given = passed | dict(action.params)
@@ -291,6 +295,9 @@ class Queries:
             version=workflow.version,
             params=complete,
         )
+
+    async def _may_call(self, workflow: WorkflowRecord, priority: int) -> str:
+        return await _patiently(lambda: self._outside.may_call(workflow, priority))
 
     async def _child_run(
         self,

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from kaon_coordinator.engine.decision import refuse_nothing
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.shell.lease_book import LEASE_SECONDS
 from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
 from kaon_coordinator.shell.outbox import Outbox, Seal, unsigned
+from kaon_coordinator.store.records import WorkflowRecord
 from kaon_wire import topics
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +27,11 @@ class Clocks:
     now_us: Callable[[], int] = lambda: time.time_ns() // 1000
     # Seconds that never jump.
     monotonic: Callable[[], float] = time.monotonic
+
+
+async def may_call_any(workflow: WorkflowRecord, priority: int) -> str:
+    """Let every run call every workflow."""
+    return ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +49,10 @@ class ShellSettings:
     seal: Seal = unsigned
     # The entitlements of tenants.
     tenants: Tenants = NO_LIMITS
+    # Returns why a step of a tenant, in a run of this priority, may not have policies that became known in the run; empty: it may.
+    refusal: Callable[[str, int, d.Step], str] = refuse_nothing
+    # The same of a workflow that a run of this priority calls by a name that it knows only now.
+    may_call: Callable[[WorkflowRecord, int], Awaitable[str]] = may_call_any
     # Interval at which the turn loop checks time: timers, leases, matchers.
     tick_seconds: float = 0.1
     # Interval at which the turn loop reads unapplied commands, in case a wake-up was lost.

@@ -70,6 +70,7 @@ class Driver:
     seed: int = 0
     evaluate: Callable[[str, Mapping[str, object]], object] = no_expressions
     run_id: str = "r1"
+    refusal: Callable[[str, int, d.Step], str] = field(default=lambda tenant, priority, step: "")
 
     def __post_init__(self) -> None:
         assert validate(self.definition) == []
@@ -101,6 +102,7 @@ class Driver:
             evaluate=self.evaluate,
             limits=self.limits,
             random=self.random.random,
+            refusal=self.refusal,
         )
 
     def tell(self, message: Message) -> Decision:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 from kaon_coordinator.engine.definition.followers import followers
@@ -67,6 +68,8 @@ class CompiledGraph:
     followers: Mapping[str, str]
     # By follower: the step that it may follow.
     leaders: Mapping[str, str]
+    # By block that has any: the paths of the fields of its policies that are known only when it begins, sorted.
+    bound: Mapping[str, tuple[tuple[str, d.Binding], ...]]
     # The steps among the blocks.
     steps: Mapping[str, CompiledStep]
     # The graphs inside each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of
@@ -87,6 +90,10 @@ class CompiledWorkflow:
     chains: Mapping[str, tuple[str, ...]]
     # What the shell keeps for each block, by its name: the part of requests that its instances share.
     kept: dict[str, Any] = field(default_factory=dict, compare=False)
+    # Blocks whose policies were known only when they began, by name and values; of steps compiled, too.
+    bound: dict[tuple[object, ...], tuple[d.Block, CompiledStep | None]] = field(
+        default_factory=dict, compare=False
+    )
 
 
 def compile_workflow(definition: d.WorkflowDefinition, version: str) -> CompiledWorkflow:
@@ -149,14 +156,18 @@ def _compile_graph(
         finishes=finishes,
         followers=following,
         leaders={after: name for name, after in following.items()},
-        steps={
-            block.name: _compile_step(block) for block in graph.blocks if block.HasField("step")
+        bound={
+            block.name: tuple(sorted(block.bound.items(), key=itemgetter(0)))
+            for block in graph.blocks
+            if block.bound
         },
+        steps={block.name: compile_step(block) for block in graph.blocks if block.HasField("step")},
         inner=inner,
     )
 
 
-def _compile_step(block: d.Block) -> CompiledStep:
+def compile_step(block: d.Block) -> CompiledStep:
+    """Compile a declared step."""
     step = block.step
     return CompiledStep(
         inputs=tuple(sorted(step.inputs.items())),

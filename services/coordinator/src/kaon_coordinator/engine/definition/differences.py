@@ -95,7 +95,18 @@ def _difference(old: d.Block, new: d.Block) -> Difference | None:
         for field in first.DESCRIPTOR.fields
         if _field(first, field.name) != _field(second, field.name)
     ]
+    if not changed and _bound_later(old, was) != _bound_later(new, was):
+        changed = ["policies that are known only at run time"]
     return Difference(what=f"has other {' and '.join(changed)}") if changed else None
+
+
+def _bound_later(block: d.Block, kind: str) -> dict[str, bytes]:
+    """Return the policies that are known only at run time and determine what the block gives."""
+    return {
+        field: binding.SerializeToString(deterministic=True)
+        for field, binding in block.bound.items()
+        if field.startswith(f"{kind}.") and field.split(".")[1] not in _FREE[kind]
+    }
 
 
 def _bound(block: d.Block, kind: str) -> d.Step:

@@ -54,6 +54,9 @@ def _may_follow(leader: d.Block, block: d.Block) -> bool:
         and not step.exclusive
         and not step.tags
         and not block.locks
+        # Its policies are known only to the engine, or the pool and the priority of the one before it are.
+        and not block.bound
+        and not leader.bound
         and not step.memo.enabled
         and (step.pool or _DEFAULT_POOL) == (leader.step.pool or _DEFAULT_POOL)
         and step.priority >= leader.step.priority

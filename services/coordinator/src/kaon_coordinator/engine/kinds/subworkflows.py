@@ -29,6 +29,8 @@ from kaonapi.step.v1 import step_pb2
 
 # Error type of a block whose child run did not succeed.
 CHILD_FAILED = "ChildFailed"
+# The policy that says which workflow the child is a run of.
+WORKFLOW = "sub_workflow.workflow"
 
 
 def _start(decision: Decision, block: BlockState) -> None:
@@ -56,6 +58,7 @@ def _start(decision: Decision, block: BlockState) -> None:
             params=params,
             passed=passed,
             continues=block.continues,
+            bound=WORKFLOW in block.bound,
         )
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 from kaon_coordinator.engine.definition.compiled import BODY, CompiledWorkflow
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bound_policies import give
 from kaon_coordinator.engine.state.counting import recount
 from kaon_coordinator.engine.state.curves import Curves
 from kaon_coordinator.engine.state.guards import roles_of
@@ -143,6 +144,8 @@ def step_row(step: StepState) -> StepRow:
         data["end_seq"] = step.end_seq
     if step.metrics:
         data["metrics"] = {name: _number_json(value) for name, value in step.metrics.items()}
+    if step.bound:
+        data["bound"] = step.bound
     if step.memo_source[0]:
         data["memo"] = list(step.memo_source)
     if step.signals:
@@ -191,6 +194,7 @@ def block_row(block: BlockState) -> BlockRow:
         "late": block.late,
         "locks": list(block.locks),
         "unlocked": block.unlocked,
+        "bound": block.bound,
         **_shown_gate(block),
     }
     return BlockRow(
@@ -324,6 +328,8 @@ def _restore_step(state: RunState, row: StepRow) -> None:
     step = add_node(state, scope, row.name, scope.graph.blocks[row.name], row.position)
     assert isinstance(step, StepState)
     data: dict[str, Any] = canonical.loads(row.data)
+    if "bound" in data:
+        give(state, step, data["bound"])
     step.status = row.status  # type: ignore[assignment]
     step.attempt, step.generation = row.attempt, row.generation
     step.runner_id, step.incarnation = row.runner_id, row.incarnation
@@ -356,6 +362,8 @@ def _restore_block(state: RunState, row: BlockRow) -> None:
     block = add_node(state, scope, name, scope.graph.blocks[name], row.position)
     assert isinstance(block, BlockState)
     data = canonical.loads(row.data)
+    if "bound" in data:
+        give(state, block, data["bound"])
     block.status = row.status  # type: ignore[assignment]
     block.case, block.items_digest = data.get("case", ""), data.get("items_digest", "")
     block.count = data.get("total", 0) if block.kind == "for_each" else 0

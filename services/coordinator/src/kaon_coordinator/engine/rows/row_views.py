@@ -35,6 +35,7 @@ def step_view(row: StepRow) -> run_pb2.StepView:
         lost_runners=data.get("lost_runners", 0),
         memo_run_id=memo_run_id,
         memo_path=memo_path,
+        bound_json=data.get("bound", {}),
     )
 
 
@@ -57,6 +58,7 @@ def block_view(row: BlockRow, cells: Mapping[int, int]) -> run_pb2.BlockView:
         message=data.get("message", ""),
         signal=data.get("signal", ""),
         due_time=timestamp(data.get("due", 0)),
+        bound_json=data.get("bound", {}),
         cells={t.short(status): number for status, number in cells.items()},  # type: ignore[arg-type]
         memo_run_id=memo_run_id,
         memo_path=memo_path,

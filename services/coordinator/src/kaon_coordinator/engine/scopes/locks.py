@@ -7,11 +7,19 @@ from collections.abc import Mapping
 from kaon_coordinator.engine.actions import TakePermits
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.state.bindings import Evaluate, resolve
-from kaon_coordinator.engine.state.state import BlockState, Node, Preparation, RunState
+from kaon_coordinator.engine.state.state import (
+    BlockState,
+    Node,
+    Preparation,
+    RunState,
+    StepState,
+)
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
 
 PREFIX = "lock:"
+# The policy that says the tags of a step.
+TAGS = "step.tags"
 # Characters of a lock's key.
 _LONGEST = 200
 
@@ -28,6 +36,16 @@ def wanted(state: RunState, node: Node, evaluate: Evaluate) -> Mapping[str, int]
         else f"{PREFIX}{lock.name}": lock.limit or 1
         for lock in node.block.locks
     }
+
+
+def may_hold(node: Node) -> bool:
+    """Tell whether a node may hold permits, or wait for some: those of its tags and locks."""
+    if not isinstance(node, StepState):
+        return bool(node.block.locks)
+    if node.spec.tags or node.spec.has_locks:
+        return True
+    bound = node.scope.graph.bound
+    return bool(bound) and any(field == TAGS for field, _ in bound.get(node.block.name, ()))
 
 
 def _suffix(name: str, value_json: str) -> str:

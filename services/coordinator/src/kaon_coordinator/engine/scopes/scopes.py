@@ -8,7 +8,7 @@ from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.decision import Decision, user_error
 from kaon_coordinator.engine.definition.compiled import BODY, FINALLY, ON_FAILURE
 from kaon_coordinator.engine.messages import Continued, PermitsGranted
-from kaon_coordinator.engine.scopes import locks, run_ends, upstream
+from kaon_coordinator.engine.scopes import locks, policies, run_ends, upstream
 from kaon_coordinator.engine.scopes.readiness import (
     before,
     ending,
@@ -53,7 +53,9 @@ def start_node(decision: Decision, node: Node) -> None:
     if found == "start":
         if decision.defers(node.path):
             return
-        if isinstance(node, StepState):
+        if (problem := policies.bind(decision, node)) is not None:
+            end_node(decision, node, t.FAILED, problem)
+        elif isinstance(node, StepState):
             decision.kinds.step.start(decision, node)
         else:
             _start_block(decision, node)
@@ -188,15 +190,9 @@ def check_scope(decision: Decision, scope: ScopeState) -> None:
 def _release_permits(decision: Decision, scope: ScopeState) -> None:
     """Release the permits of nodes that now never begin, including grants that were lost with the last owner."""
     for name, node in scope.nodes.items():
-        tagged = node.status == t.PENDING and _takes_permits(node)
+        tagged = node.status == t.PENDING and locks.may_hold(node)
         if tagged and may_go(scope, name) and had_turn(node):
             decision.act(ReleasePermits(path=node.path))
-
-
-def _takes_permits(node: Node) -> bool:
-    if isinstance(node, StepState):
-        return bool(node.spec.tags) or node.spec.has_locks
-    return bool(node.block.locks)
 
 
 def _phase_over(decision: Decision, scope: ScopeState) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from kaon_coordinator.engine.definition.compiled import CompiledGraph, CompiledWorkflow
+from kaon_coordinator.engine.state.bound_policies import keep
 from kaon_coordinator.engine.state.counting import recount
 from kaon_coordinator.engine.state.curves import Curves
 from kaon_coordinator.engine.state.resetting import open_around, opening
@@ -73,6 +74,9 @@ def _take(state: RunState, node: Node, block: d.Block) -> None:
     node.block = block
     if not isinstance(node, BlockState):
         node.spec = node.scope.graph.steps[block.name]
+    if node.bound:
+        keep(state, node)
+    if not isinstance(node, BlockState):
         if node.spec.exclusive:
             node.grant_us = max(node.grant_us, state.grant_floor_us)
         return

@@ -189,6 +189,7 @@ _FOLDS: dict[str, Callable[[RunState, history_pb2.HistoryEvent], None]] = {
     "phase_started": blocks.phase_started,
     "pass_scheduled": blocks.pass_scheduled,
     "locks_taken": blocks.locks_taken,
+    "policies_bound": blocks.policies_bound,
     "child_run_started": blocks.child_run_started,
     "block_stop_requested": blocks.block_stop_requested,
     "step_became_ready": steps.step_became_ready,

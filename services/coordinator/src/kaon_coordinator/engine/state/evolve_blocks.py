@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bound_policies import give
 from kaon_coordinator.engine.state.counting import (
     counts_as_failed,
     note_cancel,
@@ -89,6 +90,17 @@ def locks_taken(state: RunState, event: history_pb2.HistoryEvent) -> None:
     if block.unlocked:
         block.unlocked, block.since_us = False, event.time_us
     state.transient.touched_blocks.add(block.path)
+
+
+def policies_bound(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """Fold the policies of a step or block that is about to begin."""
+    node = state.node(event.policies_bound.path)
+    assert node is not None, event.policies_bound.path
+    give(state, node, event.policies_bound.values_json)
+    touched = state.transient
+    (touched.touched_steps if isinstance(node, StepState) else touched.touched_blocks).add(
+        node.path
+    )
 
 
 def block_stop_requested(state: RunState, event: history_pb2.HistoryEvent) -> None:

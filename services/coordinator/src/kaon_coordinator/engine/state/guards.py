@@ -21,6 +21,11 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 Called = Callable[[d.SubWorkflow], d.WorkflowDefinition | None]
 
 
+# The policy that says which workflow a sub-workflow runs, and who may settle one before that is known.
+_WORKFLOW = "sub_workflow.workflow"
+_ADMINS = ("platform-admin", "tenant-admin")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answerer:
     """Somebody who wants to answer a gate, or to get past it."""
@@ -57,6 +62,8 @@ def guarded_in(blocks: Iterable[d.Block], called: Called) -> Iterator[d.Block]:
         block = waiting.pop()
         if is_guarded(block):
             yield block
+        elif _WORKFLOW in block.bound:
+            yield _unknown(block)
         elif block.HasField("sub_workflow"):
             key = f"{block.sub_workflow.workflow}:{block.sub_workflow.version}"
             definition = None if key in seen else called(block.sub_workflow)
@@ -64,6 +71,11 @@ def guarded_in(blocks: Iterable[d.Block], called: Called) -> Iterator[d.Block]:
             waiting += [] if definition is None else definition.body.blocks
         else:
             waiting += [each for _, graph in inner_graphs(block) for each in graph.blocks]
+
+
+def _unknown(block: d.Block) -> d.Block:
+    """Return a gate for whatever gates a workflow may have that is known only at run time."""
+    return d.Block(name=block.name, gate=d.Gate(approval=d.Approval(roles=_ADMINS)))
 
 
 def settled_with(targets: Iterable[Node], called: Called) -> Iterator[d.Block]:
@@ -120,6 +132,7 @@ def left_behind(old: CompiledWorkflow, new: CompiledWorkflow, called: Called) ->
             continue
         same = later.get(block.name, d.Block())
         stays = same.gate == block.gate and same.sub_workflow == block.sub_workflow
+        stays = stays and same.bound.get(_WORKFLOW) == block.bound.get(_WORKFLOW)
         stays = stays and (block.optional or not same.optional)
         if not stays or not _after(old, block.name) <= _after(new, block.name):
             yield from guarded_in([block], called)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from kaon_coordinator.engine.definition.compiled import BODY, CompiledGraph
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.bound_policies import take_back
 from kaon_coordinator.engine.state.counting import is_active, recount
 from kaon_coordinator.engine.state.state import (
     NO_METRICS,
@@ -144,6 +145,7 @@ def reset(
 
 def _reset_node(state: RunState, node: Node, *, keeps_run: bool) -> None:
     state.transient.preparing.pop(node.path, None)
+    take_back(node)
     if isinstance(node, StepState):
         state.steps_succeeded -= node.status == t.SUCCEEDED
         state.transient.touched_steps.add(node.path)

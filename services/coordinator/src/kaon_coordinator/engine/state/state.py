@@ -114,6 +114,8 @@ class StepState:
     # The execution whose memo it took: run and path.
     memo_source: tuple[str, str] = ("", "")
     signals: tuple[StepSignal, ...] = ()
+    # Its policies that were known only when it began, canonical JSON by the path of the field; `block` has them.
+    bound: Mapping[str, str] = field(default_factory=_nothing)
 
     @property
     def begun(self) -> bool:
@@ -187,6 +189,8 @@ class BlockState:
     unlocked: bool = False
     # Foreach with early stopping: the reports of its cells.
     curves: Curves | None = None
+    # Its policies that were known only when it began, canonical JSON by the path of the field; `block` has them.
+    bound: Mapping[str, str] = field(default_factory=_nothing)
 
     @property
     def begun(self) -> bool:

@@ -24,6 +24,7 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
+from kaon_coordinator.engine.scopes.locks import may_hold
 from kaon_coordinator.engine.scopes.scopes import node_ended, stop_error
 from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.scopes.timing import watch_node
@@ -329,7 +330,7 @@ def end(
     """Settle a step, release its permits and notify its scope."""
     if step.begun:
         decision.act(EndStep(issue=step.issue))
-    if step.spec.tags or step.spec.has_locks:
+    if may_hold(step):
         decision.act(ReleasePermits(path=step.path))
     ended = history_pb2.StepEndedEvent(
         path=step.path,

@@ -1,0 +1,370 @@
+"""Policies that are values of the run: bound when a block begins, checked there, recorded, and the same for every owner."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from kaon_coordinator.engine.actions import (
+    LookUpMemo,
+    PrepareChild,
+    ReleasePermits,
+    TakePermits,
+    Timer,
+    WatchAttempt,
+    WatchTime,
+)
+from kaon_coordinator.engine.messages import (
+    Cancel,
+    ChildPrepared,
+    MemoMissed,
+    PermitsGranted,
+    Restart,
+    Start,
+    Started,
+)
+from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.expressions import evaluate
+from kaon_coordinator.shell.requests import pool_of, priority_of, step_request
+from kaon_wire.definitions import policies
+from kaon_wire.definitions.validate import validate
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+from .build import chain, fan, for_each, literal, output, repeat, step, workflow
+from .driver import Driver, failure
+
+BY = {"reason": "because", "requester": "me"}
+
+
+def parameter(name: str) -> d.Binding:
+    return d.Binding(parameter=name)
+
+
+def cel(text: str, **variables: d.Binding) -> d.Binding:
+    return d.Binding(expression=d.Expression(cel=text, variables=variables))
+
+
+def plain(name: str) -> d.Block:
+    """A step without a policy."""
+    made = step(name)
+    made.step.ClearField("retry")
+    return made
+
+
+def with_bound(block: d.Block, policies: dict[str, d.Binding]) -> d.Block:
+    for field, binding in policies.items():
+        block.bound[field].CopyFrom(binding)
+    return block
+
+
+def driven(body: d.Graph, behaviour: Any = None, **params: object) -> Driver:
+    definition = workflow(body)
+    for name in sorted(params):
+        definition.parameters.add(name=name, type=d.VALUE_TYPE_ANY)
+    made = Driver(definition, behaviour or (lambda _: {"out": 1}), params=params, evaluate=evaluate)
+    made.tell(Start())
+    return made
+
+
+def bound_events(driver: Driver) -> list[dict[str, Any]]:
+    return [
+        {field: json.loads(text) for field, text in event.policies_bound.values_json.items()}
+        for event in driver.history
+        if event.HasField("policies_bound")
+    ]
+
+
+ALL = {
+    "timeout_ms": literal("1h"),
+    "deadline_ms": literal(600),
+    "step.timeout_ms": cel("n * 60", n=parameter("n")),
+    "step.retry.max_attempts": parameter("n"),
+    "step.retry.backoff_ms": literal("2s"),
+    "step.pool": literal("gpu"),
+    "step.priority": parameter("n"),
+    "step.labels": cel("['zone=' + z]", z=parameter("z")),
+    "step.resources.memory_bytes": literal("2GiB"),
+    "step.resources.cpu_milli": literal(1.5),
+    "step.resources.custom.licence": literal(1),
+    "step.config.image": cel("'app:' + z", z=parameter("z")),
+    "step.config.env": d.Binding(map=d.BindingMap(bindings={"N": parameter("n")})),
+}
+
+
+def test_every_policy_of_a_step_holds_and_is_recorded_as_its_field_has_it() -> None:
+    driver = driven(chain(with_bound(plain("a"), ALL)), n=3, z="eu")
+    assert bound_events(driver) == [
+        {
+            "timeout_ms": 3_600_000,
+            "deadline_ms": 600_000,
+            "step.timeout_ms": 180_000,
+            "step.retry.max_attempts": 3,
+            "step.retry.backoff_ms": 2_000,
+            "step.pool": "gpu",
+            "step.priority": 3,
+            "step.labels": ["zone=eu"],
+            "step.resources.memory_bytes": 2**31,
+            "step.resources.cpu_milli": 1_500,
+            "step.resources.custom.licence": 1,
+            "step.config.image": "app:eu",
+            "step.config.env": {"N": "3"},
+        }
+    ]
+    driver.take_over()
+    held = driver.state.steps["a"]
+    request = step_request(driver.state, held, partition=0, epoch=1)
+    assert (request.pool, request.priority, request.labels[0]) == ("gpu", 3, "zone=eu")
+    assert request.resources == d.Resources(
+        memory_bytes=2**31, cpu_milli=1_500, custom={"licence": 1}
+    )
+    assert json.loads(request.spec.config_json) == {"image": "app:eu", "env": {"N": "3"}}
+    assert request.spec.timeout_ms == 180_000
+    assert {each.timer for each in driver.asked(WatchTime)} == {Timer.TIMEOUT, Timer.DEADLINE}
+    driver.tell(Started(lease=driver.lease("a")))
+    (watch,) = driver.asked(WatchAttempt)
+    assert watch.timeout_us == driver.state.steps["a"].start_us + 180_000_000
+    assert (pool_of(held), priority_of(driver.state, held)) == ("gpu", 3)
+    driver.check_replay()
+
+
+def test_attempts_in_all_may_be_a_value_of_the_run() -> None:
+    driver = driven(chain(with_bound(plain("a"), {"step.retry.max_attempts": parameter("n")})), n=3)
+    driver.behaviour = lambda _: failure()
+    driver.drain()
+    assert driver.state.steps["a"].attempt == 3
+    driver.check_replay()
+
+
+def test_null_stands_for_the_default() -> None:
+    block = with_bound(
+        step("a"), {"step.pool": literal(None), "step.timeout_ms": parameter("nothing")}
+    )
+    driver = driven(chain(block), nothing=None)
+    assert bound_events(driver) == [{"step.pool": None, "step.timeout_ms": None}]
+    assert pool_of(driver.state.steps["a"]) == "default"
+    driver.drain()
+    assert driver.state.status == t.SUCCEEDED
+    driver.check_replay()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("step.timeout_ms", "soon", "timeout is \"soon\": 'soon' is no duration"),
+        ("step.timeout_ms", -1, "timeout is -1: -1 is no duration"),
+        ("timeout_ms", 10**12, "longer than 315576000000 ms"),
+        ("step.retry.max_attempts", 0, "retry: max_attempts is 0: it must be at least 1"),
+        ("step.retry.max_attempts", 2_000_000, "must be from 0 to 1000000"),
+        ("step.priority", 1.5, "priority is 1.5: it must be a whole number"),
+        ("step.priority", 2**70, "must be from -1000000000 to 1000000000"),
+        ("step.pool", "no good", 'pool is "no good": use letters'),
+        ("step.tags", ["UPPER"], "'UPPER': use lower-case letters"),
+        ("step.labels", "gpu", 'labels is "gpu": it must be a list of texts'),
+        ("step.resources.gpu", -1, "resources: gpu is -1: it must be from 0 to 1000000"),
+        ("step.resources.memory_bytes", "much", "resources: memory is \"much\": 'much' is no size"),
+        ("step.config.image", None, "image is null: it must be a text that is not empty"),
+        ("step.config.env", {"A": [1]}, "'A' must be a text, a number or a bool"),
+    ],
+)
+def test_a_value_out_of_bounds_fails_the_step_and_names_field_value_and_bound(
+    field: str, value: object, told: str
+) -> None:
+    driver = driven(chain(with_bound(plain("a"), {field: parameter("value")})), value=value)
+    error = driver.state.steps["a"].error
+    assert error is not None
+    assert error.type == "PolicyInvalid"
+    assert error.message.startswith("a: ")
+    assert told in error.message
+    assert driver.state.status == t.FAILED
+    assert driver.requested == []
+    driver.check_replay()
+
+
+def test_a_value_that_cannot_be_bound_fails_the_block_and_nothing_else() -> None:
+    each = with_bound(
+        for_each("each", literal([1]), chain(step("a"))),
+        {"for_each.max_concurrency": cel("p.x", p=parameter("p"))},
+    )
+    each.optional = True
+    driver = driven(fan(each, step("b")), p={})
+    driver.drain()
+    error = driver.state.blocks["each"].error
+    assert error is not None
+    assert error.type == "BindingError"
+    assert driver.state.status == t.SUCCEEDED
+    driver.check_replay()
+
+
+def test_a_foreach_takes_its_concurrency_from_an_earlier_step_and_its_cells_their_items() -> None:
+    inner = with_bound(step("a"), {"step.priority": d.Binding(item="item")})
+    each = with_bound(
+        for_each("each", literal([5, 5, 7]), chain(inner)),
+        {"for_each.max_concurrency": output("first")},
+    )
+    driver = driven(chain(step("first"), each), lambda _: {"out": 2})
+    driver.execute(driver.take())
+    assert len(driver.requested) == 2
+    driver.take_over()
+    first, second = (driver.state.steps[path] for path in driver.requested)
+    # Cells with equal values share what is made of them.
+    assert first.block is second.block
+    assert priority_of(driver.state, first) == 5
+    driver.drain()
+    assert driver.state.status == t.SUCCEEDED
+    assert priority_of(driver.state, driver.state.steps["each[7]/a"]) == 7
+    driver.check_replay()
+
+
+def test_a_repeat_makes_as_many_iterations_as_the_run_says() -> None:
+    again = repeat("again", chain(step("a")), output("a"), times=0)
+    again = with_bound(again, {"repeat.max_iterations": parameter("n")})
+    driver = driven(chain(again), lambda _: {"out": False}, n=2)
+    driver.drain()
+    assert sorted(driver.state.steps) == ["again#1/a", "again#2/a"]
+    error = driver.state.error
+    assert error is not None
+    assert error.type == "RepeatExhausted"
+    driver.check_replay()
+
+
+def test_too_many_iterations_name_the_limit() -> None:
+    again = repeat("again", chain(step("a")), output("a"), times=0)
+    driver = driven(
+        chain(with_bound(again, {"repeat.max_iterations": parameter("n")})), n=1_000_000
+    )
+    error = driver.state.error
+    assert error is not None
+    assert error.message == "again: max_iterations is 1000000: the limit iterations is 10000"
+
+
+def test_a_sub_workflow_of_a_name_that_the_run_knows() -> None:
+    child = with_bound(
+        d.Block(name="child", sub_workflow=d.SubWorkflow()),
+        {"sub_workflow.workflow": cel("'train-' + z", z=parameter("z"))},
+    )
+    driver = driven(chain(child), z="eu")
+    (asked,) = driver.asked(PrepareChild)
+    assert (asked.workflow, asked.bound) == ("train-eu", True)
+    prepared = ChildPrepared(
+        path="child",
+        asked=driver.question("child"),
+        child_run_id="c1",
+        workflow="train-eu",
+        version="sha256:1",
+        params={},
+    )
+    driver.tell(prepared)
+    assert driver.history[-1].child_run_started.version == "sha256:1"
+    driver.take_over()
+    assert driver.state.blocks["child"].block.sub_workflow.workflow == "train-eu"
+    driver.check_replay()
+
+
+def test_tags_of_the_run_take_permits_and_give_them_back() -> None:
+    tagged = with_bound(step("a"), {"step.tags": cel("[z]", z=parameter("z"))})
+    driver = driven(chain(tagged), z="eu")
+    (wish,) = driver.asked(TakePermits)
+    assert wish.keys == ("tag:eu",)
+    driver.tell(PermitsGranted(path="a", asked=driver.question("a")))
+    driver.drain()
+    assert ReleasePermits(path="a") in driver.actions
+    waiting = driven(chain(tagged), z="eu")
+    waiting.tell(Cancel(**BY))
+    assert ReleasePermits(path="a") in waiting.actions
+
+
+def test_the_key_of_a_memo_includes_an_image_and_an_environment_of_the_run() -> None:
+    keys = set()
+    for image, variable in (("a", 1), ("b", 1), ("a", 2)):
+        lone = with_bound(
+            step("a"),
+            {"step.config.image": parameter("image"), "step.config.env": parameter("env")},
+        )
+        lone.step.memo.enabled = True
+        driver = driven(chain(lone), image=image, env={"V": variable})
+        (asked,) = driver.asked(LookUpMemo)
+        keys.add(asked.key)
+        driver.tell(MemoMissed(path="a", asked=driver.question("a"), key=asked.key))
+        driver.drain()
+        assert driver.state.status == t.SUCCEEDED
+    assert len(keys) == 3
+
+
+def test_a_restart_binds_anew_and_a_history_binds_nothing() -> None:
+    answers = iter([30, 60])
+    last = with_bound(step("b"), {"step.timeout_ms": output("a")})
+    driver = driven(
+        chain(step("a"), last),
+        lambda each: {"out": next(answers) if each.block.name == "a" else 1},
+    )
+    driver.drain()
+    driver.tell(Restart(path="a", **BY))
+    assert driver.state.steps["b"].bound == {}
+    assert driver.state.steps["b"].spec.timeout_ms == 0
+    driver.drain()
+    assert [each["step.timeout_ms"] for each in bound_events(driver)] == [30_000, 60_000]
+    assert driver.state.steps["b"].spec.timeout_ms == 60_000
+    driver.check_replay()
+
+
+def test_what_the_deployment_refuses_fails_the_step() -> None:
+    lone = with_bound(step("a"), {"step.priority": parameter("n")})
+    definition = workflow(chain(lone))
+    definition.parameters.add(name="n", type=d.VALUE_TYPE_INT)
+    driver = Driver(definition, lambda _: {"out": 1}, params={"n": 7})
+    driver.refusal = lambda tenant, priority, wanted: f"priority {priority + wanted.priority}"
+    driver.tell(Start())
+    error = driver.state.steps["a"].error
+    assert error is not None
+    assert (error.type, error.message) == ("PolicyInvalid", "a: priority 7")
+
+
+def test_steps_with_such_policies_follow_nobody_and_lead_nobody() -> None:
+    for names in (("a",), ("b",)):
+        blocks = [step("a"), step("b", x=output("a"))]
+        for block in blocks:
+            if block.name in names:
+                with_bound(block, {"step.priority": literal(1)})
+        driver = driven(chain(*blocks))
+        assert driver.state.workflow.root.followers == {}
+
+
+@pytest.mark.parametrize(
+    ("block", "bound", "told"),
+    [
+        (step("a"), {"step.exclusive": literal(True)}, "'step.exclusive' is no policy"),
+        (step("a"), {"for_each.max_concurrency": literal(1)}, "is no policy"),
+        (step("a", timeout_ms=5), {"step.timeout_ms": literal(1)}, "timeout has a value, and"),
+        (
+            step("a"),
+            {"step.pool": literal(5)},
+            "pool is a value of the kind int; it must be a text",
+        ),
+        (step("a"), {"step.pool": parameter("n")}, "pool is a value of the kind int"),
+        (step("a"), {"step.priority": parameter("m")}, "the workflow has no parameter 'm'"),
+        (step("a"), {"step.priority": cel("n.size()", n=parameter("n"))}, "size"),
+        (step("a"), {"step.priority": d.Binding(item="i")}, "no foreach around it has an item"),
+    ],
+)
+def test_wrong_policies_are_found_before_any_run(
+    block: d.Block, bound: dict[str, d.Binding], told: str
+) -> None:
+    made = d.Block()
+    made.CopyFrom(block)
+    definition = workflow(chain(with_bound(made, bound)))
+    definition.parameters.add(name="n", type=d.VALUE_TYPE_INT)
+    assert any(told in each for each in validate(definition)), validate(definition)
+
+
+def test_every_policy_names_a_field_of_a_block() -> None:
+    for kind, fields in policies._BY_KIND.items():
+        for field in fields:
+            block = d.Block()
+            getattr(block, kind).SetInParent()
+            value = {"step.labels": '["x"]', "step.tags": '["x"]', "step.config.env": '{"A":"x"}'}
+            text = value.get(field, '"x"' if "pool" in field or "workflow" in field else "1")
+            made = policies.applied(block, {field: text})
+            assert policies.is_set(made, field)
+            assert not policies.is_set(block, field)
