@@ -82,6 +82,7 @@ class _Transport:
 
     connected = True
     last_contact = 0.0
+    trouble = ""
 
     def __init__(self) -> None:
         self.released: list[bytes] = []

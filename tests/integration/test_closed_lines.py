@@ -20,6 +20,7 @@ from kafka.errors import (
 from support import Api, load, until
 
 from kaon_coordinator.create_topics import create_topics, grant_rights
+from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.producing import Producing
 from kaon_coordinator.transport.topic_reader import KafkaRecords
 from kaon_local.system import ONE_COORDINATOR, System, SystemConfig
@@ -212,7 +213,9 @@ async def test_a_certificate_serves_instead_of_a_password(system: System) -> Non
     accounts = system.lines.kafka
     told = KafkaSecurity.read(accounts.certificate_variables(COORDINATOR))
     address = f"127.0.0.1:{accounts.certificate_port}"
-    producing = Producing(bootstrap=address, security=told, patience=10, heard=lambda: None)
+    producing = Producing(
+        bootstrap=address, security=told, patience=10, watch=BrokerWatch(silence=10)
+    )
     await producing.start()
     assert await producing.partitions(topics.STEP_EVENTS) == CATALOGUE.run_partitions
     await producing.stop()

@@ -372,6 +372,10 @@ class SimTransport:
     def last_contact(self) -> float:
         return self._process.monotonic() - (self._process.scheduler.now - self._heard)
 
+    @property
+    def trouble(self) -> str:
+        return "" if self.connected else "not heard"
+
     # --- the group ----------------------------------------------------------------------------------------------
 
     def assign(self, owned: frozenset[TopicPartition], generation: int) -> None:

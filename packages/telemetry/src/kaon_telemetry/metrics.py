@@ -95,7 +95,9 @@ class CoordinatorMetrics:
             "kaon_runs_open", "Runs in memory here: not ended", registry=registry
         )
         self.connected = Gauge(
-            "kaon_broker_connected", "1 while the broker was heard lately", registry=registry
+            "kaon_broker_connected",
+            "1 while the broker is heard and serves what it is asked",
+            registry=registry,
         )
         self.artifacts_deleted = Counter(
             "kaon_artifacts_deleted",

@@ -54,7 +54,7 @@ class Gauges:
         metrics.set_aside.set(self._coordinator.runs_aside)
         metrics.partitions.set(self._coordinator.partitions_owned)
         metrics.runs_open.set(self._coordinator.runs_open)
-        metrics.connected.set(self._transport.connected)
+        metrics.connected.set(not self._transport.trouble)
         metrics.pool_wanted.clear()
         for name in self._pools:
             with going_on("a pool was measured", pool=name):

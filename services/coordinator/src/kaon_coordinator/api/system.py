@@ -42,12 +42,12 @@ class Broker(Protocol):
     """The health of the transport."""
 
     @property
-    def connected(self) -> bool:
-        """Tell whether the broker was heard recently."""
+    def last_contact(self) -> float:
+        """Return when the broker was last heard, in seconds of `time.monotonic`."""
 
     @property
-    def last_contact(self) -> float:
-        """Return when it was last heard, in seconds of `time.monotonic`."""
+    def trouble(self) -> str:
+        """Return what it does not do, and for how long; empty while it does everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +104,12 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         return _check("database", GOOD, f"answers after {seconds * 1000:.1f} ms")
 
     def _broker(self) -> system_pb2.Check:
-        # The broker in memory was heard at the moment when it was asked, which is after the clock was read.
-        ago = max(time.monotonic() - self._parts.broker.last_contact, 0.0)
-        if self._parts.broker.connected:
+        if not (trouble := self._parts.broker.trouble):
+            # The broker in memory was heard at the moment when it was asked, which is after the clock was read.
+            ago = max(time.monotonic() - self._parts.broker.last_contact, 0.0)
             return _check("broker", GOOD, f"heard {ago:.1f} s ago")
         advice = "check KAON_KAFKA, and the brokers' logs and free disk space; runs go on when they are back"
-        return _check("broker", BAD, f"not heard for {ago:.0f} s", advice)
+        return _check("broker", BAD, trouble, advice)
 
     async def _inboxes(self) -> system_pb2.Check:
         waiting = await self._parts.store.read(

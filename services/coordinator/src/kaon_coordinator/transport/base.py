@@ -139,3 +139,7 @@ class Transport(Protocol):
     @property
     def last_contact(self) -> float:
         """Return when the broker was last heard (a reply to a fetch, heartbeat or send), in seconds of `time.monotonic`."""
+
+    @property
+    def trouble(self) -> str:
+        """Return what the broker does not do, and for how long; empty while it does everything."""

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,6 +25,7 @@ from faust.auth import Credentials, SASLCredentials, SSLCredentials
 
 from kaon_coordinator.transport.assignments import by_topic, check_assignment, check_counts
 from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
+from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.deadletters import headers_of
 from kaon_coordinator.transport.membership import Membership
 from kaon_coordinator.transport.offsets import EndOffsets
@@ -104,18 +106,18 @@ class FaustTransport:
         self._security = security
         self._catalogue = catalogue
         self._settings = settings
-        self._last_contact = time.monotonic()
+        self._broker = BrokerWatch(silence=settings.silence)
         self._producing = Producing(
             bootstrap=bootstrap,
             security=security,
             patience=settings.patience,
-            heard=self._hear,
+            watch=self._broker,
         )
         self._offsets = EndOffsets(
             bootstrap=bootstrap,
             security=security,
             patience=settings.patience,
-            heard=self._hear,
+            heard=self._broker.hear,
         )
         self._app: Any = None
         self._items: deque[_Item] = deque()
@@ -138,14 +140,15 @@ class FaustTransport:
             await self._producing.start()
             await self._offsets.start()
             await self._check_topics()
-            self._hear()
+            self._broker.hear()
             self._app = self._new_app()
             self._spawn(self._drain(handler), "drain")
             self._spawn(self._probe(), "probe")
+            self._spawn(self._remind(), "remind")
             await self._app.start()
             self._spawn(self._watch_app(), "watch")
             consumer = self._app.consumer._thread._consumer
-            retry_group_requests(consumer)
+            retry_group_requests(consumer, self._broker)
             membership = Membership(
                 consumer,
                 connected=lambda: self.connected,
@@ -196,12 +199,17 @@ class FaustTransport:
     @property
     def connected(self) -> bool:
         """Tell whether the broker has been heard recently: if not, silence of runners means nothing."""
-        return time.monotonic() - self._last_contact < self._settings.silence
+        return self._broker.connected
 
     @property
     def last_contact(self) -> float:
         """Return when the broker was last heard (a reply to a fetch, heartbeat or send), in seconds of `time.monotonic`."""
-        return self._last_contact
+        return self._broker.last_contact
+
+    @property
+    def trouble(self) -> str:
+        """Return what the broker does not do, and for how long; empty while it does everything."""
+        return self._broker.trouble
 
     # --- Faust ---------------------------------------------------------------------------------------------------
 
@@ -252,7 +260,7 @@ class FaustTransport:
             self._put(event)
 
     async def _take_assignment(self, app: Any, /, *arguments: Any, signal: Any, **_: Any) -> None:
-        self._hear()
+        self._broker.hear()
         (assigned,) = arguments
         partitions = frozenset((key.topic, key.partition) for key in assigned)
         self._put(_Assignment(partitions, app.consumer_generation_id))
@@ -319,7 +327,7 @@ class FaustTransport:
         ]
         if not mine:
             return
-        self._hear()
+        self._broker.hear()
         records = [_incoming(event) for event in mine]
         for record in records:
             self._check_offset(record)
@@ -363,18 +371,20 @@ class FaustTransport:
 
     # --- contact -------------------------------------------------------------------------------------------------
 
-    def _hear(self) -> None:
-        self._last_contact = time.monotonic()
-
     async def _probe(self) -> None:
         """Probe the broker whenever it has been silent for a while."""
         while True:
-            silence = time.monotonic() - self._last_contact
+            silence = time.monotonic() - self._broker.last_contact
             if silence >= self._settings.probe:
-                try:
+                # Whether it fails at once or waits for long: `_remind` tells.
+                with suppress(Unavailable):
                     await self._offsets.get([(RUN_COMMANDS, 0)])
-                except Unavailable as error:
-                    log.warning("broker does not answer", seconds=round(silence), reason=str(error))
+            await asyncio.sleep(self._settings.probe)
+
+    async def _remind(self) -> None:
+        """Tell the log what the broker does not do."""
+        while True:
+            self._broker.remind()
             await asyncio.sleep(self._settings.probe)
 
     async def _check_topics(self) -> None:

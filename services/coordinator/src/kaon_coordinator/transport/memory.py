@@ -127,6 +127,11 @@ class MemoryTransport:
         """Return when the broker was last heard (a reply to a fetch, heartbeat or send), in seconds of `time.monotonic`."""
         return time.monotonic()
 
+    @property
+    def trouble(self) -> str:
+        """Return what the broker does not do, and for how long; empty while it does everything."""
+        return ""
+
     def wake(self) -> None:
         """Wake the member: a record has arrived, or ownership has changed. Called from any thread."""
         if self._loop is not None and not self._loop.is_closed():

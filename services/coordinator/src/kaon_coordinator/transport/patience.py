@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import structlog
 from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownError
 
-log = structlog.get_logger(__name__)
+from kaon_coordinator.transport.broker_watch import BrokerWatch
 
 _PAUSE_SECONDS = 0.25
 
@@ -26,23 +25,26 @@ def retry_unknown_errors() -> None:
     UnknownError.retriable = True
 
 
-def retry_group_requests(consumer: Any) -> None:
+def retry_group_requests(consumer: Any, watch: BrokerWatch) -> None:
     """Turn unknown errors of a group's coordinator into its absence, which aiokafka waits for.
 
     Args:
         consumer: The started consumer of aiokafka.
+        watch: Is told what the broker does not serve.
     """
     group = consumer._coordinator
     send = group._send_req
 
     async def sent(request: Any) -> Any:
+        what = f"served its group ({type(request).__name__})"
         response = await send(request)
         if UnknownError.errno in _codes(response):
-            log.warning("group request failed; retrying", request=type(request).__name__)
+            watch.refused(what)
             await asyncio.sleep(_PAUSE_SECONDS)
             raise GroupCoordinatorNotAvailableError(
                 f"the broker could not serve a {type(request).__name__}"
             )
+        watch.served(what)
         return response
 
     group._send_req = sent

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from kaon_coordinator.transport.base import Send, TopicPartition
+from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.transient import may_pass
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire.errors import Unavailable
@@ -51,7 +52,7 @@ class Producing:
         bootstrap: host:port of a broker, or several with commas.
         security: How to connect to it.
         patience: The seconds after which an undelivered send fails.
-        heard: Called whenever the broker has answered.
+        watch: Is told what the broker acknowledges, and what it does not.
     """
 
     def __init__(
@@ -60,12 +61,12 @@ class Producing:
         bootstrap: str,
         security: KafkaSecurity,
         patience: float,
-        heard: Callable[[], None],
+        watch: BrokerWatch,
     ) -> None:
         self._bootstrap = bootstrap
         self._security = security
         self._patience = patience
-        self._heard = heard
+        self._watch = watch
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -115,7 +116,10 @@ class Producing:
         A failed record is sent again together with all that follow it in its partition: duplicated, but in
         order.
         """
-        pending = [_outgoing(record) for record in records]
+        with self._watch.waiting("acknowledged a send"):
+            await self._send([_outgoing(record) for record in records])
+
+    async def _send(self, pending: list[Outgoing]) -> None:
         deadline = time.monotonic() + self._patience
         while pending:
             lost = await self._try(pending)
@@ -173,7 +177,7 @@ class Producing:
             elif isinstance(answer, BaseException):
                 raise answer
             else:
-                self._heard()
+                self._watch.hear()
                 if key in again:
                     again[key].append(record)
         lost.records = [record for records in again.values() for record in records] + lost.records

@@ -57,9 +57,9 @@ class Others:
     last_contact: float = field(default_factory=time.monotonic)
 
     @property
-    def connected(self) -> bool:
+    def trouble(self) -> str:
         """As a transport tells it."""
-        return not self.broker_is_down
+        return "not heard for 7 s" if self.broker_is_down else ""
 
     async def wake(self, partition: int, submitted: RunRecord | None = None) -> None:
         """As the coordinator wakes the owner of a partition."""

@@ -13,6 +13,7 @@ from kafka.admin import KafkaAdminClient
 
 from kaon_coordinator.schedules.topic_records import RecordSource
 from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition, Transport
+from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
 from kaon_coordinator.transport.memory_records import MemoryRecords
@@ -125,7 +126,7 @@ class KafkaBackend:
             bootstrap=self.broker.address,
             security=OPEN,
             patience=PATIENCE,
-            heard=lambda: None,
+            watch=BrokerWatch(silence=PATIENCE),
         )
         self._started = False
 

@@ -237,6 +237,7 @@ async def test_a_started_member_is_connected_and_stopping_twice_is_harmless(
     member, recorder = backend.member(), Recorder()
     await member.start(recorder)
     assert member.connected
+    assert member.trouble == ""
 
     await member.stop()
     await member.stop()

@@ -177,11 +177,13 @@ async def test_a_send_outlasts_a_broker_that_is_away_for_more_than_30_seconds(
     await asyncio.sleep(33)
     assert not sending.done()
     assert not member.connected
+    assert member.trouble.startswith("not heard for ")
     await asyncio.to_thread(kafka.broker.start)
     await sending
 
     assert await asking == {(RUN_EVENTS, 1): 0}
     assert member.connected
+    assert member.trouble == ""
     letters = await kafka.letters(RUN_EVENTS, 100)
     assert [letter.value for letter in letters] == [b"%d" % n for n in range(100)]
     # The group comes back too.

@@ -12,6 +12,7 @@ from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetFetchRespons
 from aiokafka.protocol.group import HeartbeatResponse_v0, SyncGroupResponse_v0
 
 from kaon_coordinator.transport import patience
+from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.transient import may_pass
 
 FULL = UnknownError.errno
@@ -24,7 +25,8 @@ def group_that_answers(response: Any) -> Any:
         return response
 
     group = SimpleNamespace(_send_req=send)
-    patience.retry_group_requests(SimpleNamespace(_coordinator=group))
+    watch = BrokerWatch(silence=4.0)
+    patience.retry_group_requests(SimpleNamespace(_coordinator=group), watch)
     return group
 
 
