@@ -10,6 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import grpc
 
@@ -17,9 +18,13 @@ from benchmarks.console.figure import Figure, percentile
 from benchmarks.console.place import FOREACH, METADATA, Place
 from kaonapi.view.v1 import watch_pb2
 
+# (seq, time in microseconds) of events.
+Times: TypeAlias = list[tuple[int, int]]
 _MOST_MS = 150.0
 # Between two looks at the database for what is committed.
 _LOOK_SECONDS = 0.005
+# More events than this between two looks are a foreach that begins: it makes two for each cell at once.
+_BURST = 1_000
 
 
 @dataclass(kw_only=True)
@@ -91,10 +96,14 @@ def commits(place: Place, run_id: str) -> Iterator[list[tuple[int, int]]]:
         thread.join()
 
 
-def commit_times(committed: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return (seq, time in microseconds) of each event but those of the first look."""
-    pairs = itertools.pairwise(committed)
-    return [(seq, at) for (before, _), (last, at) in pairs for seq in range(before + 1, last + 1)]
+def commit_times(committed: Sequence[tuple[int, int]]) -> tuple[Times, Times]:
+    """Return (seq, time in microseconds) of each event but those of the first look: those of bursts, and all others."""
+    bursts: Times = []
+    others: Times = []
+    for (before, _), (last, at) in itertools.pairwise(committed):
+        times = bursts if last - before > _BURST else others
+        times.extend((seq, at) for seq in range(before + 1, last + 1))
+    return bursts, others
 
 
 def event_times(place: Place, run_id: str) -> list[tuple[int, int]]:
@@ -105,6 +114,13 @@ def event_times(place: Place, run_id: str) -> list[tuple[int, int]]:
 def rate_of(times: Sequence[tuple[int, int]], cells: int) -> float:
     """Return how many cells a second have passed."""
     return cells * 1e6 / (times[-1][1] - times[0][1])
+
+
+def of_bursts(delays: Sequence[float]) -> str:
+    """Describe how long the events took that came all at once."""
+    if not delays:
+        return "no burst"
+    return f"{len(delays)} at once, p95 {percentile(delays, 0.95):.0f}"
 
 
 def to_watchers(place: Place, cells: int) -> list[Figure]:
@@ -120,7 +136,7 @@ def to_watchers(place: Place, cells: int) -> list[Figure]:
         with watcher(place, topics[0]) as run, watcher(place, topics[1]) as of_cells:
             place.until_ended(run_id)
             time.sleep(1)
-    times = commit_times(committed)
+    bursts, times = commit_times(committed)
     figures = []
     for name, heard in itertools.chain(run.items(), of_cells.items()):
         delays = heard.delays_ms(times)
@@ -131,7 +147,7 @@ def to_watchers(place: Place, cells: int) -> list[Figure]:
                 unit="ms",
                 most=_MOST_MS,
                 note=f"p50 {percentile(delays, 0.5):.0f}, {rate_of(times, cells):.0f} cells/s, "
-                f"{len(heard.seqs)} responses",
+                f"{len(heard.seqs)} responses; {of_bursts(heard.delays_ms(bursts))}",
             )
         )
     return figures

@@ -14,7 +14,7 @@ import psutil
 from playwright.sync_api import Page
 
 from benchmarks.console.figure import Figure, percentile, thread_seconds
-from benchmarks.console.latency import commit_times, commits, rate_of
+from benchmarks.console.latency import commit_times, commits, of_bursts, rate_of
 from benchmarks.console.place import FOREACH, Place
 from benchmarks.usage import memory
 from kaon_console.settings import BUILT_PAGES
@@ -165,7 +165,7 @@ def to_pixels(place: Place, cells: int) -> list[Figure]:
         used = thread_seconds(session) - used
         page.wait_for_timeout(1_000)
         seen: list[tuple[int, int]] = page.evaluate("window.seen")
-    times = commit_times(committed)
+    bursts, times = commit_times(committed)
     delays = list(_delays_ms(times, seen))
     return [
         Figure(
@@ -174,7 +174,8 @@ def to_pixels(place: Place, cells: int) -> list[Figure]:
             unit="ms",
             most=150,
             note=f"p50 {percentile(delays, 0.5):.0f}, {rate_of(times, cells):.0f} cells/s, {len(seen)} frames "
-            f"with news, {1_000 * used / len(seen):.0f} ms of CPU of the page for each",
+            f"with news, {1_000 * used / len(seen):.0f} ms of CPU of the page for each; "
+            f"{of_bursts(list(_delays_ms(bursts, seen)))}",
         )
     ]
 

@@ -22,6 +22,8 @@ _MOST_NODES = 500_000
 _PAGE = 1_000
 # A run with more steps is shown from its rows until its state has been read.
 MANY_STEPS = 2_000
+# So is one whose kept state lacks more events: those of a foreach that begins come all at once.
+MANY_EVENTS = 2_000
 
 
 class States:
@@ -67,14 +69,13 @@ class States:
         with self._past(run, seq) as past:
             yield past
 
-    def has(self, run_id: str) -> bool:
-        """Tell whether the newest state of a run is kept."""
-        with self._lock:
-            return (run_id, True) in self._kept
-
     def is_slow(self, run: RunRecord) -> bool:
-        """Tell whether it takes long to read the newest state of a run: it has many steps, and is not kept."""
-        return run.row.steps_total > MANY_STEPS and not self.has(run.run_id)
+        """Tell whether it takes long to read the newest state of a run: it has many steps, and is not kept or far behind."""
+        if run.row.steps_total <= MANY_STEPS:
+            return False
+        with self._lock:
+            live = self._kept.get((run.run_id, True))
+        return live is None or run.row.seq - live.state.seq > MANY_EVENTS
 
     def workflow(self, run: RunRecord) -> CompiledWorkflow:
         """Return the definition of a run."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kaon_coordinator.view import states
 from kaon_coordinator.view.columns import from_u32
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2, run_pb2
@@ -129,6 +130,37 @@ async def test_a_page_that_leaves_and_comes_back_shows_what_is(served: Served, s
         await caught_up(stream, page, run)
     await same(served, page, run)
     assert page.snapshots == 1
+
+
+async def test_a_page_is_told_of_many_events_at_once_from_rows_and_goes_on_from_the_state(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "MANY_STEPS", -1)
+    monkeypatch.setattr(states, "MANY_EVENTS", 1)
+    definition = workflow(fan(for_each("each", literal(list("abc")), fan(step("s")))))
+    machine = Machine(definition, 1, trouble=0.2)
+    while machine.happen():
+        pass
+    run, page = play(served.store, definition), Page()
+    # One after the other, then many at once, then one after the other again.
+    history = machine.history
+    few, many = history[:5], history[5:-5]
+    wish = watch_pb2.RunTopic(run_id=run.run_id, iterations=1_000)
+    async with watching(served, topic(run=wish)) as stream:
+        for events in ([each] for each in few):
+            run.write(events)
+            served.told.changed(run.run_id)
+            await caught_up(stream, page, run)
+        before = page.snapshots
+        run.write(many)
+        served.told.changed(run.run_id)
+        await caught_up(stream, page, run)
+        assert page.snapshots > before
+        for events in ([each] for each in history[-5:]):
+            run.write(events)
+            served.told.changed(run.run_id)
+            await caught_up(stream, page, run)
+    await same(served, page, run)
 
 
 async def test_a_cursor_that_is_too_old_or_unknown_begins_with_a_snapshot(served: Served) -> None:
