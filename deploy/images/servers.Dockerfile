@@ -45,7 +45,7 @@ LABEL org.opencontainers.image.title="kaon registry" org.opencontainers.image.ve
 # One address for any number of coordinators.
 FROM ${GATEWAY_BASE} AS gateway
 USER root
-COPY gateway.cfg /etc/kaon/gateway.cfg
+COPY gateway.cfg engines.cfg /etc/kaon/
 USER 10001:10001
 EXPOSE 7070
 HEALTHCHECK --interval=5s --timeout=10s --start-period=90s --retries=6 CMD ["bash", "-c", "</dev/tcp/127.0.0.1/7070"]

@@ -82,6 +82,12 @@ NEEDS = (
         "an image registry", ("docker-registry",), program("docker-registry"), without=_CONTAINERS
     ),
     Need(
+        "haproxy",
+        ("haproxy",),
+        program("haproxy"),
+        without="a closed system (make dev SECURE=1) has no Hive and Spark",
+    ),
+    Need(
         "mmdebstrap, which makes base images",
         ("mmdebstrap",),
         program("mmdebstrap"),

@@ -67,6 +67,10 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             text="PEM file with the public keys of the coordinators, one after the other: what they do not sign is dropped.",
         ),
         Variable(
+            name="KAON_POOL_KEY",
+            text="File with the key of the runner's pool: it signs its heartbeats.",
+        ),
+        Variable(
             name="DOCKER_HOST",
             text="Address of the Docker engine, where `KAON_DOCKER_HOST` is not set.",
         ),
@@ -161,6 +165,10 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
         ),
         Variable(
             name="KAON_R_HELPER", text="Internal: path of the R functions that an R step may call."
+        ),
+        Variable(
+            name="KAON_ENGINE_TOKEN",
+            text="Internal: what a Hive or Spark step shows to its server as its tenant.",
         ),
         Variable(name="KAON_SPARK_SESSION", text="Internal: which Spark session a step joins."),
         Variable(

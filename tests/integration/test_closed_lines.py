@@ -25,6 +25,7 @@ from kaon_coordinator.transport.producing import Producing
 from kaon_coordinator.transport.topic_reader import KafkaRecords
 from kaon_local.system import ONE_COORDINATOR, System, SystemConfig
 from kaon_publisher.announcing import KafkaBroker
+from kaon_service.heartbeat_signatures import HeartbeatSigner
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire import topics
 from kaon_wire.errors import Unavailable
@@ -267,6 +268,14 @@ def test_a_stolen_runner_settles_and_drains_nothing(
     drain = runner_pb2.RunnerCommands(incarnation="*", pool="default")
     drain.commands.add().drain.grace_ms = 0
     write(system, "administrator", topics.RUNNER_COMMANDS, drain.SerializeToString())
+    leaving = runner_pb2.RunnerHeartbeat(
+        pool="default", incarnation=running.incarnation, sequence=1 << 40, leaving=True
+    )
+    thief = HeartbeatSigner(b"of pool other" * 3, pool="default")
+    for value in (leaving.SerializeToString(), thief.seal(leaving)):
+        write(system, "administrator", topics.RUNNER_HEARTBEATS, value)
+    silenced = "kaon_unproven_heartbeats"
+    until(lambda: gauge(system, "coordinator", silenced) == 2, seconds=30, what=silenced)
     dropped = "kaon_runner_dropped_commands_total"
     until(lambda: gauge(system, "step-runner-1", dropped) >= 1, seconds=30, what=dropped)
     unproven = "kaon_unproven_reports"

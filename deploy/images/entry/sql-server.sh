@@ -2,6 +2,7 @@
 # One Spark that speaks HiveServer2's protocol (port 10000) and Spark Connect's (15002), with a Derby metastore.
 #   SQL_SERVER_WAREHOUSE  where tables are kept (hdfs://hdfs-namenode:9000/warehouse)
 #   SQL_SERVER_HEAP       the JVM's heap (1g)
+#   SQL_SERVER_HTTP       not empty: HiveServer2's protocol over HTTP, as before a proxy that checks users
 set -euo pipefail
 state=/var/lib/kaon/state/spark warehouse=${SQL_SERVER_WAREHOUSE:-hdfs://hdfs-namenode:9000/warehouse} heap=${SQL_SERVER_HEAP:-1g}
 SPARK_HOME=$(python -c "import importlib.util, os; print(os.path.dirname(importlib.util.find_spec('pyspark').origin))")
@@ -32,9 +33,16 @@ spark.hadoop.javax.jdo.option.ConnectionURL jdbc:derby:;databaseName=$state/meta
 spark.hadoop.hive.server2.long.polling.timeout 250ms
 END
 case $warehouse in hdfs://*) echo "spark.hadoop.fs.defaultFS ${warehouse%/*}" >> $state/spark.conf ;; esac
+hive=(--hiveconf hive.server2.thrift.port=10000 --hiveconf hive.server2.thrift.bind.host=0.0.0.0)
+if [ -n "${SQL_SERVER_HTTP:-}" ]; then
+    # Each request shows its user, and no other name counts. No connection ends with a client that is gone; one that waits asks twice a second.
+    for setting in transport.mode=http thrift.http.port=10000 thrift.http.path=cliservice thrift.http.cookie.auth.enabled=false \
+        allow.user.substitution=false idle.session.timeout=120000 session.check.interval=10000 idle.session.check.operation=false; do
+        hive+=(--hiveconf "hive.server2.$setting")
+    done
+fi
 cd $state
 # Without a console of its own Derby writes where its home is. Spark's long lineages want deeper stacks with the first compiler only.
 exec "$SPARK_HOME/bin/spark-submit" --master "local[${SQL_SERVER_CORES:-2}]" --properties-file $state/spark.conf --driver-memory "$heap" \
     --driver-java-options "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -Xss4m -Dderby.system.home=$state -Dlog4j2.configurationFile=file:$state/log4j2.properties" \
-    --class org.apache.spark.sql.hive.thriftserver.HiveThriftServer2 spark-internal \
-    --hiveconf hive.server2.thrift.port=10000 --hiveconf hive.server2.thrift.bind.host=0.0.0.0
+    --class org.apache.spark.sql.hive.thriftserver.HiveThriftServer2 spark-internal "${hive[@]}"

@@ -49,6 +49,12 @@ class Steps:
             [*_MAIN, "kaon_runner.children.hive:run", "--whole"], inputs, outputs, {"file": file}
         )
 
+    def query(self, text: str, outputs: Mapping[str, str]) -> Ended:
+        """Runs statements."""
+        return self._run(
+            [*_MAIN, "kaon_runner.children.hive:run", "--whole"], {}, outputs, {"query": text}
+        )
+
     def spark(self, entry: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]) -> Ended:
         """Calls a function as a client of the Spark server."""
         return self._run(

@@ -9,19 +9,14 @@ import pandas as pd
 import pytest
 from by_hand import Ended, Steps
 
-from kaon_local.spark import SparkServer
-
 pytestmark = pytest.mark.real
 
 SCORES = {"stable": "bool", "next_shrinkage": "float", "history": "list"}
 
 
 @pytest.fixture(scope="module")
-def steps(tmp_path_factory: pytest.TempPathFactory, spark: SparkServer) -> Steps:
-    return Steps(
-        root=tmp_path_factory.mktemp("steps"),
-        env={**spark.endpoints(), "SPARK_CONNECT_MODE_ENABLED": "1"},
-    )
+def steps(tmp_path_factory: pytest.TempPathFactory, engines: dict[str, str]) -> Steps:
+    return Steps(root=tmp_path_factory.mktemp("steps"), env=engines)
 
 
 @pytest.fixture(scope="module")

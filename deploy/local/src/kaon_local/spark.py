@@ -42,6 +42,7 @@ _OPEN_PACKAGES = (
     *("sun.security.action", "sun.util.calendar"),
 )
 _MAIN = "org.apache.spark.sql.hive.thriftserver.HiveThriftServer2"
+_HTTP_PATH = "cliservice"
 _CONNECT_PLUGIN = "org.apache.spark.sql.connect.SparkConnectPlugin"
 
 
@@ -56,6 +57,8 @@ class SparkConfig:
     hdfs: str | None = None
     hive_port: int = field(default_factory=free_port)
     connect_port: int = field(default_factory=free_port)
+    # Whether HiveServer2's protocol is spoken over HTTP, as before a proxy that checks users.
+    hive_http: bool = False
     # Where Spark's own pages and REST answer; None = nowhere.
     ui_port: int | None = None
     cores: int = field(default_factory=lambda: max(2, os.cpu_count() or 2))
@@ -75,8 +78,9 @@ class SparkServer(Server):
 
     @property
     def hive_address(self) -> str:
-        """host:port of the HiveServer2 protocol (PLAIN, any user)."""
-        return f"{HOST}:{self.config.hive_port}"
+        """Address of the HiveServer2 protocol (PLAIN, any user)."""
+        address = f"{HOST}:{self.config.hive_port}"
+        return f"http://{address}/{_HTTP_PATH}" if self.config.hive_http else address
 
     @property
     def connect_url(self) -> str:
@@ -97,7 +101,7 @@ class SparkServer(Server):
 
     def _probe(self) -> None:
         grpc_ready(f"{HOST}:{self.config.connect_port}")
-        _open_hive_session(self.config.hive_port)
+        _open_hive_session(self.config)
 
 
 def spark_home() -> Path:
@@ -119,9 +123,7 @@ def _record_classes(scratch: Path) -> None:
     recorder = _Recorder(SparkConfig(state=scratch / "state"), scratch / "spark.jsa")
     recorder.start()
     try:
-        _open_hive_session(
-            recorder.config.hive_port, "select count(*) from range(10) group by id % 2"
-        )
+        _open_hive_session(recorder.config, "select count(*) from range(10) group by id % 2")
         _connect_query(recorder.connect_url)
     finally:
         recorder.stop()
@@ -139,12 +141,19 @@ class _Recorder(SparkServer):
         return _server(self.config, f"-XX:ArchiveClassesAtExit={self._archive}")
 
 
-def _open_hive_session(port: int, query: str | None = None) -> None:
+def _open_hive_session(config: SparkConfig, query: str | None = None) -> None:
     from impala.dbapi import connect
 
+    port = config.hive_port
     if not listening(port):
         raise NotReady(f"nothing listens at {HOST}:{port}")
-    connection = connect(host=HOST, port=port, auth_mechanism="PLAIN", timeout=30)
+    # The client has no time-out over HTTP.
+    transport = (
+        {"use_http_transport": True, "http_path": _HTTP_PATH}
+        if config.hive_http
+        else {"timeout": 30}
+    )
+    connection = connect(host=HOST, port=port, auth_mechanism="PLAIN", **transport)
     try:
         cursor = connection.cursor()
         if query is not None:
@@ -175,6 +184,7 @@ def _server(config: SparkConfig, archive_option: str) -> Command:
     hive = {
         "hive.server2.thrift.port": str(config.hive_port),
         "hive.server2.thrift.bind.host": HOST,
+        **(_over_http(config) if config.hive_http else {}),
     }
     argv = (
         *("java", archive_option, f"-Xmx{config.heap}", *_JVM),
@@ -199,6 +209,21 @@ def _server(config: SparkConfig, archive_option: str) -> Command:
     return Command(
         argv=argv, env=env, cwd=config.state, stop_signal=signal.SIGTERM, stop_seconds=15
     )
+
+
+def _over_http(config: SparkConfig) -> dict[str, str]:
+    """Return the settings of HiveServer2 in HTTP mode: each request shows its user, and no other name counts."""
+    return {
+        "hive.server2.transport.mode": "http",
+        "hive.server2.thrift.http.port": str(config.hive_port),
+        "hive.server2.thrift.http.path": _HTTP_PATH,
+        "hive.server2.thrift.http.cookie.auth.enabled": "false",
+        "hive.server2.allow.user.substitution": "false",
+        # No connection ends with a client that is gone. One that waits asks twice a second.
+        "hive.server2.idle.session.timeout": "120000",
+        "hive.server2.session.check.interval": "10000",
+        "hive.server2.idle.session.check.operation": "false",
+    }
 
 
 def _settings(config: SparkConfig) -> dict[str, str]:

@@ -21,8 +21,9 @@ from kaon_local.paths import cache
 from kaon_local.ports import free_port
 from kaon_local.registry import Registry, RegistryConfig
 from kaon_local.secure.closed import Closed, close
+from kaon_local.secure.engines import EngineFiles, EnginesConfig, EnginesGateway
 from kaon_local.secure.lines import Lines
-from kaon_local.secure.people import USUAL
+from kaon_local.secure.people import TENANTS, USUAL
 from kaon_local.server import Component
 from kaon_local.service import Service, ServiceConfig
 from kaon_local.spark import SparkConfig, SparkServer
@@ -104,6 +105,8 @@ class System:
         self.kafka = add(Kafka(broker))
         self.hdfs: Hdfs | None = None
         self.spark: SparkServer | None = None
+        # Before the Spark server of a closed system.
+        self.engines: EnginesGateway | None = None
         self.docker: DockerEngine | None = None
         self.registry: Registry | None = None
         self.issuer = add(_issuer(config.closed)) if config.closed is not None else None
@@ -175,7 +178,9 @@ class System:
     def add_runner(self, number: int, **env: str) -> Service:
         """Adds one more runner; the caller starts it when the system is up already."""
         after = [
-            each for each in (self.kafka, self.hdfs, self.spark, self.docker) if each is not None
+            each
+            for each in (self.kafka, self.hdfs, self.engines or self.spark, self.docker)
+            if each is not None
         ]
         return self.supervisor.add(self._runner(number, env), after=after)
 
@@ -184,8 +189,13 @@ class System:
             return
         state = self.config.state
         self.hdfs = self.supervisor.add(Hdfs(HdfsConfig(state=state / "hdfs")))
-        spark = SparkServer(SparkConfig(state=state / "spark", hdfs=self.hdfs.uri))
-        self.spark = self.supervisor.add(spark, after=[self.hdfs])
+        closed = self.config.closed is not None
+        spark = SparkConfig(state=state / "spark", hdfs=self.hdfs.uri, hive_http=closed)
+        self.spark = self.supervisor.add(SparkServer(spark), after=[self.hdfs])
+        if closed:
+            files = EngineFiles(directory=state / "access" / "engines", tenants=TENANTS)
+            config = EnginesConfig(state=state / "engines", files=files, spark=spark)
+            self.engines = self.supervisor.add(EnginesGateway(config), after=[self.spark])
 
     def _add_docker(self) -> None:
         wanted = self.config.docker
@@ -214,7 +224,7 @@ class System:
         if self.docker is not None:
             common |= self.docker.endpoints()
         if self.spark is not None:
-            common |= self.spark.endpoints()
+            common |= (self.engines or self.spark).endpoints()
         return common | self._access(name) | dict(self.config.env)
 
     def _access(self, name: str) -> dict[str, str]:
@@ -223,7 +233,8 @@ class System:
         if closed is None:
             return {}
         if name.startswith("step-runner"):
-            return closed.runners
+            engines = {} if self.engines is None else self.engines.config.files.runner()
+            return closed.runners | engines
         audits = name.startswith("coordinator") or name == "model-publisher"
         return closed.files.auditors if audits else closed.files.services
 

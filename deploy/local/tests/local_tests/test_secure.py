@@ -172,12 +172,17 @@ def test_containers_get_no_key_that_they_do_not_need(
     assert keys["step-runner"] == {
         "ca.pem",
         "command-public.pem",
+        "engine-tokens",
+        "engines-ca.pem",
         "kafka-ca.pem",
         "kafka.password",
+        "pool-key",
     }
     assert keys["consumer"] == {"ca.pem", "registry-ca.pem", "registry.password"}
     _one_alone_has(keys, "command.pem", {"coordinator"})
     _one_alone_has(keys, "registry.password", {"model-publisher", "consumer"})
+    _one_alone_has(keys, "pool-keys", {"coordinator"})
+    _one_alone_has(keys, "engine-tokens", {"step-runner"})
     _one_alone_has(keys, "service-keys", {"console", "coordinator", "model-publisher", "view"})
     read = [
         (made.containers / name / file).read_text()

@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_pem_public_key
 
+from kaon_service.signed_records import SignatureField, is_signed
 from kaon_wire.errors import InvalidValue
 from kaonapi.runner.v1 import runner_pb2
 
@@ -25,10 +26,7 @@ PUBLIC_VARIABLE = "KAON_COMMAND_PUBLIC_KEYS"
 EVERYONE = "*"
 # Seconds for which a record counts. What is lost because a broker was away for longer is sent again when a lease is renewed.
 WINDOW_SECONDS = 300
-_SIGNATURE_BYTES = 64
-# Tag and length of field `signature`.
-_HEAD = bytes([runner_pb2.RunnerCommands.SIGNATURE_FIELD_NUMBER << 3 | 2, _SIGNATURE_BYTES])
-_TAIL_BYTES = len(_HEAD) + _SIGNATURE_BYTES
+_FIELD = SignatureField(runner_pb2.RunnerCommands.SIGNATURE_FIELD_NUMBER)
 _PUBLIC_KEY = re.compile(rb"-----BEGIN PUBLIC KEY-----.*?-----END PUBLIC KEY-----\s*", re.DOTALL)
 _MADE_BY = "openssl genpkey -algorithm ed25519"
 
@@ -73,8 +71,7 @@ class CommandSigner:
     def seal(self, record: runner_pb2.RunnerCommands) -> bytes:
         """Return a record with its time and signature, serialized."""
         record.time_us = self._clock()
-        body = record.SerializeToString()
-        return body + _HEAD + self._key.sign(body)
+        return _FIELD.seal(self._key, record.SerializeToString())
 
 
 class CommandVerifier:
@@ -125,10 +122,11 @@ class CommandVerifier:
             value: The record as it came.
             record: What it says.
         """
-        body, tail = value[:-_TAIL_BYTES], value[-_TAIL_BYTES:]
-        if not tail.startswith(_HEAD) or len(tail) < _TAIL_BYTES:
+        parts = _FIELD.parts(value)
+        if parts is None:
             return "it is not signed"
-        if not any(_is_signed(key, tail[len(_HEAD) :], body) for key in self._keys):
+        body, signature = parts
+        if not any(is_signed(key, signature, body) for key in self._keys):
             return "no coordinator has signed it"
         if record.pool != self.pool and (record.pool or record.incarnation == EVERYONE):
             return f"it is meant for pool {record.pool!r}"
@@ -136,14 +134,6 @@ class CommandVerifier:
         if abs(age) > WINDOW_SECONDS:
             return f"it was made {age:.0f} s ago by this machine's clock; at most {WINDOW_SECONDS} s count"
         return ""
-
-
-def _is_signed(key: Ed25519PublicKey, signature: bytes, body: bytes) -> bool:
-    try:
-        key.verify(signature, body)
-    except InvalidSignature:
-        return False
-    return True
 
 
 def _content(path: str, variable: str) -> bytes:

@@ -70,6 +70,11 @@ class CoordinatorMetrics:
             "Events and renewals of runners without a valid lease token, since the start",
             registry=registry,
         )
+        self.unproven_heartbeats = Gauge(
+            "kaon_unproven_heartbeats",
+            "Heartbeats that no runner of their pool has signed, since the start",
+            registry=registry,
+        )
         self.fenced = Gauge(
             "kaon_fenced",
             "Partitions lost to a newer owner in a transaction, since the start",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from pathlib import Path
 
 from kaon_wire.errors import InvalidValue
@@ -26,15 +27,7 @@ def read_keys(path: str, variable: str) -> tuple[bytes, ...]:
     Raises:
         InvalidValue: The file is missing, holds no key, or a line is malformed. The text never shows a key.
     """
-    try:
-        text = Path(path).read_text(encoding="ascii")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidValue(f"{variable}: {path} cannot be read: {error}") from None
-    keys = tuple(
-        _key(line, f"{variable}: line {number} of {path}")
-        for number, line in enumerate(map(str.strip, text.splitlines()), 1)
-        if line and not line.startswith("#")
-    )
+    keys = tuple(_key(line, place) for place, line in _lines(path, variable))
     if not keys:
         raise InvalidValue(
             f"{variable}: {path} holds no key: write a line made by `openssl rand -base64 {SHORTEST}`"
@@ -42,6 +35,28 @@ def read_keys(path: str, variable: str) -> tuple[bytes, ...]:
     if len(set(keys)) < len(keys):
         raise InvalidValue(f"{variable}: {path} holds the same key twice")
     return keys
+
+
+def read_named_keys(path: str, variable: str) -> Mapping[str, tuple[bytes, ...]]:
+    """Read keys by name from a file of lines `NAME KEY`; a name may stand in several lines, the newest first.
+
+    Args:
+        path: The file.
+        variable: The environment variable that names it, for errors.
+
+    Raises:
+        InvalidValue: The file is missing, holds no key, or a line is malformed. The text never shows a key.
+    """
+    found: dict[str, tuple[bytes, ...]] = {}
+    for place, line in _lines(path, variable):
+        words = line.split()
+        if len(words) != 2:
+            raise InvalidValue(f"{place} is not a name, a space and a key")
+        name, key = words
+        found[name] = (*found.get(name, ()), _key(key, place))
+    if not found:
+        raise InvalidValue(f"{variable}: {path} holds no line `NAME KEY`")
+    return found
 
 
 def read_password(path: str, variable: str) -> str:
@@ -61,6 +76,19 @@ def read_password(path: str, variable: str) -> str:
     if not password:
         raise InvalidValue(f"{variable}: {path} is empty")
     return password
+
+
+def _lines(path: str, variable: str) -> list[tuple[str, str]]:
+    """Return the lines that count, each after its place for errors."""
+    try:
+        text = Path(path).read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidValue(f"{variable}: {path} cannot be read: {error}") from None
+    return [
+        (f"{variable}: line {number} of {path}", line)
+        for number, line in enumerate(map(str.strip, text.splitlines()), 1)
+        if line and not line.startswith("#")
+    ]
 
 
 def _key(line: str, place: str) -> bytes:

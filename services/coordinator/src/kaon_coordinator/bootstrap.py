@@ -118,6 +118,7 @@ class Application:
                 limits=settings.limits,
                 lease_seconds=settings.lease_seconds,
                 proofs=LeaseProofs(settings.lease_keys, required=settings.lease_tokens_required),
+                heartbeats=settings.heartbeats,
                 seal=settings.command_signer.seal if settings.command_signer else unsigned,
                 tenants=settings.tenants,
                 refusal=self._run_bounds.refusal,

@@ -48,6 +48,7 @@ class Gauges:
         metrics, counters = self._metrics, self._coordinator.counters
         metrics.stale.set(counters.stale_leases)
         metrics.unproven.set(counters.unproven)
+        metrics.unproven_heartbeats.set(counters.unproven_heartbeats)
         metrics.fenced.set(counters.fenced)
         metrics.quarantined.set(counters.quarantined)
         metrics.faults.set(counters.faults)

@@ -14,6 +14,7 @@ from kaon_coordinator.retention import Keep
 from kaon_service.access.limits import tenant_file
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.command_signatures import CommandSigner
+from kaon_service.heartbeat_signatures import HeartbeatVerifier
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_telemetry.endpoint import metrics_token
 from kaon_wire import topics
@@ -62,6 +63,9 @@ class Settings:
     # system changes over to tokens).
     lease_keys: LeaseKeys | None = None
     lease_tokens_required: bool = True
+    # KAON_POOL_KEYS: a file with lines "POOL KEY", the keys by which runners prove to which pool they belong (docs/lines.md).
+    # Empty: every heartbeat counts.
+    heartbeats: HeartbeatVerifier | None = None
     # KAON_COMMAND_KEY: a PEM file with the Ed25519 key that signs commands to runners; empty: they are not signed.
     command_signer: CommandSigner | None = None
     # KAON_NOTIFICATIONS: a TOML file with the channels that workflows may notify (docs/notifications.md); empty: there are none.
@@ -110,6 +114,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
         lease_keys=LeaseKeys.read(environment),
+        heartbeats=HeartbeatVerifier.read(environment),
         command_signer=CommandSigner.read(environment),
         lease_tokens_required=_lease_tokens(environment) == "required",
         limits=_limits(environment.get("KAON_LIMITS", "")),

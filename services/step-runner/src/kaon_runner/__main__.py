@@ -20,6 +20,7 @@ from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.command_gate import CommandGate
 from kaon_runner.transport.kafka import KafkaTransport
 from kaon_service.command_signatures import CommandVerifier
+from kaon_service.heartbeat_signatures import HeartbeatSigner
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_telemetry.endpoint import MetricsServer, metrics_token
 from kaon_telemetry.logs import configure_logs
@@ -81,6 +82,7 @@ def main() -> None:
     try:
         settings = parse(sys.argv[1:])
         verifier = CommandVerifier.read(os.environ, pool=settings.pool)
+        signer = HeartbeatSigner.read(os.environ, pool=settings.pool)
         security = KafkaSecurity.read(os.environ)
         token = metrics_token(os.environ)
     except (InvalidSettings, InvalidValue) as error:
@@ -92,7 +94,7 @@ def main() -> None:
     telemetry = RunnerTelemetry(settings.runner_id, metrics, spans)
     gate = CommandGate(verifier, metrics.dropped_commands.inc)
     transport = KafkaTransport(settings.kafka, pool=settings.pool, gate=gate, security=security)
-    service = build_runner(settings, transport, telemetry=telemetry)
+    service = build_runner(settings, transport, telemetry=telemetry, signer=signer)
     about = {
         "runner_id": settings.runner_id,
         "incarnation": service.incarnation,

@@ -21,6 +21,7 @@ from kaon_runner.capabilities.machine import machine_labels
 from kaon_runner.capabilities.step_types import StepTypes
 from kaon_runner.composition import Parts, capacity_of, compose_runner
 from kaon_runner.disk.space import WorkDirectory
+from kaon_runner.outbox.outbox import unsigned
 from kaon_runner.preparation.environments import Environments
 from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.runner import Runner
@@ -31,6 +32,7 @@ from kaon_runner.transport.base import Transport
 from kaon_runner.workers.pool import WorkerPool
 from kaon_runner.workers.prewarming import prewarm
 from kaon_service.background import BackgroundTasks, in_rounds, until_first
+from kaon_service.heartbeat_signatures import HeartbeatSigner
 from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import NoSpans
 
@@ -44,6 +46,7 @@ def build_runner(
     transport: Transport,
     artifacts: Artifacts | None = None,
     telemetry: RunnerTelemetry | None = None,
+    signer: HeartbeatSigner | None = None,
 ) -> RunnerService:
     """Build a runner over `transport`, not started.
 
@@ -52,11 +55,12 @@ def build_runner(
         transport: The transport, not started; the runner closes it.
         artifacts: The store; None means the one in the settings.
         telemetry: The telemetry; None means one without readers.
+        signer: Signs its heartbeats; None means that the pool has no key.
     """
     telemetry = telemetry or RunnerTelemetry(
         settings.runner_id, RunnerMetrics(CollectorRegistry()), NoSpans()
     )
-    return RunnerService(settings, transport, artifacts or _gateway(settings), telemetry)
+    return RunnerService(settings, transport, artifacts or _gateway(settings), telemetry, signer)
 
 
 def _gateway(settings: Settings) -> Artifacts:
@@ -71,6 +75,7 @@ class RunnerService:
         transport: The transport, not started; the service closes it.
         artifacts: The store.
         telemetry: Receives reports.
+        signer: Signs its heartbeats.
     """
 
     def __init__(
@@ -79,11 +84,13 @@ class RunnerService:
         transport: Transport,
         artifacts: Artifacts,
         telemetry: RunnerTelemetry,
+        signer: HeartbeatSigner | None = None,
     ) -> None:
         self._telemetry = telemetry
+        self._signer = signer
         settings.work.mkdir(parents=True, exist_ok=True)
         self.settings = replace(settings, work=settings.work.absolute())
-        self.incarnation = f"{settings.runner_id}-{secrets.token_hex(8)}"
+        self.incarnation = f"{settings.runner_id}-{signer.name if signer else secrets.token_hex(8)}"
         self._work = WorkDirectory(
             self.settings.work, self.incarnation, scratch_seconds=settings.scratch_seconds
         )
@@ -230,6 +237,7 @@ class RunnerService:
             artifacts=artifacts,
             pool=pool,
             executor=executor,
+            seal=self._signer.seal if self._signer else unsigned,
             logs=self._work.logs,
         )
 

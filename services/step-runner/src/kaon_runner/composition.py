@@ -23,6 +23,7 @@ from kaon_runner.steptypes.base import StepType
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
 from kaon_runner.workers.pool import WorkerPool
+from kaonapi.runner.v1 import runner_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,8 @@ class Parts:
     pool: WorkerPool
     # For calls that would block the loop.
     executor: Executor
+    # Serializes heartbeats, signed where the pool has a key.
+    seal: Callable[[runner_pb2.RunnerHeartbeat], bytes]
     # The directory of the logs of running steps.
     logs: Path
     # Creates the execution of a lease.
@@ -56,6 +59,7 @@ def compose_runner(settings: Settings, parts: Parts) -> Runner:
         parts.transport,
         runner_id=settings.runner_id,
         incarnation=parts.incarnation,
+        seal=parts.seal,
         company=lambda: len(leases) - 1 if recent.short else 0,
     )
     heartbeats = Heartbeats(

@@ -77,10 +77,15 @@ class Settings:
     step_processes: int = 4096
     # Steps that may wait inside a warm worker behind the running one (KAON_PREFETCH).
     prefetch: int = 4
-    # HiveServer2, "host:port" (KAON_HIVE).
+    # HiveServer2, "host:port", or "https://host:port/cliservice" for its HTTP mode (KAON_HIVE).
     hive: str = ""
-    # Spark Connect server, "sc://host:port" (KAON_SPARK_CONNECT).
+    # Spark Connect server, "sc://host:port", or "sc://host:port/;use_ssl=true" (KAON_SPARK_CONNECT).
     spark_connect: str = ""
+    # PEM file with the authorities of both servers' certificates; empty: those of the system (KAON_ENGINES_CA).
+    engines_ca: str = ""
+    # File with a line for each tenant, "tenant token": steps show the token of their tenant to both servers
+    # (KAON_ENGINES_TOKENS).
+    engines_tokens: Path | None = None
     # Docker engine, "unix:///path" or "tcp://host:port"; empty: the Docker client's own default (KAON_DOCKER_HOST).
     docker_host: str = ""
     # The model publisher's gRPC address, "host:port" (KAON_PUBLISHER).
@@ -114,9 +119,23 @@ class Settings:
             raise InvalidSettings(
                 f"KAON_POOL: {self.pool!r} is no name of a pool: {POOL_NAME_RULE}"
             )
+        self._check_engines()
         if not self.runner_id:
             raise InvalidSettings(
                 "KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool"
+            )
+
+    def _check_engines(self) -> None:
+        """Refuse to show tokens over lines that nothing encrypts."""
+        if self.engines_tokens is None:
+            return
+        if self.hive and not self.hive.startswith("https://"):
+            raise InvalidSettings(
+                f"KAON_HIVE is {self.hive!r}: with KAON_ENGINES_TOKENS it must begin with https://"
+            )
+        if self.spark_connect and "use_ssl=true" not in self.spark_connect:
+            raise InvalidSettings(
+                f"KAON_SPARK_CONNECT is {self.spark_connect!r}: with KAON_ENGINES_TOKENS it must end with /;use_ssl=true"
             )
 
     @property

@@ -14,6 +14,7 @@ from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_runner.settings import Settings
 from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.memory import MemoryTransport
+from kaon_service.heartbeat_signatures import HeartbeatSigner
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.partitioning import partition_of
 from kaon_wire.topics import (
@@ -36,7 +37,13 @@ FINAL = ("succeeded", "failed", "stopped", "handed_back")
 class MemorySystem:
     """An in-memory broker and one runner on it."""
 
-    def __init__(self, work: Path, gate: CommandGate = OPEN_GATE, **settings: Any) -> None:
+    def __init__(
+        self,
+        work: Path,
+        gate: CommandGate = OPEN_GATE,
+        signer: HeartbeatSigner | None = None,
+        **settings: Any,
+    ) -> None:
         self.catalogue = Catalogue()
         self.broker = MemoryBroker(self.catalogue.topics())
         values: dict[str, Any] = {
@@ -49,13 +56,17 @@ class MemorySystem:
         }
         self.settings = Settings(**values)
         self.runner: RunnerService = build_runner(
-            self.settings, MemoryTransport(self.broker, pool=self.settings.pool, gate=gate)
+            self.settings,
+            MemoryTransport(self.broker, pool=self.settings.pool, gate=gate),
+            signer=signer,
         )
         self._changed = threading.Condition()
         self.events: list[step_pb2.StepEvent] = []
         self.records: list[step_pb2.StepEvents] = []
         self.logs: list[log_pb2.LogLines] = []
         self.heartbeats: list[runner_pb2.RunnerHeartbeat] = []
+        # The same, as they came.
+        self.beats: list[bytes] = []
         self._reading = threading.Lock()
         self._reader = self.broker.reader(self._read)
         for topic in (STEP_EVENTS, STEP_LOGS, RUNNER_HEARTBEATS):
@@ -168,6 +179,7 @@ class MemorySystem:
         elif topic == STEP_LOGS:
             self.logs.append(log_pb2.LogLines.FromString(value))
         else:
+            self.beats.append(value)
             self.heartbeats.append(runner_pb2.RunnerHeartbeat.FromString(value))
 
 

@@ -2,17 +2,19 @@
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import trustme
 
-from kaon_local.secure.files import Files, write_private
+from kaon_local.secure.engines import EngineFiles
+from kaon_local.secure.files import Files, write_once, write_private
 from kaon_local.secure.kafka_accounts import ADMINISTRATOR
 from kaon_local.secure.lines import Lines
 from kaon_local.secure.passwords import password_line
+from kaon_local.secure.people import TENANTS
 from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW, runner
 from kaon_wire.topics import Catalogue
 
@@ -30,6 +32,7 @@ _PUSHER, _PULLER = "publisher", "consumer"
 # Users of the images: of all, of the broker's, and the group by which PostgreSQL reads, whose user has many numbers.
 _USER, _BROKER_USER = 10001, 1000
 _TLS = ("ca.pem", "server.pem", "server.key")
+_COORDINATOR = ("lease-keys", "audit.key", "pool-keys")
 _SERVICE = (*_TLS, "service-keys", "auth.toml")
 
 
@@ -68,6 +71,13 @@ class ContainerFiles:
         """The broker's accounts, and keys of leases and commands."""
         return Lines(self._access, self.catalogue, brokers=_BROKERS, inside=INSIDE)
 
+    @cached_property
+    def engines(self) -> EngineFiles:
+        """What the gateway before the SQL server knows, and runners of it."""
+        return EngineFiles(
+            directory=self._access / "engines", tenants=TENANTS, names=("sql-gateway", "127.0.0.1")
+        )
+
     def make(self) -> None:
         """Make what is missing, and give each container its own.
 
@@ -80,13 +90,14 @@ class ContainerFiles:
         self._make_broker()
         self._make_postgres()
         self._make_registry()
+        self.engines.make()
         for name, given in self._given().items():
             self._give(name, given)
 
     def _given(self) -> Mapping[str, Mapping[str, Path]]:
         """Return the files of each container, by the names that they have there."""
-        access, kafka = self._access, self._access / "kafka"
-        named = {each: access / each for each in (*_SERVICE, "lease-keys", "audit.key")}
+        access, kafka, engines = self._access, self._access / "kafka", self.engines
+        named = {each: access / each for each in (*_SERVICE, *_COORDINATOR)}
         commands = {each: access / each for each in ("command.pem", "command-public.pem")}
         service = {each: named[each] for each in _SERVICE}
         return {
@@ -98,11 +109,12 @@ class ContainerFiles:
             },
             "registry": self._registry_server(_PULLER),
             "registry-push": self._registry_server(_PUSHER),
+            "sql-gateway": {each.name: each for each in (engines.certificate, engines.hashes)},
             ISSUER: {each: named[each] for each in _TLS} | {"issuer.toml": access / "issuer.toml"},
             "topics": self._kafka(ADMINISTRATOR),
             "database": self._database(OWNER),
             "coordinator": service
-            | {each: named[each] for each in ("lease-keys", "audit.key")}
+            | {each: named[each] for each in _COORDINATOR}
             | {"command.pem": commands["command.pem"]}
             | self._kafka(COORDINATOR)
             | self._database("kaon_coordinator"),
@@ -116,6 +128,9 @@ class ContainerFiles:
             "step-runner": {
                 "ca.pem": named["ca.pem"],
                 "command-public.pem": commands["command-public.pem"],
+                "pool-key": self.lines.pool_key("default"),
+                "engines-ca.pem": engines.ca,
+                "engine-tokens": engines.tokens,
             }
             | self._kafka(runner("default")),
             "consumer": {"ca.pem": named["ca.pem"]} | self._registry_client(_PULLER),
@@ -179,7 +194,7 @@ class ContainerFiles:
         self._certificate(self._postgres, "postgres")
         for role in _ROLES:
             file = self._postgres / f"{role}.pgpass"
-            self._once(file, partial(_pgpass, role))
+            write_once(file, partial(_pgpass, role))
         statements = [*map(self._role, _ROLES)]
         statements += [f"ALTER DATABASE {name} OWNER TO {OWNER};" for name in _DATABASES]
         write_private(self._postgres / "roles.sql", "".join(f"{each}\n" for each in statements))
@@ -195,8 +210,8 @@ class ContainerFiles:
         self._certificate(self._registry, "registry", "registry-push")
         for account in (_PUSHER, _PULLER):
             password = self._registry / f"{account}.password"
-            self._once(password, _password)
-            self._once(
+            write_once(password, _password)
+            write_once(
                 self._registry / f"{account}.htpasswd",
                 partial(password_line, account, password.read_text()),
             )
@@ -213,10 +228,6 @@ class ContainerFiles:
         write_private(place / "server.key", server.private_key_pem.bytes().decode())
         # The last one: what is there is whole.
         write_private(place / "ca.pem", authority.cert_pem.bytes().decode())
-
-    def _once(self, file: Path, content: Callable[[], str]) -> None:
-        if not file.exists():
-            write_private(file, content())
 
     @property
     def _access(self) -> Path:

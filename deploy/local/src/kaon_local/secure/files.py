@@ -135,8 +135,7 @@ class Files:
         return str((self.inside or self.directory) / name)
 
     def _make(self, name: str, content: Callable[[], str]) -> None:
-        if not (self.directory / name).exists():
-            self._write(name, content())
+        write_once(self.directory / name, content)
 
     def _write(self, name: str, content: str) -> None:
         write_private(self.directory / name, content)
@@ -149,6 +148,12 @@ def write_private(path: Path, content: str) -> None:
     with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(content)
     partial.replace(path)
+
+
+def write_once(path: Path, content: Callable[[], str]) -> None:
+    """Write a file that is missing whole, for its owner alone."""
+    if not path.exists():
+        write_private(path, content())
 
 
 def private_text(key: PrivateKeyTypes) -> str:

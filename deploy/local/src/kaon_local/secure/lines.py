@@ -9,7 +9,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from kaon_local.secure.files import private_text, write_private
+from kaon_local.secure.files import private_text, write_once, write_private
 from kaon_local.secure.kafka_accounts import KafkaAccounts
 from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW, runner
 from kaon_wire.topics import Catalogue
@@ -44,9 +44,11 @@ class Lines:
     def make(self) -> None:
         """Make the files that are missing."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not self._lease_keys.exists():
-            key = base64.b64encode(secrets.token_bytes(32)).decode()
-            write_private(self._lease_keys, f"{key}\n")
+        write_once(self._lease_keys, _new_key)
+        for pool in self.catalogue.pools:
+            write_once(self.pool_key(pool), _new_key)
+        lines = (f"{pool} {self.pool_key(pool).read_text()}" for pool in self.catalogue.pools)
+        write_private(self._pool_keys, "".join(lines))
         if not self._public_key.exists():
             self._make_command_keys()
 
@@ -56,15 +58,27 @@ class Lines:
             COORDINATOR: {
                 "KAON_LEASE_KEYS": str(self._lease_keys),
                 "KAON_COMMAND_KEY": str(self._private_key),
+                "KAON_POOL_KEYS": str(self._pool_keys),
             },
             PUBLISHER: {"KAON_LEASE_KEYS": str(self._lease_keys)},
             VIEW: {},
             **{
-                runner(pool): {"KAON_COMMAND_PUBLIC_KEYS": str(self._public_key)}
+                runner(pool): {
+                    "KAON_COMMAND_PUBLIC_KEYS": str(self._public_key),
+                    "KAON_POOL_KEY": str(self.pool_key(pool)),
+                }
                 for pool in self.catalogue.pools
             },
         }
         return self.kafka.variables(service) | known[service]
+
+    def pool_key(self, pool: str) -> Path:
+        """Return the file with the key of a pool, for its runners."""
+        return self.directory / f"pool-key-{pool}"
+
+    @property
+    def _pool_keys(self) -> Path:
+        return self.directory / "pool-keys"
 
     @property
     def _lease_keys(self) -> Path:
@@ -86,3 +100,7 @@ class Lines:
         write_private(self._private_key, private_text(key))
         # The last one: what is there is whole.
         write_private(self._public_key, public.decode())
+
+
+def _new_key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode() + "\n"

@@ -73,7 +73,11 @@ class Coordinator:
         workflows = Workflows(store)
         self._inbox = inbox = Inbox(store, partitions, workflows, patience=settings.begin_seconds)
         self._link = link = PoolLink(
-            settings=settings, clocks=clocks, store=store, partitions=partitions
+            settings=settings,
+            clocks=clocks,
+            store=store,
+            partitions=partitions,
+            counters=self.counters,
         )
         outside = Outside(
             store=store,

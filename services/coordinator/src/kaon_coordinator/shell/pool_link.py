@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from kaon_coordinator.shell.heartbeat_gate import HeartbeatGate
 from kaon_coordinator.shell.inbound.sorting import Inbound
 from kaon_coordinator.shell.outbox import Outbox
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.pools import Pools
-from kaon_coordinator.shell.shell_settings import Clocks, ShellSettings
+from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.store.protocols.pool_store import PoolStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.partitioning import partition_of
@@ -51,6 +52,7 @@ class PoolLink:
         clocks: The sources of time.
         store: The store of pool owners.
         partitions: The partitions of this process.
+        counters: What is counted since the start.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class PoolLink:
         clocks: Clocks,
         store: StoreCalls[PoolStore],
         partitions: Partitions,
+        counters: Counters,
     ) -> None:
         self._catalogue = settings.catalogue
         self._store = store
@@ -74,6 +77,7 @@ class PoolLink:
             tell_engine=self._tell_engine,
             tenants=settings.tenants,
             proofs=settings.proofs,
+            admits=HeartbeatGate(settings.heartbeats, counters).admits,
             faulted=partitions.fault,
         )
 

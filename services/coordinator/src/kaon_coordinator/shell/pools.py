@@ -26,6 +26,8 @@ from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
+# Tells whether a heartbeat counts, of the record and what it says.
+Admits = Callable[[bytes, runner_pb2.RunnerHeartbeat], bool]
 # Sends a message to the owner of an engine partition: directly within this process.
 TellEngine = Callable[[int, command_pb2.Wakeup, Outbox], None]
 
@@ -41,6 +43,7 @@ class Pools:
         proofs: Makes the lease tokens of releases.
         faulted: Called with the partition and run of a request that a matcher cannot take, the activity, and the exception.
         ready: Returns how many steps of this process's runs wait in each pool.
+        admits: Tells whether a heartbeat counts.
         tell_engine: Sends a matcher's question or report to the owner of an engine partition.
     """
 
@@ -55,7 +58,9 @@ class Pools:
         ready: Callable[[], Mapping[str, int]] = dict,
         tenants: Tenants = NO_LIMITS,
         proofs: LeaseProofs = NO_PROOFS,
+        admits: Admits = lambda value, heartbeat: True,
     ) -> None:
+        self._admits = admits
         self._ready = ready
         self._catalogue = catalogue
         self._clock = clock
@@ -108,9 +113,9 @@ class Pools:
         now = self._clock()
         for record in inbound.requests:
             self.requests(record)
-        for heartbeat in inbound.heartbeats:
+        for value, heartbeat in inbound.heartbeats:
             matcher = self._matchers.get(heartbeat.pool)
-            if matcher is not None:
+            if matcher is not None and self._admits(value, heartbeat):
                 with going_on(
                     "a heartbeat was heard", pool=matcher.pool, runner=heartbeat.incarnation
                 ):

@@ -15,6 +15,7 @@ from kaon_coordinator.shell.lease_book import LEASE_SECONDS
 from kaon_coordinator.shell.lease_proofs import NO_PROOFS, LeaseProofs
 from kaon_coordinator.shell.outbox import Outbox, Seal, unsigned
 from kaon_coordinator.store.records import WorkflowRecord
+from kaon_service.heartbeat_signatures import HeartbeatVerifier
 from kaon_wire import topics
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -45,6 +46,8 @@ class ShellSettings:
     lease_seconds: float = LEASE_SECONDS
     # What makes the word of a runner count.
     proofs: LeaseProofs = NO_PROOFS
+    # Checks heartbeats; None: every one counts.
+    heartbeats: HeartbeatVerifier | None = None
     # Signs commands to runners.
     seal: Seal = unsigned
     # The entitlements of tenants.
@@ -77,6 +80,8 @@ class Counters:
     stale_leases: int = 0
     # Events and renewals without a valid lease token.
     unproven: int = 0
+    # Heartbeats that no runner of their pool has signed.
+    unproven_heartbeats: int = 0
     expired_leases: int = 0
     quarantined: int = 0
     fenced: int = 0

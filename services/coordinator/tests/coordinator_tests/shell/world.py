@@ -18,6 +18,7 @@ from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_coordinator.transport.memory import MemoryGroup, MemoryTransport
+from kaon_service.heartbeat_signatures import HeartbeatSigner, HeartbeatVerifier
 from kaon_wire import canonical, topics
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.partitioning import partition_of
@@ -83,6 +84,7 @@ class Member:
                 catalogue=world.catalogue,
                 proofs=world.proofs,
                 seal=world.seal,
+                heartbeats=world.heartbeats,
                 tick_seconds=0.005,
                 poll_seconds=0.01,
                 begin_seconds=begin_seconds,
@@ -121,6 +123,9 @@ class World:
         self.artifacts = ArtifactStore(f"file://{directory}/artifacts")
         self.proofs = NO_PROOFS
         self.seal: Seal = unsigned
+        self.heartbeats: HeartbeatVerifier | None = None
+        # Of the runner, where heartbeats are checked.
+        self.signers: dict[str, HeartbeatSigner] = {}
         self.url = url or f"sqlite:///{directory}/kaon.db"
         self.clock = Clock()
         self.broker = MemoryBroker(self.catalogue.topics())
@@ -180,7 +185,7 @@ class World:
         run = member.store.store.add_command("default", run_id, wish, int(self.clock.now * 1e6))
         member.coordinator.wake(run.partition)
 
-    def hello(self, incarnation: str = INCARNATION, **keys: Sequence[step_pb2.StepKey]) -> None:
+    def hello(self, incarnation: str = INCARNATION, **keys: object) -> None:
         """A heartbeat."""
         self._sequence += 1
         heartbeat = runner_pb2.RunnerHeartbeat(
@@ -195,7 +200,9 @@ class World:
         heartbeat.capacity.slots = 8
         heartbeat.capacity.cpu_milli = 8000
         heartbeat.capacity.memory_bytes = 1 << 30
-        self._produce(topics.RUNNER_HEARTBEATS, heartbeat.SerializeToString())
+        signer = self.signers.get(incarnation)
+        value = signer.seal(heartbeat) if signer else heartbeat.SerializeToString()
+        self._produce(topics.RUNNER_HEARTBEATS, value)
 
     def report(
         self,

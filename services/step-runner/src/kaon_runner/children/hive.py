@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import pandas as pd
 from impala import dbapi
@@ -17,9 +19,11 @@ from impala._thrift_gen.TCLIService.ttypes import (
     TOperationState,
 )
 from impala.error import Error as HiveError
+from impala.error import HttpError
 from thrift.transport.TTransport import TTransportException
 
 from kaon.step import Artifact, StepContext
+from kaon_runner.children import engine_access
 from kaon_runner.children.faults import EngineError, PlatformFault
 from kaon_runner.children.statements import UnknownName, bind, split
 
@@ -47,25 +51,41 @@ def run(context: StepContext) -> dict[str, Any]:
     bound = _bound(statements, context.inputs)
     try:
         return _run(context, bound)
+    except HttpError as error:
+        raise PlatformFault(f"HiveServer2 at {os.environ['KAON_HIVE']}: {error}") from error
     except HiveError as error:
         raise EngineError(f"Hive: {error}") from error
-    except TTransportException as error:
+    except (TTransportException, ConnectionError) as error:
         raise PlatformFault(
             f"HiveServer2 at {os.environ['KAON_HIVE']} does not answer any more: {error}"
         ) from error
 
 
 def _run(context: StepContext, statements: list[str]) -> dict[str, Any]:
-    connection = _connect()
+    connection = _connect(context.tenant)
     try:
-        cursor = connection.cursor(user="kaon")
+        cursor = connection.cursor(user=context.tenant)
         for number, statement in enumerate(statements, 1):
             context.progress(
                 (number - 1) / len(statements), f"statement {number} of {len(statements)}"
             )
-            _execute(cursor, statement)
-        return _outputs(context, cursor)
+            _execute(cursor, statement, context.tenant)
+        found = _outputs(context, cursor)
+        _end_session(cursor)
+        return found
     finally:
+        _close(connection)
+
+
+def _end_session(cursor: Any) -> None:
+    """End the session: over HTTP the end of a connection does not. The step has its result already."""
+    with contextlib.suppress(HiveError, ConnectionError):
+        cursor.close()
+
+
+def _close(connection: Any) -> None:
+    # Over HTTP the client fails to close what a refused call has closed already.
+    with contextlib.suppress(AttributeError):
         connection.close()
 
 
@@ -95,25 +115,45 @@ def _script(context: StepContext) -> str:
     return str(context.config["query"])
 
 
-def _connect() -> Any:
-    host, _, port = os.environ["KAON_HIVE"].rpartition(":")
+def _connect(tenant: str) -> Any:
+    """Connect as the step's tenant."""
+    server = os.environ["KAON_HIVE"]
+    place = urlsplit(server if "://" in server else f"//{server}")
     try:
         return dbapi.connect(
-            host=host, port=int(port), auth_mechanism="PLAIN", user="kaon", password="kaon"
+            host=place.hostname,
+            port=place.port,
+            auth_mechanism="PLAIN",
+            user=tenant,
+            password=engine_access.token() or "kaon",
+            **_transport(place),
         )
     except (OSError, TTransportException) as error:
-        raise PlatformFault(f"HiveServer2 at {host}:{port} does not answer: {error}") from error
+        raise PlatformFault(f"HiveServer2 at {server} does not answer: {error}") from error
     except HiveError as error:
-        raise PlatformFault(f"HiveServer2 at {host}:{port} refuses a session: {error}") from error
+        raise PlatformFault(f"HiveServer2 at {server} refuses a session: {error}") from error
 
 
-def _execute(cursor: Any, statement: str) -> None:
+def _transport(place: SplitResult) -> dict[str, Any]:
+    if not place.scheme:
+        return {}
+    over_tls = {"use_ssl": True, "verify_cert": True, "ca_cert": engine_access.ca_file() or None}
+    return {
+        "use_http_transport": True,
+        "http_path": place.path.lstrip("/"),
+        # A cookie would stand for the password.
+        "http_cookie_names": [],
+        **(over_tls if place.scheme == "https" else {}),
+    }
+
+
+def _execute(cursor: Any, statement: str, tenant: str) -> None:
     began = time.monotonic()
     try:
         cursor.execute_async(statement)
         _await_end(cursor)
     except BaseException:
-        _cancel(cursor, age=time.monotonic() - began)
+        _cancel(cursor, tenant, age=time.monotonic() - began)
         raise
 
 
@@ -136,7 +176,7 @@ def _status(cursor: Any) -> Any:
     return answer
 
 
-def _cancel(cursor: Any, *, age: float) -> None:
+def _cancel(cursor: Any, tenant: str, *, age: float) -> None:
     """Cancel the running statement over a second connection: this one may be waiting for an answer.
 
     A server that is still planning the statement (`age` is in seconds) has no job to cancel, forgets the
@@ -147,7 +187,7 @@ def _cancel(cursor: Any, *, age: float) -> None:
     if operation is None:
         return
     try:
-        other = _connect()
+        other = _connect(tenant)
         try:
             request = TCancelOperationReq(operationHandle=operation.handle)
             other.service.client.CancelOperation(request)
@@ -157,7 +197,7 @@ def _cancel(cursor: Any, *, age: float) -> None:
                 TCloseOperationReq(operationHandle=operation.handle)
             )
         finally:
-            other.close()
+            _close(other)
     except Exception as error:
         # The session and its statements end with this process's connection.
         print(

@@ -9,7 +9,7 @@ import socket
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import grpc
@@ -18,7 +18,7 @@ from pyspark.sql import SparkSession
 from kaon.step import StepContext
 from kaon.step.call import load
 from kaon_runner.children.faults import PlatformFault
-from kaon_runner.children.spark_interrupt import USER, release
+from kaon_runner.children.spark_interrupt import OVER_TLS, credentials, release
 
 _CONNECT_SECONDS = 5.0
 # Texts of Spark Connect's errors when the server is gone or was replaced.
@@ -48,31 +48,50 @@ def run(context: StepContext) -> Any:
             raise PlatformFault(f"the Spark server {server} was lost: {error}") from error
         raise
     finally:
-        _release(server, session)
+        _release(server, context.tenant, session)
 
 
-def _release(server: str, session: str) -> None:
+def _release(server: str, tenant: str, session: str) -> None:
     """End the session on the server; pyspark's own way would retry for minutes when the server is gone."""
     try:
-        release(server, session)
+        release(server, tenant, session)
     except grpc.RpcError as error:
         print(f"the Spark session could not be released: {error}", file=sys.stderr, flush=True)
 
 
-def session_url(server: str, session: str) -> str:
-    """Return the address of one session of a Spark Connect server."""
-    return f"{server}/;user_id={USER};session_id={session}"
+def session_url(server: str, tenant: str, session: str) -> str:
+    """Return the address of one session of a tenant at a Spark Connect server."""
+    known = server if "/;" in server else f"{server}/"
+    return f"{known};user_id={tenant};session_id={session}"
+
+
+def _session(server: str, tenant: str, session_id: str) -> SparkSession:
+    url = session_url(server, tenant, session_id)
+    if OVER_TLS not in server:
+        return SparkSession.builder.remote(url).getOrCreate()
+    # A driver in the step's own process has no use for what this loads.
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    class Secured(DefaultChannelBuilder):
+        """Checks the server's certificate by the administrator's authorities."""
+
+        def toChannel(self) -> grpc.Channel:  # noqa: N802 (as pyspark has it)
+            return self._secure_channel(self.endpoint, credentials())
+
+    session = ConnectSession.builder.channelBuilder(Secured(url)).getOrCreate()
+    return cast(SparkSession, session)
 
 
 def _connect(context: StepContext, server: str, session: str) -> SparkSession:
     if not _answers(server):
         raise PlatformFault(f"the Spark server {server} does not answer")
     try:
-        spark = SparkSession.builder.remote(session_url(server, session)).getOrCreate()
+        spark = _session(server, context.tenant, session)
         for name, value in context.config.get("conf", {}).items():
             spark.conf.set(name, value)
     except Exception as error:
-        raise PlatformFault(f"the Spark server {server} does not answer: {error}") from error
+        raise PlatformFault(f"the Spark server {server} gives no session: {error}") from error
     spark.registerProgressHandler(_progress_handler(context))  # type: ignore[arg-type]
     return spark
 

@@ -15,7 +15,7 @@ import structlog
 
 from kaon_runner.leases.table import fields_of
 from kaon_runner.outbox.batching import Batch, Departures
-from kaon_runner.transport.base import Transport
+from kaon_runner.transport.base import Outgoing, Transport
 from kaon_wire.partitioning import partition_of
 from kaon_wire.topics import RUNNER_HEARTBEATS, STEP_EVENTS, STEP_LOGS
 from kaonapi.log.v1 import log_pb2
@@ -53,6 +53,21 @@ class _Lane:
     renewing: bool = False
 
 
+@dataclass(frozen=True)
+class _Sealed:
+    """A record that is serialized already."""
+
+    record: bytes
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 (as messages have it)
+        return self.record
+
+
+def unsigned(heartbeat: runner_pb2.RunnerHeartbeat) -> bytes:
+    """Serialize a heartbeat as it is."""
+    return heartbeat.SerializeToString()
+
+
 class Outbox:
     """The messages of one incarnation.
 
@@ -61,11 +76,19 @@ class Outbox:
         runner_id: The runner.
         incarnation: Its incarnation.
         company: Returns how many other steps of the runner will be reported on soon.
+        seal: Serializes heartbeats, signed where the pool has a key.
     """
 
     def __init__(
-        self, transport: Transport, *, runner_id: str, incarnation: str, company: Callable[[], int]
+        self,
+        transport: Transport,
+        *,
+        runner_id: str,
+        incarnation: str,
+        company: Callable[[], int],
+        seal: Callable[[runner_pb2.RunnerHeartbeat], bytes],
     ) -> None:
+        self._seal = seal
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._transport = transport
@@ -152,7 +175,7 @@ class Outbox:
     ) -> None:
         """Send a heartbeat to the matcher of the pool."""
         partition = partition_of(heartbeat.pool, self._transport.partitions(RUNNER_HEARTBEATS))
-        self._send(RUNNER_HEARTBEATS, partition, heartbeat, done)
+        self._send(RUNNER_HEARTBEATS, partition, _Sealed(self._seal(heartbeat)), done)
 
     async def drained(self) -> None:
         """Return when all messages are acknowledged."""
@@ -241,7 +264,7 @@ class Outbox:
         self,
         topic: str,
         partition: int,
-        message: step_pb2.StepEvents | log_pb2.LogLines | runner_pb2.RunnerHeartbeat,
+        message: Outgoing,
         done: Callable[[Exception | None], None],
     ) -> None:
         self._busy(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from kaon_runner.steptypes import config
+from kaon_runner.steptypes import config, engine_tokens
 from kaon_runner.steptypes.base import (
     Detection,
     Launch,
@@ -44,7 +44,11 @@ class HiveStepType(StepType):
         text = config.text(step, source)
         if source == "file":
             step.bundle_file(text)
-        env = {"KAON_HIVE": settings.hive, "KAON_BUNDLE": str(step.bundle or "")}
+        env = {
+            "KAON_HIVE": settings.hive,
+            "KAON_BUNDLE": str(step.bundle or ""),
+            **engine_tokens.environment(settings, step.spec.tenant),
+        }
         spec = WorkerSpec(
             key=f"hive/{step.spec.code_bundle}",
             python=sys.executable,

@@ -6,7 +6,7 @@ import sys
 import uuid
 
 from kaon_runner.errors import PlatformStepError, UserStepError
-from kaon_runner.steptypes import config, jvm
+from kaon_runner.steptypes import config, engine_tokens, jvm
 from kaon_runner.steptypes.base import (
     CommandLaunch,
     Detection,
@@ -76,6 +76,7 @@ class SparkStepType(StepType):
                 "KAON_SPARK_CONNECT": settings.spark_connect,
                 "KAON_SPARK_SESSION": session,
                 "SPARK_CONNECT_MODE_ENABLED": "1",
+                **engine_tokens.environment(settings, step.spec.tenant),
             }
             cleanup = (
                 (
@@ -83,6 +84,7 @@ class SparkStepType(StepType):
                     "-m",
                     "kaon_runner.children.spark_interrupt",
                     settings.spark_connect,
+                    step.spec.tenant,
                     session,
                 ),
             )

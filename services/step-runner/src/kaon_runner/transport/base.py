@@ -16,6 +16,13 @@ Deliver: TypeAlias = Callable[[Sequence[Message]], None]
 Done: TypeAlias = Callable[[Exception | None], None]
 
 
+class Outgoing(Protocol):
+    """What can be sent: a message, or what is serialized already."""
+
+    def SerializeToString(self) -> bytes:  # noqa: N802 (as messages have it)
+        """Return the record."""
+
+
 class TransportClosed(Unavailable):
     """The transport has been closed: nothing can be sent."""
 
@@ -37,7 +44,7 @@ class Transport(Protocol):
             Unavailable: The queue does not answer; the message names the address.
         """
 
-    def send(self, topic: str, partition: int, message: Message, done: Done) -> None:
+    def send(self, topic: str, partition: int, message: Outgoing, done: Done) -> None:
         """Send a record; `done` is called when all replicas have acknowledged it.
 
         Does not wait and never raises: `done` receives errors.

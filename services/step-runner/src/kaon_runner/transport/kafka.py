@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 from google.protobuf.message import Message
 
-from kaon_runner.transport.base import Deliver, Done, TransportClosed
+from kaon_runner.transport.base import Deliver, Done, Outgoing, TransportClosed
 from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.decoding import Decoder
 from kaon_runner.transport.producing import Producing
@@ -103,7 +103,7 @@ class KafkaTransport:
         )
         self._thread.start()
 
-    def send(self, topic: str, partition: int, message: Message, done: Done) -> None:
+    def send(self, topic: str, partition: int, message: Outgoing, done: Done) -> None:
         """Send a record; see `Transport`."""
         if self._producing is None or self._closing.is_set():
             done(TransportClosed("the runner's transport is closed"))

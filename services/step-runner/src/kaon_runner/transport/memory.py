@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from google.protobuf.message import Message
-
-from kaon_runner.transport.base import Deliver, Done, TransportClosed
+from kaon_runner.transport.base import Deliver, Done, Outgoing, TransportClosed
 from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.decoding import Decoder
 from kaon_wire.memory import MemoryBroker, Reader
@@ -40,7 +38,7 @@ class MemoryTransport:
         self._reader = reader
         self._wake()
 
-    def send(self, topic: str, partition: int, message: Message, done: Done) -> None:
+    def send(self, topic: str, partition: int, message: Outgoing, done: Done) -> None:
         """Send a record; see `Transport`."""
         try:
             if self._closed:

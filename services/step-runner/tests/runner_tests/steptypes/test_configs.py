@@ -11,9 +11,9 @@ import pytest
 from harness import request
 
 from kaon_runner.disk.step_directory import StepDirectory
-from kaon_runner.errors import UserStepError
+from kaon_runner.errors import InvalidSettings, PlatformStepError, UserStepError
 from kaon_runner.settings import Settings
-from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType
+from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
 from kaon_runner.steptypes.docker import DockerStepType, name_of
 from kaon_runner.steptypes.hive import HiveStepType
 from kaon_runner.steptypes.publish import PublishStepType
@@ -119,4 +119,55 @@ def test_what_a_spark_client_leaves_at_the_server_is_released_by_the_supervisor(
     step = prepared({"entry": "a:b"}, tmp_path)
     launch = SparkStepType().prepare(step, SETTINGS)
     assert isinstance(launch, CommandLaunch)
-    assert launch.cleanup[0][-2:] == ("sc://127.0.0.1:1", str(session_id(step)))
+    assert launch.cleanup[0][-3:] == ("sc://127.0.0.1:1", "default", str(session_id(step)))
+
+
+CLOSED = {
+    "hive": "https://127.0.0.1:1/cliservice",
+    "spark_connect": "sc://127.0.0.1:1/;use_ssl=true",
+}
+
+
+def test_a_step_is_told_the_token_of_its_tenant_and_no_other(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    tokens.write_text("other secret-of-other\ndefault secret\n\ndefault older\n")
+    settings = Settings(**CLOSED, engines_ca="/ca.pem", engines_tokens=tokens)
+    told = {"KAON_ENGINES_CA": "/ca.pem", "KAON_ENGINE_TOKEN": "secret"}
+    hive = HiveStepType().prepare(prepared({"query": "SELECT 1"}, tmp_path), settings)
+    assert isinstance(hive, WorkerLaunch)
+    assert told.items() <= hive.worker.env.items()
+    spark = SparkStepType().prepare(prepared({"entry": "a:b"}, tmp_path), settings)
+    assert isinstance(spark, CommandLaunch)
+    assert told.items() <= spark.env.items()
+    assert "secret" not in str((spark.argv, spark.cleanup))
+    assert "secret-of-other" not in str((hive, spark))
+    # Read anew for each step.
+    tokens.write_text("default newer\n")
+    assert "newer" in str(
+        HiveStepType().prepare(prepared({"query": "SELECT 1"}, tmp_path), settings)
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "No such file"),
+        ("other x\n", "no token of tenant 'default'"),
+        ("\ndefault\n", "line 2 of"),
+    ],
+)
+def test_a_tenant_without_a_token_is_a_fault_of_the_platform(
+    text: str | None, message: str, tmp_path: Path
+) -> None:
+    tokens = tmp_path / "tokens"
+    if text is not None:
+        tokens.write_text(text)
+    settings = Settings(**CLOSED, engines_tokens=tokens)
+    with pytest.raises(PlatformStepError, match=message):
+        SparkStepType().prepare(prepared({"entry": "a:b"}, tmp_path), settings)
+
+
+@pytest.mark.parametrize("changed", [{"hive": "h:10000"}, {"spark_connect": "sc://h:15002"}])
+def test_tokens_are_shown_over_tls_alone(changed: Mapping[str, str], tmp_path: Path) -> None:
+    with pytest.raises(InvalidSettings, match="with KAON_ENGINES_TOKENS it must"):
+        Settings(**{**CLOSED, **changed}, engines_tokens=tmp_path / "tokens")

@@ -30,7 +30,8 @@ class Inbound:
     # Another owner has released permits.
     permits_freed: bool = False
     requests: list[step_pb2.StepRequests] = field(default_factory=list)
-    heartbeats: list[runner_pb2.RunnerHeartbeat] = field(default_factory=list)
+    # As they came, and what they say.
+    heartbeats: list[tuple[bytes, runner_pb2.RunnerHeartbeat]] = field(default_factory=list)
     logs: list[log_pb2.LogLines] = field(default_factory=list)
     # Undecodable records, with the reason.
     poison: list[tuple[Incoming, str]] = field(default_factory=list)
@@ -78,7 +79,8 @@ def _requests(inbound: Inbound, record: Incoming) -> None:
 
 
 def _heartbeat(inbound: Inbound, record: Incoming) -> None:
-    inbound.heartbeats.append(runner_pb2.RunnerHeartbeat.FromString(record.value))
+    heartbeat = runner_pb2.RunnerHeartbeat.FromString(record.value)
+    inbound.heartbeats.append((record.value, heartbeat))
 
 
 def _logs(inbound: Inbound, record: Incoming) -> None:
