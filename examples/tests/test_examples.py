@@ -34,6 +34,7 @@ NAMES = [
     "outcomes",
     "polling",
     "values",
+    "parameters",
 ]
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -349,3 +350,22 @@ def test_values_come_from_the_way_that_ran_and_from_functions(
         line,
     )
     assert run.run.outputs_json["total"] == total
+
+
+def test_parameters_have_types_that_steps_and_expressions_get_as_they_are(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
+    params = {
+        "start": datetime(2026, 11, 24, 12, tzinfo=UTC),
+        "window": "2h",
+        "regions": ["US", "DE"],
+        "kind": "weekly",
+        "limit": 5,
+    }
+    run = ended(client, client.submit(load("parameters"), params).run.run_id).run
+    assert run.status == run_pb2.STATUS_SUCCEEDED
+    assert json.loads(run.outputs_json["line"]) == (
+        "weekly: 4 parts, at most 5, after noon, until 14:00"
+    )
+    assert json.loads(run.outputs_json["counted"]) == {"US": 4, "DE": 2}
+    assert run.params_json["part"] == '"1800s"'

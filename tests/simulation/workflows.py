@@ -33,6 +33,15 @@ _STRATEGIES = (
     d.SUBMIT_STRATEGY_LAST_ONLY,
 )
 
+# Of every workflow that is not a child.
+PARAMETERS = (
+    d.Parameter(name="at", type=d.VALUE_TYPE_DATETIME, default_json='"2026-11-24T06:00:00Z"'),
+    d.Parameter(name="wait", type=d.VALUE_TYPE_DURATION, default_json='"1h30m"'),
+    d.Parameter(
+        name="days", type=d.VALUE_TYPE_LIST, of=d.Shape(type=d.VALUE_TYPE_DATE), optional=True
+    ),
+)
+
 
 def literal(value: object) -> d.Binding:
     """A constant."""
@@ -75,7 +84,7 @@ class Generator:
     def workflow(self, name: str) -> d.WorkflowDefinition:
         """One definition, with at least one step."""
         body = self._graph(depth=2)
-        definition = d.WorkflowDefinition(name=name, body=body)
+        definition = d.WorkflowDefinition(name=name, body=body, parameters=PARAMETERS)
         if "timeouts" in self._features and self._chance(0.05):
             definition.timeout_ms = 20_000
         if "permits" in self._features and self._chance(0.15):
@@ -199,6 +208,17 @@ class Generator:
         value = d.Binding(output=reference)
         if kind == 1:
             return d.Binding(map=d.BindingMap(bindings={"v": value}))
+        if kind == 3:
+            # A time of the run's, which the value has no part in.
+            later = d.Expression(
+                cel="[string(at + wait), v]",
+                variables={
+                    "at": d.Binding(parameter="at"),
+                    "wait": d.Binding(parameter="wait"),
+                    "v": value,
+                },
+            )
+            return d.Binding(expression=later)
         if kind == 2:
             coalesced = d.Expression(cel="coalesce(v, [0])", variables={"v": value})
             return d.Binding(expression=coalesced)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from kaon_coordinator import expressions
+from kaon_coordinator import expressions, params
 from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.engine.definition.limits import Limits
@@ -483,13 +483,14 @@ class World:
     def new_run(self, name: str, version: str, key: str, submitter: str, now_us: int) -> NewRun:
         """A run as the API makes one."""
         run_id = self.new_run_id()
+        definition = next(each for each in self.plan.definitions if each.name == name)
         return NewRun(
             run_id=run_id,
             tenant=TENANT,
             workflow=name,
             version=version,
             partition=partition_of(run_id, self.catalogue.run_partitions),
-            params={},
+            params=params.complete(definition, {}),
             submitter=submitter,
             idempotency_key=key,
             now_us=now_us,

@@ -255,7 +255,11 @@ MISTAKES = [
     ('body = timer("t")', 5, 'give either after="10m" or at='),
     ('body = timer("t", after="soon")', 5, "'soon' is no duration"),
     ('body = timer("t", at="2026-11-24 06:00")', 5, "is a time with its zone"),
-    ('body = a >> timer("t", after=a["rows"])', 5, "it must be a number of milliseconds"),
+    (
+        'body = a >> timer("t", after=a["rows"])',
+        5,
+        "it must be a duration or a number of milliseconds",
+    ),
     (
         'body = timer("t", after="1s") >> step("c", v=approval("ok")["nope"])',
         5,
@@ -416,7 +420,26 @@ MISTAKES = [
         5,
         "it must fulfil value > 0",
     ),
-    ('body = step("c", v=param("n", int, default=3, choices=[1, 2]))', 5, "it must be one of 1, 2"),
+    ('body = step("c", v=param("n", list[set]))', 5, "is no type"),
+    ('body = step("c", v=param("n", int | str))', 5, "is no type"),
+    ('body = step("c", v=param("n", "date[]"))', 5, "is no type"),
+    ('body = step("c", v=param("n", list[int], default=["a"]))', 5, "[0] is wrong"),
+    (
+        'body = step("c", v=param("n", "datetime", default="2026-11-24T06:00:00"))',
+        5,
+        "does not say in which zone it is",
+    ),
+    ('body = step("c", v=param("n", "duration", check="value > 5"))', 5, "duration > int"),
+    (
+        'body = step("c", v=expr("n > 5", n=param("n", "datetime")))',
+        5,
+        "timestamp > int",
+    ),
+    (
+        'body = step("c", v=param("n", int, default=3, choices=[1, 2]))',
+        5,
+        "must be one of 1, 2, not 3",
+    ),
     ('body = step("c", v=param("n", int, choices=["x"]))', 5, 'but a choice is "x"'),
     ('body = step("c", v=a["x"]["y"])', 2, "that step is not part of the workflow"),
     (

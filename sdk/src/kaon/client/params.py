@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from kaon.dsl import constraints, types
 from kaon.step.artifact import Artifact
-from kaon_wire import canonical
+from kaon_wire import canonical, value_types
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
-
-_TEXTS = (d.VALUE_TYPE_STRING, d.VALUE_TYPE_DATE)
 
 
 def encode(
@@ -37,9 +34,9 @@ def encode(
                 f"workflow {definition.name!r} has no parameter {name!r}; it has: {known}"
             )
     for parameter in declared.values():
-        if complete and not parameter.HasField("default_json") and parameter.name not in params:
+        if complete and value_types.is_required(parameter) and parameter.name not in params:
             raise InvalidValue(
-                f"workflow {definition.name!r} needs parameter {parameter.name!r} ({types.name_of(parameter.type)})"
+                f"workflow {definition.name!r} needs parameter {parameter.name!r} ({value_types.name_of(parameter)})"
             )
     return {name: _encode(declared[name], value) for name, value in params.items()}
 
@@ -47,35 +44,31 @@ def encode(
 def parse(definition: d.WorkflowDefinition, written: Mapping[str, str]) -> dict[str, Any]:
     """Values from the texts of a command line: JSON, or plain text where the parameter is a string or the text is no JSON.
 
+    Where the parameter is a list of texts, dates, times or durations, "a,b" is a list of two.
+
     Where the parameter is an artifact, "@PATH" is the `Path` of a file or directory, to be stored.
 
     Raises:
         InvalidValue: there is no such file or directory.
     """
-    kinds = {parameter.name: parameter.type for parameter in definition.parameters}
-    return {name: _parse(kinds.get(name, d.VALUE_TYPE_ANY), text) for name, text in written.items()}
+    declared = {parameter.name: parameter for parameter in definition.parameters}
+    return {name: _parse(declared.get(name), text) for name, text in written.items()}
 
 
 def _encode(parameter: d.Parameter, value: Any) -> str:
     if isinstance(value, Artifact):
         value = {"artifact": value.to_reference()}
-    text = canonical.dumps(value.isoformat() if type(value) is date else value)
-    value = canonical.loads(text)
-    if not types.fits(value, parameter.type):
-        raise InvalidValue(
-            f"parameter {parameter.name!r} must be of type {types.name_of(parameter.type)}, not {text}"
-        )
-    text = canonical.dumps(float(value)) if parameter.type == d.VALUE_TYPE_FLOAT else text
-    problem = constraints.problem(
-        parameter.name, text, choices_json=parameter.choices_json, check=parameter.constraint_cel
-    )
+    value = canonical.loads(canonical.dumps(types.as_json(value)))
+    problem = constraints.problem(parameter.name, value, parameter, parameter.constraint_cel)
     if problem is not None:
         raise InvalidValue(problem)
-    return text
+    return canonical.dumps(value_types.declared(value, parameter))
 
 
-def _parse(kind: d.ValueType.ValueType, text: str) -> Any:
-    if text.startswith("@") and types.is_artifact(kind):
+def _parse(parameter: d.Parameter | None, text: str) -> Any:
+    if parameter is None:
+        parameter = d.Parameter(type=d.VALUE_TYPE_ANY)
+    if text.startswith("@") and types.is_artifact(parameter.type):
         path = Path(text[1:]).expanduser()
         if not path.exists():
             raise InvalidValue(f"{text}: there is no file or directory {path}")
@@ -83,5 +76,14 @@ def _parse(kind: d.ValueType.ValueType, text: str) -> Any:
     try:
         value = canonical.loads(text)
     except InvalidValue:
+        return _listed(parameter, text)
+    if value is None and parameter.optional:
+        return None
+    return text if parameter.type in value_types.TEXTS and not isinstance(value, str) else value
+
+
+def _listed(parameter: d.Parameter, text: str) -> Any:
+    """Return what a text means that is no JSON: "a,b" where a list of texts is declared, and itself elsewhere."""
+    if parameter.type != d.VALUE_TYPE_LIST or parameter.of.type not in value_types.TEXTS:
         return text
-    return text if kind in _TEXTS and not isinstance(value, str) else value
+    return [each.strip() for each in text.split(",")]

@@ -24,6 +24,9 @@ from kaon.dsl.values import (
     RunInfo,
     Value,
 )
+from kaon_wire.cel.errors import CelError
+from kaon_wire.cel.program import program
+from kaon_wire.definitions.kinds import ANY, KINDS
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _OUTCOMES = {
@@ -33,6 +36,8 @@ _OUTCOMES = {
     "error": (d.OUTCOME_FIELD_ERROR, d.VALUE_TYPE_ANY),
 }
 _OF_STEPS = frozenset({"exit_code", "attempts"})
+# Of expressions whose kind is known.
+_TIMES = {"timestamp": d.VALUE_TYPE_DATETIME, "duration": d.VALUE_TYPE_DURATION}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +108,7 @@ class Binder:
             case RunInfo():
                 return d.Binding(run_info=d.RunInfo()), d.VALUE_TYPE_MAP
             case Expr():
-                return self._expression(value, use), d.VALUE_TYPE_ANY
+                return self._expression(value, use)
             case list() | tuple() | dict() if _holds_values(value):
                 return self._joined(value, use)
             case Part():
@@ -194,11 +199,23 @@ class Binder:
             )
         return place, output
 
-    def _expression(self, value: Expr, use: Use) -> d.Binding:
-        variables = {
-            name: self.bind(variable, use)[0] for name, variable in value.variables.items()
+    def _expression(self, value: Expr, use: Use) -> tuple[d.Binding, d.ValueType.ValueType]:
+        bound = {name: self.bind(variable, use) for name, variable in value.variables.items()}
+        kinds = {
+            name: ANY if self._may_be_null(value.variables[name]) else KINDS[kind]
+            for name, (_, kind) in bound.items()
         }
-        return d.Binding(expression=d.Expression(cel=value.cel, variables=variables))
+        variables = {name: binding for name, (binding, _) in bound.items()}
+        binding = d.Binding(expression=d.Expression(cel=value.cel, variables=variables))
+        try:
+            return binding, _TIMES.get(program(value.cel).kind(kinds), d.VALUE_TYPE_ANY)
+        except CelError as error:
+            raise use.error(f"comes from {value.written}: {error}") from None
+
+    def _may_be_null(self, value: object) -> bool:
+        if not isinstance(value, Parameter):
+            return False
+        return self.declared.get(value.name, self.found.get(value.name, value)).optional
 
     def _joined(
         self, value: list[Any] | tuple[Any, ...] | dict[Any, Any], use: Use
@@ -228,11 +245,10 @@ def check_same_parameter(declared: Parameter, other: Parameter) -> None:
 
 def _declaration(parameter: Parameter) -> tuple[object, ...]:
     return (
-        parameter.type,
         parameter.default_json,
         parameter.description,
         parameter.check,
-        parameter.choices_json,
+        parameter.shape.SerializeToString(deterministic=True),
     )
 
 

@@ -15,6 +15,7 @@ from kaon.dsl.blocks import Block, Branch, ForEach, Group, Part, Repeat
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.locks import Lock
 from kaon.dsl.named import NamedFunction
+from kaon.dsl.natives import natives_of
 from kaon.dsl.producers import Gate, Producer, Step, SubWorkflow
 from kaon.dsl.scopes import BODY, Place, Scope, build, walk
 from kaon.dsl.source import Source
@@ -23,6 +24,7 @@ from kaon.dsl.values import Parameter
 from kaon_wire import canonical
 from kaon_wire.definitions import kinds, passing, policies
 from kaon_wire.errors import InvalidValue
+from kaon_wire.value_types import name_of
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _LISTS = frozenset({d.VALUE_TYPE_LIST, d.VALUE_TYPE_ANY})
@@ -34,9 +36,14 @@ _JSON_LINES = frozenset(
 _SPANS = {
     d.VALUE_TYPE_INT: "",
     d.VALUE_TYPE_FLOAT: "",
-    d.VALUE_TYPE_ANY: "a number of milliseconds",
+    d.VALUE_TYPE_DURATION: "",
+    d.VALUE_TYPE_ANY: "a duration or a number of milliseconds",
 }
-_TIMES = {d.VALUE_TYPE_STRING: "", d.VALUE_TYPE_ANY: "a time as text, such as 2026-11-24T06:00:00Z"}
+_TIMES = {
+    d.VALUE_TYPE_STRING: "",
+    d.VALUE_TYPE_DATETIME: "",
+    d.VALUE_TYPE_ANY: "a time as text, such as 2026-11-24T06:00:00Z",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +218,7 @@ class _Compiler:
             use = Use(what=f"{block.label}: parameter {name!r}", source=block.source, place=place)
             binding, kind = self.binder.bind(value, use)
             if block.child is not None:
-                _check_fits(binding, kind, block.child.parameters[name].type, use)
+                _check_fits(binding, kind, block.child.parameters[name].shape, use)
             message.params[name].CopyFrom(binding)
         return message
 
@@ -220,9 +227,12 @@ class _Compiler:
         message.CopyFrom(step.policy)
         message.type = step.type
         defaults = functions.defaults(step.name, step.function, self.root, step.source)
+        natives: dict[str, Any] = {}
         for name, value in step.inputs.items():
             use = Use(what=f"step {step.name!r}: input {name!r}", source=step.source, place=place)
-            binding = self.binder.bind(value, use)[0]
+            binding, bound = self.binder.bind(value, use)
+            if told := natives_of(self.binder, value, bound):
+                natives[name] = told
             if name in defaults and binding.WhichOneof("source") == "output":
                 _keep_default(binding.output, defaults[name])
             message.inputs[name].CopyFrom(binding)
@@ -230,7 +240,10 @@ class _Compiler:
             message.outputs[name] = kind
         if step.requirements is not None:
             message.requirements_file = _check_file(step, step.requirements, self.root)
-        message.config_json = canonical.dumps(self._config(step))
+        config = self._config(step)
+        if natives and step.function is not None:
+            config["types"] = natives
+        message.config_json = canonical.dumps(config)
         return message
 
     def _config(self, step: Step) -> dict[str, Any]:
@@ -349,14 +362,14 @@ class _Compiler:
 def _keep_default(reference: d.OutputReference, default: Any) -> None:
     """Let a function's default stand for an output that was skipped, when it is a value that can travel."""
     with suppress(InvalidValue):
-        reference.skipped_json = canonical.dumps(default)
+        reference.skipped_json = canonical.dumps(types.as_json(default))
 
 
 def _check_passed(block: SubWorkflow, parameters: Mapping[str, Parameter]) -> None:
     """Check that the other workflow gets all that it must have from the parameters that are passed on."""
     own = {each.name: each.type for each in parameters.values() if each.type is not None}
     wanted = {
-        each.name: passing.Wanted(type=each.type, required=each.default_json is None)
+        each.name: passing.Wanted(type=each.type, required=each.required)
         for each in block.child.parameters.values()
     }
     names: dict[d.ValueType.ValueType, str] = {
@@ -366,17 +379,15 @@ def _check_passed(block: SubWorkflow, parameters: Mapping[str, Parameter]) -> No
         raise WorkflowError(f"{block.label}: workflow {block.workflow!r}: {problem}", block.source)
 
 
-def _check_fits(
-    binding: d.Binding, kind: d.ValueType.ValueType, wanted: d.ValueType.ValueType, use: Use
-) -> None:
+def _check_fits(binding: d.Binding, kind: d.ValueType.ValueType, wanted: d.Shape, use: Use) -> None:
     """Check that a value may be a parameter of another workflow, as far as its type is known."""
     if binding.WhichOneof("source") == "literal_json":
-        good = types.fits(canonical.loads(binding.literal_json), wanted)
+        good = not types.fault(canonical.loads(binding.literal_json), wanted)
     else:
-        good = passing.fits(kind, wanted)
+        good = passing.fits(kind, wanted.type)
     if not good:
         raise use.error(
-            f"is a value of type {types.name_of(kind)}; it must be of type {types.name_of(wanted)}"
+            f"is a value of type {types.name_of(kind)}; it must be of type {name_of(wanted)}"
         )
 
 
@@ -437,6 +448,8 @@ def parameter_messages(parameters: Iterable[Parameter]) -> list[d.Parameter]:
             description=parameter.description,
             constraint_cel=parameter.check,
             choices_json=parameter.choices_json,
+            of=parameter.of,
+            optional=parameter.optional,
         )
         if parameter.default_json is not None:
             message.default_json = parameter.default_json

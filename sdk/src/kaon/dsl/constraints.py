@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
-from kaon_wire import canonical
+from kaon.dsl import types
+from kaon_wire import canonical, value_types
 from kaon_wire.cel.budget import Budget
 from kaon_wire.cel.errors import CelError, TooCostly
 from kaon_wire.cel.program import program
@@ -13,21 +14,23 @@ from kaon_wire.cel.program import program
 _COST = 20_000_000
 
 
-def problem(name: str, text: str, *, choices_json: Sequence[str], check: str) -> str | None:
-    """Describe what is wrong with a value of the right type; return None when it is valid.
+def problem(name: str, value: Any, shape: value_types.Shaped, check: str) -> str | None:
+    """Describe what is wrong with a value; return None when it is valid.
 
     Args:
         name: the parameter's.
-        text: the value, canonical JSON.
-        choices_json: canonical JSON of the values allowed; empty for all.
+        value: JSON.
+        shape: its type and choices.
         check: CEL over `value`; empty for none.
     """
-    if choices_json and text not in choices_json:
-        return f"parameter {name!r} is {text}; it must be one of {', '.join(choices_json)}"
-    if not check:
+    if wrong := types.fault(value, shape) or value_types.choice_fault(value, shape):
+        return f"parameter {name!r} {wrong}"
+    if not check or value is None:
         return None
+    text = canonical.dumps(value)
     try:
-        good = program(check).value({"value": canonical.loads(text)}, Budget(_COST))
+        native = {"value": value_types.native(value, shape)}
+        good = program(check).value(native, Budget(_COST))
     except (CelError, TooCostly) as error:
         return f"parameter {name!r} is {text}, for which {check!r} cannot be told: {error}"
     return None if good is True else f"parameter {name!r} is {text}; it must fulfil {check}"

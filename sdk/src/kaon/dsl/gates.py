@@ -362,7 +362,7 @@ def _check_params(
         # What is missing then is known when the workflow is complete.
         return
     for name, parameter in sorted(child.parameters.items()):
-        if parameter.default_json is None and name not in given:
+        if parameter.required and name not in given:
             raise WorkflowError(
                 f"{what} gives no value for parameter {name!r} of workflow {child.name!r}", source
             )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from enum import Enum
 from typing import Any, NoReturn, Protocol
 
 from kaon.dsl import checks, constraints, names, types
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
 from kaon.dsl.source import Source, caller
-from kaon_wire import canonical
+from kaon_wire import canonical, value_types
 from kaon_wire.cel import program as cel
 from kaon_wire.cel.errors import CelError
 from kaon_wire.cel.program import EXPRESSION_CHARACTERS
@@ -127,12 +127,31 @@ class Parameter(Value):
     check: str = ""
     # Canonical JSON of the only values allowed; empty means all.
     choices_json: tuple[str, ...] = ()
+    # What stands inside of a list or map; None for anything.
+    of: d.Shape | None = None
+    # Null is a value, too.
+    optional: bool = False
     source: Source
 
     @property
     def written(self) -> str:
         """What errors call it."""
         return f"parameter {self.name!r}"
+
+    @property
+    def shape(self) -> d.Shape:
+        """Its type, with what is inside of it."""
+        return d.Shape(
+            type=self.type or d.VALUE_TYPE_ANY,
+            of=self.of,
+            optional=self.optional,
+            choices_json=self.choices_json,
+        )
+
+    @property
+    def required(self) -> bool:
+        """Whether each run must be given a value."""
+        return self.default_json is None and not self.optional
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -222,7 +241,7 @@ _REQUIRED = object()
 @refuses_others
 def param(
     name: str,
-    kind: types.TypeLike | None = None,
+    kind: Any = None,
     /,
     *,
     default: Any = _REQUIRED,
@@ -241,7 +260,8 @@ def param(
 
     Args:
         name: letters, digits and underscores.
-        kind: a Python type (int, str, date, ...) or a type's name, also that of an artifact.
+        kind: a Python type (int, str, datetime, timedelta, list[int], dict[str, float], int | None, Literal["a", "b"], an Enum
+            class, ...) or a type's name, also that of an artifact ("dataset", "list[datetime]", "date?").
         default: a value of the type.
         description: for people.
         choices: the only values allowed; none means all.
@@ -253,44 +273,57 @@ def param(
     source = caller()
     names.check_value_name(name, "a parameter", source)
     checks.text(description, f"parameter {name!r}: description", source)
+    listed = tuple(choices)
     if kind is None and default is not _REQUIRED:
-        kind = "date" if isinstance(default, date) else types.name_of(types.type_of(default))
+        kind = "any" if isinstance(default, Enum) else types.name_of(types.type_of(default))
     if kind is None:
-        if check or tuple(choices):
+        if check or listed:
             raise WorkflowError(f"parameter {name!r} with choices or a check needs a type", source)
         return Parameter(
             name=name, type=None, default_json=None, description=description, source=source
         )
-    parsed = types.parse(kind)
-    if parsed is None:
-        raise WorkflowError(
-            f"parameter {name!r}: {kind!r} is no type: use one of {types.ALL_NAMES}", source
-        )
-    if types.is_artifact(parsed) and (default is not _REQUIRED or check or tuple(choices)):
+    shape = _shape(name, kind, listed, source)
+    if types.is_artifact(shape.type) and (default is not _REQUIRED or check or listed):
         raise WorkflowError(
             f"parameter {name!r}: an artifact is given to each run: it has no default, no choices and no check",
             source,
         )
     parameter = Parameter(
         name=name,
-        type=parsed,
+        type=shape.type,
         default_json=None
         if default is _REQUIRED
-        else _fitting(name, parsed, default, "its default", source),
+        else _fitting(name, shape, default, "its default", source),
         description=description,
-        check=_check_cel(name, parsed, check, source),
-        choices_json=tuple(
-            _fitting(name, parsed, choice, "a choice", source) for choice in choices
-        ),
+        check=_check_cel(name, shape, check, source),
+        choices_json=tuple(shape.choices_json),
+        of=shape.of if shape.HasField("of") else None,
+        optional=shape.optional,
         source=source,
     )
     if parameter.default_json is not None:
-        problem = constraints.problem(
-            name, parameter.default_json, choices_json=parameter.choices_json, check=parameter.check
-        )
+        value = canonical.loads(parameter.default_json)
+        problem = constraints.problem(name, value, shape, parameter.check)
         if problem is not None:
             raise WorkflowError(f"the default of {problem}", source)
     return parameter
+
+
+def _shape(name: str, kind: object, choices: tuple[Any, ...], source: Source) -> d.Shape:
+    shape = types.shape(kind)
+    if shape is None:
+        raise WorkflowError(
+            f'parameter {name!r}: {kind!r} is no type: use one of {types.ALL_NAMES}, with what is inside and "?" if it may be '
+            'null, such as "list[datetime]?", or Python\'s list[int], dict[str, float], int | None, Literal["a", "b"]',
+            source,
+        )
+    if choices and shape.choices_json:
+        raise WorkflowError(f"parameter {name!r} has its choices by its type already", source)
+    plain = d.Shape(type=shape.type, of=shape.of if shape.HasField("of") else None)
+    given = list(choices) or [canonical.loads(each) for each in shape.choices_json]
+    del shape.choices_json[:]
+    shape.choices_json.extend(_fitting(name, plain, each, "a choice", source) for each in given)
+    return shape
 
 
 def outcome() -> Outcome:
@@ -362,7 +395,7 @@ def expr(text: str, /, **variables: Any) -> Expr:
 def _kind(value: object) -> str:
     """Return the kind of a value for expressions, as far as it is known without its workflow."""
     if isinstance(value, Parameter) and value.type is not None:
-        return kinds.KINDS[value.type]
+        return kinds.ANY if value.optional else kinds.KINDS[value.type]
     if value is None or isinstance(value, Value):
         return kinds.ANY
     return kind_of(value)
@@ -401,29 +434,24 @@ def literal(value: object, what: str, source: Source) -> str:
         ) from None
 
 
-def _fitting(
-    name: str, value_type: d.ValueType.ValueType, value: object, what: str, source: Source
-) -> str:
+def _fitting(name: str, shape: d.Shape, value: object, what: str, source: Source) -> str:
     """Canonical JSON of a default or choice of a parameter."""
-    if isinstance(value, date) and type(value) is date:
-        value = value.isoformat()
-    text = literal(value, f"{what.rsplit(maxsplit=1)[-1]} of parameter {name!r}", source)
+    try:
+        plain = types.as_json(value)
+    except InvalidValue as error:
+        raise WorkflowError(f"parameter {name!r}: {what}: {error}", source) from None
+    text = literal(plain, f"{what.rsplit(maxsplit=1)[-1]} of parameter {name!r}", source)
     value = canonical.loads(text)
-    if not types.fits(value, value_type):
+    if types.fault(value, shape):
         raise WorkflowError(
-            f"parameter {name!r} is declared {types.name_of(value_type)}, but {what} is {text}",
+            f"parameter {name!r} is declared {value_types.name_of(shape)}, but {what} is {text[:80]}: "
+            f"it {types.fault(value, shape)}",
             source,
         )
-    if types.name_of(value_type) != "float":
-        return text
-    if not types.is_real(value):
-        raise WorkflowError(
-            f"parameter {name!r}: {what} is {text[:80]}, which no float can hold", source
-        )
-    return canonical.dumps(float(value))  # type: ignore[arg-type]
+    return canonical.dumps(value_types.declared(value, shape))
 
 
-def _check_cel(name: str, kind: d.ValueType.ValueType, check: object, source: Source) -> str:
+def _check_cel(name: str, shape: d.Shape, check: object, source: Source) -> str:
     if not isinstance(check, str):
         raise WorkflowError(
             f'parameter {name!r}: check is a CEL expression such as "value > 0", not {check!r}',
@@ -435,6 +463,6 @@ def _check_cel(name: str, kind: d.ValueType.ValueType, check: object, source: So
             f"parameter {name!r}: check has {len(check)} characters; use at most {EXPRESSION_CHARACTERS}",
             source,
         )
-    if check and (problem := constraints.syntax_problem(check, kinds.KINDS[kind])):
+    if check and (problem := constraints.syntax_problem(check, kinds.KINDS[shape.type])):
         raise WorkflowError(f"parameter {name!r}: check {check!r} {problem}", source)
     return check

@@ -300,9 +300,7 @@ def _declared(
 def _parameter(name: str | None, written: Any, source: Source) -> Parameter:
     """One entry of `parameters`: a declaration, or with a name also a type or a default."""
     if name is not None and not isinstance(written, Parameter):
-        by_type = isinstance(written, type) or (
-            isinstance(written, str) and types.parse(written) is not None
-        )
+        by_type = isinstance(written, type) or types.shape(written) is not None
         return values.param(name, written) if by_type else values.param(name, default=written)
     if not isinstance(written, Parameter):
         raise WorkflowError(

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from kaon.step import natives
 from kaon.step.artifact import Artifact
 from kaon.step.context import StepContext, StepSkipped
 
@@ -162,6 +163,11 @@ def plain(value: Any, kind: str) -> Any:
         return {str(name): plain(item, "any") for name, item in value.items()}
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
+    try:
+        if (text := natives.text_of(value)) is not None:
+            return text
+    except ValueError as error:
+        raise InvalidOutputs(str(error)) from None
     # numpy's and similar scalars
     item = getattr(value, "item", None)
     if callable(item) and getattr(value, "ndim", 0) == 0:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from kaon.step import natives
 from kaon.step.artifact import revive
 from kaon.step.signals import Inbox, Signal
 
@@ -102,9 +103,13 @@ class StepContext:
 
     @property
     def inputs(self) -> Mapping[str, Any]:
-        """Everything that is bound to the step, by name; artifacts as `Artifact`."""
+        """Everything that is bound to the step, by name; artifacts as `Artifact`, times as `datetime` and `timedelta`."""
         if self._inputs is None:
-            self._inputs = {name: revive(value) for name, value in self._document["inputs"].items()}
+            kinds = self._document.get("config", {}).get("types", {})
+            self._inputs = {
+                name: natives.revive(value, kinds[name]) if name in kinds else revive(value)
+                for name, value in self._document["inputs"].items()
+            }
         return self._inputs
 
     @property

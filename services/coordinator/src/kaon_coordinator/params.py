@@ -3,50 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
-from collections.abc import Callable, Iterator, Mapping
-from datetime import date
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from kaon_artifacts import ArtifactError, checked_name
 from kaon_coordinator import expressions
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
-from kaon_wire import canonical
+from kaon_wire import canonical, value_types
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
-
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}\Z")
-_DATE = re.compile(r"\d{4}-\d{2}-\d{2}\Z")
-
-
-def _is_date(value: Any) -> bool:
-    # `fromisoformat` accepts other forms of dates, too.
-    if not isinstance(value, str) or not _DATE.match(value):
-        return False
-    try:
-        date.fromisoformat(value)
-    except ValueError:
-        return False
-    return True
-
-
-_CHECKS: Mapping[int, tuple[str, Callable[[Any], bool]]] = {
-    d.VALUE_TYPE_STRING: ("a string", lambda value: isinstance(value, str)),
-    d.VALUE_TYPE_INT: (
-        "an integer",
-        lambda value: isinstance(value, int) and not isinstance(value, bool),
-    ),
-    d.VALUE_TYPE_FLOAT: (
-        "a number",
-        lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    ),
-    d.VALUE_TYPE_BOOL: ("true or false", lambda value: isinstance(value, bool)),
-    d.VALUE_TYPE_LIST: ("a list", lambda value: isinstance(value, list)),
-    d.VALUE_TYPE_MAP: ("an object", lambda value: isinstance(value, dict)),
-    d.VALUE_TYPE_ANY: ("any JSON value", lambda value: True),
-    d.VALUE_TYPE_DATE: ('a date such as "2026-11-24"', _is_date),
-}
 
 
 def complete(
@@ -79,27 +45,28 @@ def complete(
 def _value(parameter: d.Parameter, given: str | None) -> str:
     if given is None:
         if not parameter.HasField("default_json"):
+            if parameter.optional:
+                return "null"
             raise InvalidValue(f"parameter {parameter.name!r} is missing: it has no default")
-        return _as_declared(parameter, parameter.default_json)
+        return _as_declared(parameter, canonical.loads(parameter.default_json))
     try:
-        text = _as_declared(parameter, canonical.strict(given))
-        value = canonical.loads(text)
+        value = canonical.loads(canonical.strict(given))
     except InvalidValue as error:
         raise InvalidValue(f"parameter {parameter.name!r} is {error}") from error
-    _check_type(parameter, value, text)
-    _check_choice(parameter, value, text)
+    _check_type(parameter, value)
+    text = _as_declared(parameter, value)
+    _check_choice(parameter, canonical.loads(text), text)
     return text
 
 
-def _as_declared(parameter: d.Parameter, text: str) -> str:
-    return canonical.as_float(text) if parameter.type == d.VALUE_TYPE_FLOAT else text
+def _as_declared(parameter: d.Parameter, value: Any) -> str:
+    return canonical.dumps(value_types.declared(value, parameter))
 
 
-def _check_type(parameter: d.Parameter, value: Any, text: str) -> None:
-    expected, holds = _CHECKS.get(parameter.type, ("an artifact", _is_artifact))
-    if not holds(value):
-        raise InvalidValue(f"parameter {parameter.name!r} must be {expected}, not {_shown(text)}")
-    if holds is _is_artifact:
+def _check_type(parameter: d.Parameter, value: Any) -> None:
+    if problem := value_types.fault(value, parameter):
+        raise InvalidValue(f"parameter {parameter.name!r} {problem}")
+    if value is not None and value_types.is_artifact(parameter.type):
         _check_name(parameter, value)
 
 
@@ -113,37 +80,18 @@ def _check_name(parameter: d.Parameter, value: Any) -> None:
 
 
 def _check_choice(parameter: d.Parameter, value: Any, text: str) -> None:
-    choices = [
-        _as_declared(parameter, canonical.dumps(canonical.loads(each)))
-        for each in parameter.choices_json
-    ]
-    if choices and text not in choices:
-        allowed = _shown(", ".join(choices))
-        raise InvalidValue(
-            f"parameter {parameter.name!r} must be one of {allowed}, not {_shown(text)}"
-        )
-    if not parameter.constraint_cel:
+    if problem := value_types.choice_fault(value, parameter):
+        raise InvalidValue(f"parameter {parameter.name!r} {problem}")
+    if not parameter.constraint_cel or (value is None and parameter.optional):
         return
+    native = value_types.native(value, parameter)
     try:
-        holds = expressions.evaluate(parameter.constraint_cel, {"value": value})
+        holds = expressions.evaluate(parameter.constraint_cel, {"value": native})
     except expressions.ExpressionError as error:
         raise InvalidValue(f"parameter {parameter.name!r}: {error}") from error
     if holds is not True:
-        problem = f"{_shown(text)} does not fulfil {parameter.constraint_cel!r}"
+        problem = f"{value_types.shown(text)} does not fulfil {parameter.constraint_cel!r}"
         raise InvalidValue(f"parameter {parameter.name!r}: {problem}")
-
-
-def _shown(text: str) -> str:
-    return text if len(text) <= 60 else text[:60] + "..."
-
-
-def _is_artifact(value: Any) -> bool:
-    if not isinstance(value, dict) or set(value) != {"artifact"}:
-        return False
-    artifact = value["artifact"]
-    if not isinstance(artifact, dict) or not isinstance(artifact.get("uri"), str):
-        return False
-    return isinstance(artifact.get("digest"), str) and _DIGEST.match(artifact["digest"]) is not None
 
 
 def _unknown(declared: Mapping[str, d.Parameter], given: Mapping[str, str]) -> Iterator[Problem]:

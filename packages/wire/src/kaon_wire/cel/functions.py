@@ -13,11 +13,11 @@ from kaon_wire.cel.budget import CHARACTERS, Budget
 from kaon_wire.cel.errors import CelError
 from kaon_wire.cel.operators import NUMBERS, add, whole
 from kaon_wire.cel.signatures import Overload
-from kaon_wire.cel.values import duration_text, kind_of, time_text, type_of, weight_of
+from kaon_wire.cel.values import kind_of, type_of, weight_of
+from kaon_wire.errors import InvalidValue
+from kaon_wire.times import duration_text, read_duration, time_text
 
 FUNCTIONS: dict[str, list[Overload]] = {}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|ns|m|s)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 
 
 def _function(
@@ -422,12 +422,10 @@ def _timestamp_of(seconds: int) -> datetime:
 @_function("duration", "string", gives="duration")
 def _duration(text: str) -> timedelta:
     """Read a duration such as "1h30m"."""
-    body = text.removeprefix("-")
-    parts = _DURATION.findall(body[:80])
-    if not parts or "".join(map("".join, parts)) != body:
-        raise CelError(f'duration() cannot read {text[:80]!r}: write it as "1h30m"')
-    total = timedelta(seconds=sum(float(amount) * _SECONDS[unit] for amount, unit in parts))
-    return total if body == text else -total
+    try:
+        return read_duration(text)
+    except InvalidValue as error:
+        raise CelError(f"duration(): {error}") from None
 
 
 def _part(name: str, read: Callable[[datetime], int]) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from kaon_wire.times import duration_text, time_text
+
 # A text of so many characters weighs one more unit.
 _CHARACTERS = 256
 # Another entry of a map.
@@ -107,16 +109,3 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: plain(each) for key, each in value.items()}
     return value
-
-
-def time_text(value: datetime) -> str:
-    """Return a time in RFC 3339."""
-    return value.isoformat().replace("+00:00", "Z")
-
-
-def duration_text(value: timedelta) -> str:
-    """Return a duration in seconds, such as "5400s" or "0.25s"."""
-    micros = (value.days * 86_400 + value.seconds) * 1_000_000 + value.microseconds
-    seconds, rest = divmod(abs(micros), 1_000_000)
-    fraction = f".{rest:06d}".rstrip("0") if rest else ""
-    return f"{'-' if micros < 0 else ''}{seconds}{fraction}s"

@@ -25,6 +25,8 @@ KINDS: Mapping[int, str] = {
     d.VALUE_TYPE_MAP: "map",
     d.VALUE_TYPE_ANY: ANY,
     d.VALUE_TYPE_DATE: "string",
+    d.VALUE_TYPE_DATETIME: "timestamp",
+    d.VALUE_TYPE_DURATION: "duration",
     d.VALUE_TYPE_FILE: "map",
     d.VALUE_TYPE_DATASET: "map",
     d.VALUE_TYPE_MODEL: "map",
@@ -46,9 +48,9 @@ def kind_of(binding: d.Binding, place: Place, checks: Checks) -> str:
         case "literal_json":
             return _literal(binding.literal_json)
         case "parameter":
-            declared = checks.names.definition.parameters
-            types = {each.name: each.type for each in declared}
-            return KINDS.get(types.get(binding.parameter, d.VALUE_TYPE_ANY), ANY)
+            declared = {each.name: each for each in checks.names.definition.parameters}
+            parameter = declared.get(binding.parameter)
+            return ANY if parameter is None else kind_of_parameter(parameter)
         case "output":
             return _output(binding.output, place, checks)
         case "expression":
@@ -58,6 +60,11 @@ def kind_of(binding: d.Binding, place: Place, checks: Checks) -> str:
         case "map" | "outcome" | "run_info":
             return "map"
     return ANY
+
+
+def kind_of_parameter(parameter: d.Parameter) -> str:
+    """Return the kind of a parameter's values; "any" when null is one of them."""
+    return ANY if parameter.optional else KINDS.get(parameter.type, ANY)
 
 
 def _literal(text: str) -> str:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kaon_wire import canonical
 from kaon_wire.cel.program import problem
 from kaon_wire.definitions.bindings import binding_problems
-from kaon_wire.definitions.kinds import KINDS
+from kaon_wire.definitions.kinds import kind_of_parameter
 from kaon_wire.definitions.names import value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
+from kaon_wire.errors import InvalidValue
+from kaon_wire.value_types import Shaped, fault, has_natives, name_of, shape_of
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -25,14 +28,47 @@ def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iter
             yield from json_problem(f"{what}: default", parameter.default_json)
         for choice in parameter.choices_json:
             yield from json_problem(f"{what}: choice", choice)
+        yield from _shape_problems(what, parameter)
+        yield from _default_problems(what, parameter)
         if parameter.constraint_cel:
-            kinds = {"value": KINDS.get(parameter.type, "any")}
+            kinds = {"value": kind_of_parameter(parameter)}
             if fault := problem(parameter.constraint_cel, kinds):
                 yield f"{what}: {fault}"
     if min(definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) < 0:
         yield "workflow: timeout, deadline and max_active_runs must not be negative"
     if definition.strategy > d.SUBMIT_STRATEGY_PARALLEL and definition.max_active_runs:
         yield "workflow: max_active_runs belongs to the strategy parallel; by all others one run is active at once"
+
+
+def _default_problems(what: str, parameter: d.Parameter) -> Iterator[str]:
+    """Yield why the default or a choice of a parameter with a time, or with a type inside, is not of that type."""
+    if not has_natives(parameter) and not parameter.of.type:
+        return
+    plain = shape_of(parameter)
+    del plain.choices_json[:]
+    defaults = [parameter.default_json] if parameter.HasField("default_json") else []
+    for word, text in [("default", each) for each in defaults] + [
+        ("choice", each) for each in parameter.choices_json
+    ]:
+        try:
+            problem = fault(canonical.loads(text), plain)
+        except InvalidValue:
+            continue  # the check of JSON has told it
+        if problem:
+            yield f"{what}: {word} {problem}"
+
+
+def _shape_problems(what: str, shape: Shaped) -> Iterator[str]:
+    """Yield what is wrong with what stands inside of a list or map."""
+    if not shape.of.ByteSize():
+        return
+    if shape.type not in (d.VALUE_TYPE_LIST, d.VALUE_TYPE_MAP):
+        yield f"{what}: only lists and maps have values inside, and it is of type {name_of(shape)}"
+    elif shape.of.type == d.VALUE_TYPE_UNSPECIFIED:
+        yield f"{what}: what stands inside of it has no type"
+    for choice in shape.of.choices_json:
+        yield from json_problem(f"{what}: choice", choice)
+    yield from _shape_problems(what, shape.of)
 
 
 def output_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:

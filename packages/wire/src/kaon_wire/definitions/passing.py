@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
+from kaon_wire.value_types import is_required
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Types whose values may be, or are, values of another one.
@@ -12,6 +13,10 @@ _FITTING = {
     (d.VALUE_TYPE_INT, d.VALUE_TYPE_FLOAT),
     (d.VALUE_TYPE_STRING, d.VALUE_TYPE_DATE),
     (d.VALUE_TYPE_DATE, d.VALUE_TYPE_STRING),
+    (d.VALUE_TYPE_STRING, d.VALUE_TYPE_DATETIME),
+    (d.VALUE_TYPE_DATETIME, d.VALUE_TYPE_STRING),
+    (d.VALUE_TYPE_STRING, d.VALUE_TYPE_DURATION),
+    (d.VALUE_TYPE_DURATION, d.VALUE_TYPE_STRING),
 }
 
 
@@ -59,6 +64,6 @@ def passing_problems(
 def wanted_by(definition: d.WorkflowDefinition) -> dict[str, Wanted]:
     """Return the parameters of a workflow, by name."""
     return {
-        each.name: Wanted(type=each.type, required=not each.HasField("default_json"))
+        each.name: Wanted(type=each.type, required=is_required(each))
         for each in definition.parameters
     }

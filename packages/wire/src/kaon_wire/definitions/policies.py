@@ -142,7 +142,7 @@ def _variable(name: str, value: Any) -> str:
 
 
 def _span(name: str) -> Policy:
-    return Policy(name=name, kinds=_NUMBERS | _TEXT, convert=milliseconds)
+    return Policy(name=name, kinds=_NUMBERS | _TEXT | {"duration"}, convert=milliseconds)
 
 
 def _count(name: str, *, positive: bool = False, required: bool = False) -> Policy:

@@ -9,6 +9,7 @@ import typer
 
 from kaon.cli import formatting, kinds, options, output
 from kaon.dsl import Workflow, types
+from kaon_wire.value_types import is_required, name_of
 from kaonapi.workflow.v1 import definition_pb2
 
 app = typer.Typer(help="Show registered workflows.", no_args_is_help=True)
@@ -124,16 +125,16 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
     if told := kinds.activity(definition):
         out.print(f"  {told}", markup=False)
     for parameter in definition.parameters:
-        default = (
-            f" = {parameter.default_json}" if parameter.HasField("default_json") else " (required)"
-        )
+        default = f" = {parameter.default_json}" if parameter.HasField("default_json") else ""
+        if is_required(parameter):
+            default = " (required)"
         about = f"  {parameter.description}" if parameter.description else ""
         if parameter.choices_json:
             about += f"  one of {', '.join(parameter.choices_json)}"
         if parameter.constraint_cel:
             about += f"  {parameter.constraint_cel}"
         out.print(
-            f"  parameter {parameter.name}: {types.name_of(parameter.type)}{default}{about}",
+            f"  parameter {parameter.name}: {name_of(parameter)}{default}{about}",
             markup=False,
         )
     if policy := kinds.on_error(definition.on_error):

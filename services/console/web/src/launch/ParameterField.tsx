@@ -1,7 +1,7 @@
-import { Select, Switch, Textarea, TextInput } from "@mantine/core";
+import { MultiSelect, Select, Switch, TagsInput, Textarea, TextInput } from "@mantine/core";
 import { shown } from "../common/text";
 import type { Parameter } from "../gen/kaonapi/workflow/v1/definition_pb";
-import { controlOf, fieldText, recentValues, typeName } from "./form";
+import { controlOf, fieldText, isRequired, localTime, NULL, recentValues, textsOf, typeName, zonedTime } from "./form";
 import classes from "./ParameterField.module.css";
 
 interface Props {
@@ -16,7 +16,9 @@ interface Props {
 /** One parameter of a workflow: its control, what it takes, and what runs gave it lately. */
 export function ParameterField({ parameter, value, problem, recent, onChange }: Props) {
   const { name, description, constraintCel, defaultJson } = parameter;
-  const fallback = defaultJson === undefined ? undefined : fieldText(parameter, defaultJson);
+  const json = defaultJson ?? (parameter.optional ? "null" : undefined);
+  const fallback = json === undefined ? undefined : fieldText(parameter, json);
+  const standing = value ?? fallback ?? "";
   const id = `parameter-${name}`;
   const hints = `${id}-hints`;
   const changed = value !== undefined && value !== fallback;
@@ -27,8 +29,14 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
           {name}
         </label>
         <span className={classes.type}>{typeName(parameter)}</span>
-        {defaultJson === undefined && <span className={classes.required}>required</span>}
-        {changed && defaultJson !== undefined && (
+        {isRequired(parameter) && <span className={classes.required}>required</span>}
+        {parameter.optional && standing === NULL && <span className={classes.type}>null</span>}
+        {parameter.optional && standing !== NULL && fallback !== NULL && (
+          <button type="button" className={classes.reset} onClick={() => onChange(NULL)}>
+            Set to null
+          </button>
+        )}
+        {changed && fallback !== undefined && (
           <button type="button" className={classes.reset} onClick={() => onChange(undefined)}>
             Use default
           </button>
@@ -39,7 +47,7 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
         id={id}
         hints={hints}
         parameter={parameter}
-        value={value ?? fallback ?? ""}
+        value={standing === NULL ? "" : standing}
         problem={problem}
         onChange={onChange}
       />
@@ -77,6 +85,38 @@ function Control({ id, hints, parameter, value, problem, onChange }: ControlProp
           onChange={(json) => json !== null && onChange(json)}
           allowDeselect={false}
           searchable={parameter.choicesJson.length > 8}
+        />
+      );
+    case "choices":
+      return (
+        <MultiSelect
+          {...common}
+          data={(parameter.of?.choicesJson ?? []).map((json) => {
+            const text = String(JSON.parse(json));
+            return { value: text, label: shown(text) };
+          })}
+          value={textsOf(value)}
+          onChange={(texts) => onChange(JSON.stringify(texts))}
+        />
+      );
+    case "texts":
+      return (
+        <TagsInput
+          {...common}
+          value={textsOf(value)}
+          onChange={(texts) => onChange(JSON.stringify(texts))}
+          allowDuplicates
+        />
+      );
+    case "datetime":
+      return (
+        <TextInput
+          {...common}
+          type="datetime-local"
+          step={1}
+          description={`In the zone ${Intl.DateTimeFormat().resolvedOptions().timeZone}; sent as UTC.`}
+          value={localTime(value)}
+          onChange={(event) => onChange(zonedTime(event.currentTarget.value))}
         />
       );
     case "switch":

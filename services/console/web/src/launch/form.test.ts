@@ -1,7 +1,20 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, test } from "vitest";
 import { type Parameter, ParameterSchema, ValueType } from "../gen/kaonapi/workflow/v1/definition_pb";
-import { controlOf, draftOf, encodeDraft, encodeField, fieldText, problemsByField, recentValues } from "./form";
+import {
+  controlOf,
+  draftOf,
+  encodeDraft,
+  encodeField,
+  fieldText,
+  localTime,
+  NULL,
+  problemsByField,
+  recentValues,
+  textsOf,
+  typeName,
+  zonedTime,
+} from "./form";
 
 function parameter(
   type: ValueType,
@@ -17,6 +30,8 @@ test.each([
   [ValueType.FLOAT, "1e-3", "1e-3"],
   [ValueType.BOOL, "true", "true"],
   [ValueType.DATE, "2024-02-29", '"2024-02-29"'],
+  [ValueType.DATETIME, "2026-11-24T06:00:00+01:00", '"2026-11-24T06:00:00+01:00"'],
+  [ValueType.DURATION, "1h30m", '"1h30m"'],
   [ValueType.LIST, " [1] ", "[1]"],
   [ValueType.MAP, '{"a":1}', '{"a":1}'],
   [ValueType.ANY, "null", "null"],
@@ -30,6 +45,9 @@ test.each([
   [ValueType.FLOAT, "1e999"],
   [ValueType.FLOAT, "NaN"],
   [ValueType.BOOL, "yes"],
+  [ValueType.DATETIME, "2026-11-24T06:00:00"],
+  [ValueType.DATETIME, "2026-02-30T06:00:00Z"],
+  [ValueType.DURATION, "5 minutes"],
   [ValueType.DATE, "2023-02-29"],
   [ValueType.DATE, "2023-2-9"],
   [ValueType.LIST, "{}"],
@@ -78,4 +96,29 @@ test("the server's problems go to their fields", () => {
       { field: "labels", text: "many" },
     ]),
   ).toEqual({ a: "bad", "": "many" });
+});
+
+test("what may be null is null when nothing is typed, and can be set to it", () => {
+  const limit = create(ParameterSchema, { name: "x", type: ValueType.INT, optional: true });
+  expect(encodeField(limit, undefined)).toBeUndefined();
+  expect(encodeField(limit, NULL)).toEqual({ json: "null" });
+  expect(fieldText(limit, "null")).toBe(NULL);
+  expect(encodeField(parameter(ValueType.INT), NULL)).toHaveProperty("problem");
+  expect(typeName(limit)).toBe("integer, or null");
+});
+
+test("lists of texts have fields of their own, with choices where there are some", () => {
+  const days = (choicesJson: string[]) =>
+    create(ParameterSchema, { name: "x", type: ValueType.LIST, of: { type: ValueType.DATE, choicesJson } });
+  expect(controlOf(days([]))).toBe("texts");
+  expect(controlOf(days(['"2026-11-24"']))).toBe("choices");
+  expect(textsOf('["a","b"]')).toEqual(["a", "b"]);
+  expect(typeName(days([]))).toBe("list of: date");
+});
+
+test("a time is typed in the browser's zone and sent with its own", () => {
+  const zoned = "2026-11-24T06:00:00Z";
+  expect(zonedTime(localTime(zoned))).toBe(zoned);
+  expect(localTime("")).toBe("");
+  expect(zonedTime("")).toBe("");
 });

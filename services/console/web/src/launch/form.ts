@@ -2,7 +2,20 @@ import { parsedJson } from "../common/text";
 import { type Parameter, ValueType } from "../gen/kaonapi/workflow/v1/definition_pb";
 
 /** Which control a parameter has. */
-export type Control = "text" | "number" | "switch" | "choice" | "date" | "json";
+export type Control =
+  | "text"
+  | "number"
+  | "switch"
+  | "choice"
+  | "choices"
+  | "texts"
+  | "date"
+  | "datetime"
+  | "duration"
+  | "json";
+
+/** What stands in a field that is to be null: no text that somebody can type. */
+export const NULL = "\u0000";
 
 const TYPES: ReadonlyMap<ValueType, { name: string; control: Control }> = new Map([
   [ValueType.STRING, { name: "text", control: "text" }],
@@ -13,24 +26,62 @@ const TYPES: ReadonlyMap<ValueType, { name: string; control: Control }> = new Ma
   [ValueType.MAP, { name: "object", control: "json" }],
   [ValueType.ANY, { name: "any JSON", control: "json" }],
   [ValueType.DATE, { name: "date", control: "date" }],
+  [ValueType.DATETIME, { name: "time", control: "datetime" }],
+  [ValueType.DURATION, { name: "duration", control: "duration" }],
 ] as const);
 
+/** What has a type: a parameter, or what stands inside of one. */
+type Typed = Pick<Parameter, "type" | "of" | "optional">;
+
 /** Returns what people call the parameter's type. */
-export function typeName(parameter: Parameter): string {
-  return TYPES.get(parameter.type)?.name ?? "artifact";
+export function typeName({ type, of, optional }: Typed): string {
+  const name = TYPES.get(type)?.name ?? "artifact";
+  const inside = of && of.type !== ValueType.UNSPECIFIED ? ` of: ${typeName(of)}` : "";
+  return `${name}${inside}${optional ? ", or null" : ""}`;
 }
 
 export function controlOf(parameter: Parameter): Control {
-  return parameter.choicesJson.length > 0 ? "choice" : (TYPES.get(parameter.type)?.control ?? "json");
+  if (parameter.choicesJson.length > 0) return "choice";
+  const { of } = parameter;
+  if (parameter.type === ValueType.LIST && of && IS_TEXT.includes(of.type) && !of.optional) {
+    return of.choicesJson.length > 0 ? "choices" : "texts";
+  }
+  return TYPES.get(parameter.type)?.control ?? "json";
 }
 
-const IS_TEXT: readonly ValueType[] = [ValueType.STRING, ValueType.DATE];
+const IS_TEXT: readonly ValueType[] = [ValueType.STRING, ValueType.DATE, ValueType.DATETIME, ValueType.DURATION];
+
+/** Whether a run must be given a value. */
+export function isRequired(parameter: Parameter): boolean {
+  return parameter.defaultJson === undefined && !parameter.optional;
+}
 
 /** Returns how a value stands in its field: texts without their quotes, everything else as JSON. */
 export function fieldText(parameter: Parameter, json: string): string {
+  if (json === "null" && parameter.optional) return NULL;
   if (!IS_TEXT.includes(parameter.type)) return json;
   const value = parsedJson(json);
   return typeof value === "string" ? value : json;
+}
+
+/** Returns the texts in a list of texts. */
+export function textsOf(field: string): string[] {
+  const value = parsedJson(field);
+  return Array.isArray(value) ? value.map(String) : [];
+}
+
+/** Returns a time as a field of the browser has it, in the browser's zone; empty for what is no time. */
+export function localTime(text: string): string {
+  const time = new Date(text);
+  if (Number.isNaN(time.getTime())) return "";
+  const shifted = new Date(time.getTime() - time.getTimezoneOffset() * 60_000);
+  return shifted.toISOString().slice(0, 19);
+}
+
+/** Returns what a field of the browser has as a time with its zone. */
+export function zonedTime(local: string): string {
+  const time = new Date(local);
+  return Number.isNaN(time.getTime()) ? "" : time.toISOString().replace(".000Z", "Z");
 }
 
 /** What is typed, as the server wants it; or what is wrong with it. Undefined: not set, so that the default counts. */
@@ -38,11 +89,12 @@ export type Encoded = { readonly json: string } | { readonly problem: string } |
 
 /** Reads a field. The server checks everything again, constraints too. */
 export function encodeField(parameter: Parameter, text: string | undefined): Encoded {
-  if (text === undefined) return parameter.defaultJson === undefined ? { problem: "Needs a value" } : undefined;
+  if (text === undefined) return isRequired(parameter) ? { problem: "Needs a value" } : undefined;
+  if (text === NULL) return parameter.optional ? { json: "null" } : { problem: "Needs a value" };
   if (controlOf(parameter) === "choice") return { json: text };
   if (parameter.type === ValueType.STRING) return { json: JSON.stringify(text) };
   const plain = text.trim();
-  if (plain === "") return parameter.defaultJson === undefined ? { problem: "Needs a value" } : undefined;
+  if (plain === "") return isRequired(parameter) ? { problem: "Needs a value" } : undefined;
   return CHECKS.get(parameter.type)?.(plain) ?? checkJson(plain);
 }
 
@@ -54,6 +106,20 @@ const CHECKS: ReadonlyMap<ValueType, (text: string) => Encoded> = new Map<ValueT
   [
     ValueType.DATE,
     (text) => (isDate(text) ? { json: JSON.stringify(text) } : { problem: "Needs a date, such as 2026-11-24" }),
+  ],
+  [
+    ValueType.DATETIME,
+    (text) =>
+      isTime(text)
+        ? { json: JSON.stringify(text) }
+        : { problem: "Needs a time with its zone, such as 2026-11-24T06:00:00Z" },
+  ],
+  [
+    ValueType.DURATION,
+    (text) =>
+      /^-?(\d+(\.\d+)?(d|h|ms|us|ns|m|s))+$/.test(text)
+        ? { json: JSON.stringify(text) }
+        : { problem: "Needs a duration, such as 30s, 1h30m or 2d" },
   ],
   [ValueType.LIST, (text) => checkJson(text, Array.isArray, 'Needs a list, such as ["US", "CA"]')],
   [ValueType.MAP, (text) => checkJson(text, isObject, 'Needs an object, such as {"rate": 0.5}')],
@@ -67,6 +133,11 @@ function isDate(text: string): boolean {
   const [year, month, day] = text.split("-").map(Number);
   const date = new Date(Date.UTC(year ?? 0, (month ?? 0) - 1, day));
   return /^\d{4}-\d{2}-\d{2}$/.test(text) && date.getUTCMonth() + 1 === month && date.getUTCDate() === day;
+}
+
+function isTime(text: string): boolean {
+  const wanted = /^\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$/i;
+  return wanted.test(text) && isDate(text.slice(0, 10)) && !Number.isNaN(Date.parse(text));
 }
 
 function isObject(value: unknown): boolean {
@@ -115,7 +186,7 @@ export function recentValues(
   const texts = runs.map((run) => run.paramsJson[parameter.name]).filter((json) => json !== undefined);
   const distinct = [...new Set(texts)].map((json) => fieldText(parameter, json));
   const standing = current ?? fieldText(parameter, parameter.defaultJson ?? "");
-  return distinct.filter((text) => text !== standing && text.length <= 60).slice(0, most);
+  return distinct.filter((text) => text !== standing && text !== NULL && text.length <= 60).slice(0, most);
 }
 
 const BAD_FIELD = /^params_json\[(.*)\]$/s;

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from kaon_coordinator import expressions
+from kaon_coordinator.engine.actions import Timer
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.state import StepState
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import branch, chain, for_each, literal, output, step, workflow
@@ -86,3 +90,79 @@ def test_a_cell_that_was_skipped_keeps_its_null_in_the_list() -> None:
     driver = Driver(workflow(body), lambda _: {"out": 1}, evaluate=expressions.evaluate)
     driver.run()
     assert driver.state.steps["end"].inputs == {"x": "[1,null]"}
+
+
+def timed() -> d.WorkflowDefinition:
+    """A step that gets times and durations of parameters, of an item and of another step's output."""
+    parameter = d.Binding(parameter="at")
+    cells = for_each(
+        "f",
+        d.Binding(parameter="days"),
+        chain(step("c", day=computed("string(day + wait)", day=d.Binding(item="item"), wait=WAIT))),
+    )
+    first = step("first")
+    first.step.outputs["when"] = d.VALUE_TYPE_DATETIME
+    end = step(
+        "end",
+        at=parameter,
+        later=computed("at + wait", at=parameter, wait=WAIT),
+        between=computed("when - at", when=output("first", "when"), at=parameter),
+        none=computed("limit == null", limit=d.Binding(parameter="limit")),
+    )
+    timer = d.Block(name="pause", gate=d.Gate(timer=d.TimerGate(after_ms=WAIT)))
+    result = workflow(chain(first, cells, timer, end))
+    result.parameters.extend(
+        [
+            d.Parameter(name="at", type=d.VALUE_TYPE_DATETIME),
+            d.Parameter(
+                name="days", type=d.VALUE_TYPE_LIST, of=d.Shape(type=d.VALUE_TYPE_DATETIME)
+            ),
+            d.Parameter(name="limit", type=d.VALUE_TYPE_INT, optional=True),
+            d.Parameter(name="wait", type=d.VALUE_TYPE_DURATION),
+        ]
+    )
+    return result
+
+
+def told(when: str) -> Callable[[StepState], dict[str, object]]:
+    """Give a time as an output of the first step."""
+    return lambda issue: {"out": 1, "when": when} if issue.path == "first" else {"out": 1}
+
+
+WAIT = d.Binding(parameter="wait")
+PARAMS = {
+    "at": "2026-11-24T06:00:00+01:00",
+    "days": ["2026-11-24T00:00:00Z"],
+    "limit": None,
+    "wait": "1h30m",
+}
+
+
+def ended(when: str) -> Driver:
+    driver = Driver(timed(), told(when), params=PARAMS, evaluate=expressions.evaluate)
+    driver.run()
+    began_us = driver.now_us
+    driver.let_time_pass(Timer.GATE, "pause")
+    assert driver.now_us // 1_000_000 == began_us // 1_000_000 + 5_400
+    driver.drain()
+    return driver
+
+
+def test_expressions_have_times_and_durations_as_such() -> None:
+    driver = ended("2026-11-24T06:00:00Z")
+    assert driver.state.status == t.SUCCEEDED
+    cell = driver.state.steps["f[2026-11-24T00:00:00Z]/c"]
+    assert cell.inputs == {"day": '"2026-11-24T01:30:00Z"'}
+    assert driver.state.steps["end"].inputs == {
+        "at": '"2026-11-24T06:00:00+01:00"',
+        "later": '"2026-11-24T07:30:00+01:00"',
+        "between": '"3600s"',
+        "none": "true",
+    }
+    driver.check_replay()
+
+
+def test_a_text_that_is_no_time_fails_the_step_that_computes_with_it() -> None:
+    error = ended("yesterday").state.steps["end"].error
+    assert error is not None
+    assert "is no time such as" in error.message

@@ -2,49 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import date
 from typing import Any
 
+from kaon_wire import value_types
 from kaonapi.step.v1 import step_pb2
-from kaonapi.workflow.v1 import definition_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
-_PREFIX = "VALUE_TYPE_"
-_FIRST_ARTIFACT = definition_pb2.VALUE_TYPE_FILE
-NAMES: Mapping[int, str] = {
-    number: name.removeprefix(_PREFIX).lower()
-    for name, number in definition_pb2.ValueType.items()
-    if number
-}
-# Types whose values are texts.
-TEXTS = frozenset({definition_pb2.VALUE_TYPE_STRING, definition_pb2.VALUE_TYPE_DATE})
-_CHECKS: Mapping[str, Callable[[Any], bool]] = {
-    "string": lambda value: isinstance(value, str),
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "float": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
-    "bool": lambda value: isinstance(value, bool),
-    "list": lambda value: isinstance(value, list),
-    "map": lambda value: isinstance(value, dict),
-    "any": lambda value: True,
-    "date": lambda value: isinstance(value, str) and _is_date(value),
-}
-
-
-def _is_date(text: str) -> bool:
-    try:
-        return date.fromisoformat(text).isoformat() == text
-    except ValueError:
-        return False
+TEXTS = value_types.TEXTS
+_NUMBERS = {name: d.ValueType.ValueType(number) for number, name in value_types.NAMES.items()}
 
 
 def type_name(number: int) -> str:
     """Return the name of a type, for example "dataset"; "any" for a number that this version does not know."""
-    return NAMES.get(number, "any")
+    return value_types.NAMES.get(number, "any")
 
 
 def is_artifact(number: int) -> bool:
     """Tell whether values of this type are files or directories stored by digest."""
-    return number >= _FIRST_ARTIFACT
+    return value_types.is_artifact(number)
 
 
 def declared(spec: step_pb2.StepSpec) -> dict[str, str]:
@@ -54,5 +29,5 @@ def declared(spec: step_pb2.StepSpec) -> dict[str, str]:
 
 def matches(value: Any, name: str) -> bool:
     """Tell whether a JSON value is of the type with this name."""
-    check = _CHECKS.get(name)
-    return check is None or check(value)
+    kind = _NUMBERS.get(name, d.VALUE_TYPE_ANY)
+    return is_artifact(kind) or not value_types.fault(value, d.Shape(type=kind))

@@ -47,7 +47,7 @@ class SparkStepType(StepType):
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """Return how to launch the step; see `StepType`."""
-        config.only(step, ("entry", "file", "driver", "conf"))
+        config.only(step, ("entry", "file", "driver", "conf", "types"))
         config.text_map(step, "conf")
         code = config.one_of(step, "entry", "file")
         text = config.text(step, code)

@@ -13,6 +13,7 @@ import {
   Occasion,
   OnError,
   OutcomeField,
+  type Parameter,
   Phase,
   type Step,
   SubmitStrategy,
@@ -59,7 +60,7 @@ class Writer {
   }
 
   private parameter(parameter: WorkflowDefinition["parameters"][number]): void {
-    const options = [text(parameter.name), TYPES[parameter.type] ?? "object"];
+    const options = [text(parameter.name), typeOf(parameter)];
     if (parameter.defaultJson !== undefined) options.push(`default=${literal(parameter.defaultJson)}`);
     if (parameter.description) options.push(`description=${text(parameter.description)}`);
     if (parameter.constraintCel) options.push(`check=${text(parameter.constraintCel)}`);
@@ -175,6 +176,8 @@ const TYPES: Partial<Record<ValueType, string>> = {
   [ValueType.MAP]: "dict",
   [ValueType.ANY]: "object",
   [ValueType.DATE]: '"date"',
+  [ValueType.DATETIME]: '"datetime"',
+  [ValueType.DURATION]: '"duration"',
   [ValueType.FILE]: '"file"',
   [ValueType.DATASET]: '"dataset"',
   [ValueType.MODEL]: '"model"',
@@ -183,6 +186,18 @@ const TYPES: Partial<Record<ValueType, string>> = {
   [ValueType.TABLE]: '"table"',
   [ValueType.TEXT]: '"text"',
 };
+
+/** Writes a type with what is inside of it: `list["datetime"]`. */
+function typeOf({ type, of, optional }: Pick<Parameter, "type" | "of" | "optional">): string {
+  const name = TYPES[type] ?? "object";
+  if (of && of.type !== ValueType.UNSPECIFIED) {
+    const inside = of.choicesJson.length > 0 ? `Literal[${of.choicesJson.map(literal).join(", ")}]` : typeOf(of);
+    const whole = type === ValueType.MAP ? `dict[str, ${inside}]` : `list[${inside}]`;
+    return optional ? `${whole} | None` : whole;
+  }
+  if (!optional) return name;
+  return name.endsWith('"') ? `${name.slice(0, -1)}?"` : `${name} | None`;
+}
 
 /** A chain where the order is one, else one expression for each edge. */
 function ordered(names: ReadonlyMap<string, string>, edges: Graph["edges"]): string {

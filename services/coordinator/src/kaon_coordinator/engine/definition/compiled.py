@@ -9,6 +9,7 @@ from typing import Any
 
 from kaon_coordinator.engine.definition.followers import followers
 from kaon_wire.definitions.graphs import all_blocks, inner_graphs
+from kaon_wire.value_types import has_natives, shape_of
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 BODY = d.PHASE_BODY
@@ -88,6 +89,8 @@ class CompiledWorkflow:
     takes_locks: bool
     # For every block: the names of its enclosing blocks, outermost first, and its own name last.
     chains: Mapping[str, tuple[str, ...]]
+    # Parameters (under "") and outputs of blocks whose values expressions have as times or durations, by block and name.
+    natives: Mapping[tuple[str, str], d.Shape]
     # What the shell keeps for each block, by its name: the part of requests that its instances share.
     kept: dict[str, Any] = field(default_factory=dict, compare=False)
     # Blocks whose policies were known only when they began, by name and values; of steps compiled, too.
@@ -107,7 +110,16 @@ def compile_workflow(definition: d.WorkflowDefinition, version: str) -> Compiled
         root=root,
         takes_locks=any(block.locks for block in all_blocks(definition.body)),
         chains=chains,
+        natives=_natives(definition),
     )
+
+
+def _natives(definition: d.WorkflowDefinition) -> dict[tuple[str, str], d.Shape]:
+    found = {("", each.name): shape_of(each) for each in definition.parameters}
+    for block in all_blocks(definition.body):
+        for outputs in (block.step.outputs, block.sub_workflow.outputs):
+            found |= {(block.name, name): d.Shape(type=kind) for name, kind in outputs.items()}
+    return {place: shape for place, shape in found.items() if has_natives(shape)}
 
 
 def floats_of(declared: Mapping[str, d.ValueType.ValueType]) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import later_us
@@ -20,6 +20,7 @@ from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS
 from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import KaonError
+from kaon_wire.times import read_duration
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -50,13 +51,15 @@ def _timer_due(decision: Decision, block: BlockState) -> int:
         resolve(decision.state, block.scope, binding, decision.context.evaluate)
     )
     if after:
+        if isinstance(value, str):
+            value = read_duration(value) / timedelta(milliseconds=1)
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
             or not 0 <= value <= LONGEST_MS
         ):
             raise KaonError(
-                f"a timer needs milliseconds, from 0 to {LONGEST_MS}, not {canonical.dumps(value)[:80]}"
+                f"a timer needs a duration or milliseconds, from 0 to {LONGEST_MS}, not {canonical.dumps(value)[:80]}"
             )
         return max(later_us(decision.context.now_us, int(value * 1000)), 1)
     return max(parse_time(value), 1)

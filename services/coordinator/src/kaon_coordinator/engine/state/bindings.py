@@ -9,7 +9,7 @@ from typing import Any
 from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
-from kaon_wire import canonical
+from kaon_wire import canonical, value_types
 from kaon_wire.artifact_references import digests
 from kaon_wire.errors import InvalidValue, KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -69,11 +69,16 @@ def _parameter(state: RunState, name: str) -> str:
 
 
 def _item(scope: ScopeState, name: str) -> str:
+    return _item_of(scope, name)[0]
+
+
+def _item_of(scope: ScopeState, name: str) -> tuple[str, d.Binding]:
+    """Return an item, and where the items of its foreach come from."""
     around: ScopeState | None = scope
     while around is not None:
         parent = around.parent
         if parent is not None and parent.kind == "for_each" and parent.block.for_each.item == name:
-            return around.item_json
+            return around.item_json, parent.block.for_each.items
         around = parent.scope if parent is not None else None
     raise BindingError(f"no enclosing foreach has an item {name!r}")
 
@@ -178,10 +183,14 @@ def _previous_iteration(block: BlockState, number: int) -> ScopeState | None:
 def _expression(
     state: RunState, scope: ScopeState, expression: d.Expression, evaluate: Evaluate
 ) -> str:
-    variables = {
-        name: canonical.loads(resolve(state, scope, binding, evaluate))
+    texts = {
+        name: resolve(state, scope, binding, evaluate)
         for name, binding in sorted(expression.variables.items())
     }
+    variables = {name: canonical.loads(text) for name, text in texts.items()}
+    if state.workflow.natives:
+        for name, binding in expression.variables.items():
+            variables[name] = _native(state, scope, binding, variables[name])
     value = evaluate(expression.cel, variables)
     try:
         text = canonical.dumps(value)
@@ -189,13 +198,36 @@ def _expression(
         raise BindingError(f"expression {expression.cel!r}: its value is {error}") from error
     if made := digests([text]):
         # Whoever knows a digest would have the artifact.
-        made -= digests(canonical.dumps(each) for each in variables.values())
+        made -= digests(texts.values())
     if made:
         raise BindingError(
             f"expression {expression.cel!r}: it makes a reference to artifact sha256:{min(made)}; expressions only pass on "
             "those that they are given"
         )
     return text
+
+
+def _native(state: RunState, scope: ScopeState, binding: d.Binding, value: Any) -> Any:
+    """Return a value as expressions have it: a time or duration where one is declared."""
+    natives = state.workflow.natives
+    match binding.WhichOneof("source"):
+        case "parameter":
+            shape = natives.get(("", binding.parameter))
+        case "output":
+            shape = natives.get((binding.output.step, binding.output.output))
+        case "last":
+            last = binding.last.output
+            shape = natives.get((last.step, last.output))
+        case "item":
+            _, items = _item_of(scope, binding.item)
+            listed = natives.get(("", items.parameter))
+            shape = listed.of if listed is not None else None
+        case _:
+            shape = None
+    try:
+        return value if shape is None else value_types.native(value, shape)
+    except InvalidValue as error:
+        raise BindingError(str(error)) from error
 
 
 def _joined(state: RunState, scope: ScopeState, binding: d.Binding, evaluate: Evaluate) -> str:
