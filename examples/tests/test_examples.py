@@ -17,6 +17,7 @@ from kaon.client import Client, Endpoints
 from kaon_coordinator.notifications.channels import read_channels
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem
 from kaonapi.run.v1 import run_pb2, run_service_pb2
+from kaonapi.runner.v1 import runner_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 
 EXAMPLES = Path(__file__).parents[1]
@@ -107,6 +108,27 @@ def test_gates_wait_for_a_signal_a_time_and_somebody(
     client.answer(run_id, "release", approved=True, comment="looks good")
     run = ended(client, run_id).run
     assert dict(run.outputs_json) == {"text": '"mean 4.00, released by ada"'}
+
+
+def test_a_step_waits_at_a_breakpoint_with_its_inputs(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
+    run_id = client.submit(load("gates")).run.run_id
+    waits(client, run_id, "data-ready")
+    assert list(client.set_breakpoint(run_id, "load").breakpoints) == ["load"]
+    client.signal(run_id, "data-ready", {"ratings": [3, 4, 5]})
+    for update in client.watch(run_id):
+        if update.event.breakpoint_reached.path == "load":
+            break
+    (step,) = [step for step in client.run(run_id).steps if step.path == "load"]
+    assert (step.status, step.at_breakpoint) == (run_pb2.STATUS_PENDING, True)
+    assert dict(step.inputs_json) == {"ratings": "[3,4,5]"}
+    why = client.why(run_id, "load")
+    assert [reason.cause for reason in why.reasons] == [runner_pb2.WAIT_CAUSE_BREAKPOINT]
+    client.pass_breakpoint(run_id, "load")
+    waits(client, run_id, "release")
+    client.answer(run_id, "release", approved=True)
+    assert ended(client, run_id).run.status == run_pb2.STATUS_SUCCEEDED
 
 
 def test_runs_follow_one_another_and_regions_are_locked(

@@ -67,7 +67,7 @@ class Client:
         self.process.begin(self._fulfil(wish))
 
     async def go_on(self) -> None:
-        """When everything must come to its end: nobody leaves a run paused, and those are cancelled that may never end."""
+        """When everything must come to its end: nobody leaves a run paused or at a breakpoint; what may never end is cancelled."""
         while True:
             await asyncio.sleep(2.0)
             for kind, tenant, name in sorted(self._world.store.aside):
@@ -85,6 +85,10 @@ class Client:
                 if state is not None and state.status == t.PAUSED:
                     resume = command_pb2.RunCommand(run_id=run_id, resume=command_pb2.ResumeRun())
                     await self._insist(partial(self._command, run_id=run_id, command=resume))
+                for step in sorted(state.breakpoints if state is not None else ()):
+                    passed = command_pb2.PassBreakpoint(step=step)
+                    command = command_pb2.RunCommand(run_id=run_id, pass_breakpoint=passed)
+                    await self._insist(partial(self._command, run_id=run_id, command=command))
 
     def _waits_for_a_failure(self, state: RunState | None) -> bool:
         """Whether a run waits for the success of one that has failed."""
@@ -316,6 +320,13 @@ class Client:
                 )
             case "set_priority":
                 command.set_priority.priority = int(wish.draw * 3)
+            case "set_breakpoint":
+                # A name in half of the cases: also of cells to come.
+                named = path.rsplit("/", 1)[-1] if wish.draw * 1000 % 1 < 0.5 else path
+                command.set_breakpoint.step = named or "s1"
+            case "pass_breakpoint":
+                known = sorted(state.breakpoints) if state is not None else []
+                command.pass_breakpoint.step = known[int(wish.draw * len(known))] if known else path
             case "pause" | "resume":
                 getattr(command, wish.kind).SetInParent()
         return command

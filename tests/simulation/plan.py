@@ -146,12 +146,16 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
         lease_seconds=4.0,
         session_seconds=4.0,
         definitions=definitions,
-        wishes=_with_retries(
-            _with_more(
-                _wishes(chance, calm, len(definitions), features),
-                more,
-                calm,
-                len(definitions),
+        wishes=_with_breakpoints(
+            _with_retries(
+                _with_more(
+                    _wishes(chance, calm, len(definitions), features),
+                    more,
+                    calm,
+                    len(definitions),
+                    features,
+                ),
+                seed,
                 features,
             ),
             seed,
@@ -278,6 +282,22 @@ def _with_retries(
         if wish.kind == "submit"
         for _ in range(chance.choice((2, 3, 4)))
     ]
+    return tuple(sorted((*wishes, *added), key=lambda wish: wish.at))
+
+
+def _with_breakpoints(
+    wishes: tuple[Wish, ...], seed: int, features: frozenset[str]
+) -> tuple[Wish, ...]:
+    """In a third of the seeds steps have breakpoints, some of which are passed soon. From a stream of its own."""
+    chance = random.Random(f"breakpoints {seed}")
+    if "commands" not in features or chance.random() > 0.33:
+        return wishes
+    added = []
+    for wish in wishes:
+        if wish.kind == "submit":
+            for kind in chance.choices(("set_breakpoint", "pass_breakpoint"), (3, 1), k=3):
+                at = wish.at + chance.uniform(0, 5)
+                added.append(Wish(at=at, kind=kind, run=wish.run, draw=chance.random()))
     return tuple(sorted((*wishes, *added), key=lambda wish: wish.at))
 
 

@@ -240,6 +240,14 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         self._command(request, context, run_pb2.STATUS_PAUSED)
         return run_service_pb2.PauseRunResponse(run=self.world.runs[request.run_id])
 
+    def SetBreakpoint(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context)
+        return run_service_pb2.SetBreakpointResponse(run=self.world.runs[request.run_id])
+
+    def PassBreakpoint(self, request, context):  # type: ignore[no-untyped-def]
+        self._command(request, context)
+        return run_service_pb2.PassBreakpointResponse(run=self.world.runs[request.run_id])
+
     def ResumeRun(self, request, context):  # type: ignore[no-untyped-def]
         self._command(request, context, run_pb2.STATUS_RUNNING)
         return run_service_pb2.ResumeRunResponse(run=self.world.runs[request.run_id])

@@ -242,6 +242,8 @@ def test_commands_say_what_is_asked(client: Client, world: World, build: Build) 
     client.cancel("r1", "why", path="a", skip=True, force=True)
     assert client.pause("r1", "why").status == run_pb2.STATUS_PAUSED
     client.resume("r1")
+    client.set_breakpoint("r1", "a", "why")
+    client.pass_breakpoint("r1", "a")
     client.signal("r1", "go", {"rows": 3}, path="a")
     client.answer("r1", "ok", approved=True, comment="fine")
     client.retry("r1", "a")
@@ -252,6 +254,8 @@ def test_commands_say_what_is_asked(client: Client, world: World, build: Build) 
         s.CancelRunRequest(run_id="r1", reason="why", path="a", skip=True, force=True),
         s.PauseRunRequest(run_id="r1", reason="why"),
         s.ResumeRunRequest(run_id="r1"),
+        s.SetBreakpointRequest(run_id="r1", step="a", reason="why"),
+        s.PassBreakpointRequest(run_id="r1", step="a"),
         s.SignalRunRequest(run_id="r1", name="go", payload_json='{"rows":3}', path="a"),
         s.AnswerGateRequest(run_id="r1", path="ok", approved=True, comment="fine"),
         s.RetryRunRequest(run_id="r1", path="a"),

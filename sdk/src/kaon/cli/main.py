@@ -112,6 +112,8 @@ _COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     "Steer runs": {
         "cancel": steer.cancel,
         "pause": steer.pause,
+        "break": steer.break_,
+        "continue": steer.continue_,
         "resume": steer.resume,
         "approve": steer.approve,
         "reject": steer.reject,

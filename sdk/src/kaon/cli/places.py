@@ -111,6 +111,10 @@ def _step_lines(step: run_pb2.StepView) -> Iterator[str]:
         yield f"started {formatting.moment(step.start_time)} {formatting.zone()}{ended}"
     if step.memo_run_id:
         yield f"reused from {step.memo_path} of run {step.memo_run_id}"
+    if step.at_breakpoint:
+        yield "waits at a breakpoint"
+        for name, text in sorted(step.inputs_json.items()):
+            yield f"input {name} = {text}"
     if step.lost_runners:
         yield f"lost {step.lost_runners} runners"
     if step.progress_message:

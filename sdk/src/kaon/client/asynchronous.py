@@ -267,6 +267,8 @@ class AsyncClient:
     why = _calls(Client.why)
     cancel = _calls(Client.cancel)
     pause = _calls(Client.pause)
+    set_breakpoint = _calls(Client.set_breakpoint)
+    pass_breakpoint = _calls(Client.pass_breakpoint)
     resume = _calls(Client.resume)
     signal = _calls(Client.signal)
     answer = _calls(Client.answer)

@@ -70,6 +70,34 @@ class RunCommands:
             self._runs.ResumeRun, _S.ResumeRunRequest(run_id=run_id, reason=reason)
         ).run
 
+    def set_breakpoint(self, run_id: str, step: str, reason: str = "") -> run_pb2.Run:
+        """Let a step wait before it starts, until `pass_breakpoint`.
+
+        Args:
+            run_id: the run.
+            step: its path, such as "regions[US]/train", or its name, which stands for all of its instances, also later ones.
+            reason: why; it is in the history.
+
+        Raises:
+            Conflict: it has started.
+        """
+        request = _S.SetBreakpointRequest(run_id=run_id, step=step, reason=reason)
+        return self._caller.call(self._runs.SetBreakpoint, request).run
+
+    def pass_breakpoint(self, run_id: str, step: str, reason: str = "") -> run_pb2.Run:
+        """Remove a breakpoint, and let go on what waits at it.
+
+        Args:
+            run_id: the run.
+            step: as it was set; or the path of one step that waits at the breakpoint of its name, which stays for the others.
+            reason: why; it is in the history.
+
+        Raises:
+            Conflict: there is no breakpoint.
+        """
+        request = _S.PassBreakpointRequest(run_id=run_id, step=step, reason=reason)
+        return self._once(self._runs.PassBreakpoint, request).run
+
     def signal(self, run_id: str, name: str, payload: Any = None, *, path: str = "") -> run_pb2.Run:
         """Send a signal to the gates that wait for its name, or with a path to one running step.
 

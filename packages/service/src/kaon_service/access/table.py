@@ -50,6 +50,8 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "CancelRun": Access(role=Role.OPERATOR, audited=True),
         "PauseRun": Access(role=Role.OPERATOR, audited=True),
         "ResumeRun": Access(role=Role.OPERATOR, audited=True),
+        "SetBreakpoint": Access(role=Role.OPERATOR, audited=True),
+        "PassBreakpoint": Access(role=Role.OPERATOR, audited=True),
         "SignalRun": Access(role=Role.OPERATOR, audited=True),
         "AnswerGate": Access(role=Role.VIEWER, audited=True),
         "RetryRun": Access(role=Role.OPERATOR, audited=True),

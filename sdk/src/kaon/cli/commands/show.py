@@ -238,6 +238,9 @@ def _awaited(block: run_pb2.BlockView) -> str:
 def _details(step: run_pb2.StepView) -> str:
     if step.HasField("error") and step.error.message:
         return formatting.error(step.error)
+    if step.at_breakpoint:
+        given = (f"{name}={brief(text)}" for name, text in sorted(step.inputs_json.items()))
+        return "  ".join(("waits at a breakpoint", *given))
     if step.status == run_pb2.STATUS_SUCCEEDED:
         memo = f"from run {step.memo_run_id}  " if step.memo_run_id else ""
         return memo + "  ".join(

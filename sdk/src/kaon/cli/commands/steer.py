@@ -96,6 +96,55 @@ def resume(
         _tell(client.resume(run, reason), "Resumed.", json=json)
 
 
+def break_(
+    run: options.RunId,
+    step: Annotated[
+        str,
+        typer.Argument(
+            metavar="STEP",
+            help="Path of the step, or its name: all of its instances, also later ones.",
+            show_default=False,
+        ),
+    ],
+    reason: options.Reason = "",
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Let a step wait before it starts. `kaon show RUN STEP` prints its inputs meanwhile.
+
+    \b
+    kaon break 01JD3Z... train
+    kaon break 01JD3Z... 'regions[US]/train'        # in one cell alone
+    """
+    with options.client(server=server) as client:
+        found = client.set_breakpoint(run, step, reason)
+    _tell(found, f"{step} waits before it starts, until `kaon continue`.", json=json)
+
+
+def continue_(
+    run: options.RunId,
+    step: Annotated[
+        str,
+        typer.Argument(
+            metavar="STEP",
+            help="The step of a breakpoint, which is removed; or one that waits at the breakpoint of its name.",
+            show_default=False,
+        ),
+    ],
+    reason: options.Reason = "",
+    server: options.Server = options.SERVER,
+    json: options.AsJson = False,
+) -> None:
+    """Remove a breakpoint, and let go on what waits at it.
+
+    \b
+    kaon continue 01JD3Z... train
+    kaon continue 01JD3Z... 'regions[US]/train'     # the other cells still wait
+    """
+    with options.client(server=server) as client:
+        _tell(client.pass_breakpoint(run, step, reason), f"{step} goes on.", json=json)
+
+
 def signal(
     run: options.RunId,
     name: Annotated[

@@ -48,7 +48,8 @@ def describe(event: h.HistoryEvent) -> str | None:
     """Describe an event; return None for one that this version does not know."""
     kind = event.WhichOneof("event")
     fact = getattr(event, kind) if kind is not None else None
-    return _run_text(fact) or _block_text(fact) or _step_text(fact) or _command_text(fact)
+    texts = (_run_text, _block_text, _step_text, _breakpoint_text, _command_text)
+    return next((told for text in texts if (told := text(fact))), None)
 
 
 def _run_text(fact: object) -> str | None:
@@ -138,6 +139,19 @@ def _step_text(fact: object) -> str | None:
         case h.StepEndedEvent():
             memo = f", reused from run {fact.memo.run_id}" if fact.HasField("memo") else ""
             return f"{fact.path}  {formatting.status(fact.status)}{memo}{_why(fact.error)}"
+    return None
+
+
+def _breakpoint_text(fact: object) -> str | None:
+    match fact:
+        case h.BreakpointSet():
+            return (
+                f"{fact.step}  waits before it starts{_by(fact.requester)}{_because(fact.reason)}"
+            )
+        case h.BreakpointReached():
+            return f"{fact.path}  waits at a breakpoint"
+        case h.BreakpointPassed():
+            return f"{fact.step}  goes on past its breakpoint{_by(fact.requester)}{_because(fact.reason)}"
     return None
 
 

@@ -201,6 +201,9 @@ class RunTree:
             "",
         )
 
+    def _breakpoint_reached(self, fact: history_pb2.BreakpointReached, _: int) -> None:
+        self._node(fact.path, "step").message = "waits at a breakpoint: kaon continue"
+
     def _step_leased(self, fact: history_pb2.StepLeased, time_us: int) -> None:
         node = self._node(fact.path, "step")
         node.status, node.runner, node.attempt = _S.STATUS_RUNNING, fact.runner_id, fact.attempt

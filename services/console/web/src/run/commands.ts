@@ -55,6 +55,8 @@ export const commands = {
     runs.cancelRun({ runId, reason, path, skip, force }),
   pause: (runId: string, reason: string) => runs.pauseRun({ runId, reason }),
   resume: (runId: string, reason: string) => runs.resumeRun({ runId, reason }),
+  break: (runId: string, step: string, reason: string) => runs.setBreakpoint({ runId, step, reason }),
+  continue: (runId: string, step: string, reason: string) => runs.passBreakpoint({ runId, step, reason }),
   retry: (runId: string, path: string, reason: string, dryRun = false) =>
     runs.retryRun({ runId, path, reason, dryRun }),
   restart: (runId: string, path: string, reason: string, dryRun = false) =>

@@ -130,6 +130,22 @@ def find_all(
     return "", lambda path: any(names(above, written) for above in _upwards(path))
 
 
+def declared(store: PlaceStore, run: RunRecord, written: str) -> str:
+    """Resolve the end of a path, and keep a name or the path of a place that is not created yet.
+
+    Raises:
+        NotFound: The run's workflow has no such name; the error lists similar ones.
+        FailedPrecondition: Several places match.
+    """
+    workflow = _workflow(store, run)
+    if not _declared(workflow, written):
+        raise unknown(workflow, _all(store, run), written)
+    if "/" not in written:
+        return written
+    found = named(_all(store, run), written)
+    return the_one(found, written, f"run {run.run_id}") if found else written
+
+
 def missing(
     workflow: CompiledWorkflow, places: Iterable[Place], written: str, where: str
 ) -> NotFound | FailedPrecondition:

@@ -28,6 +28,7 @@ from kaonapi.run.v1 import run_service_pb2 as r
 _FAILED = t.BROKEN | {t.CANCELLED}
 _MARKS = {t.SUCCEEDED, t.FAILED, t.SKIPPED}
 _SIGNAL_CHARACTERS = 200
+_PATH_CHARACTERS = 4_000
 _PAYLOAD_BYTES = 65_536
 
 
@@ -85,6 +86,35 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             request.run_id, reason=request.reason, resume=command_pb2.ResumeRun()
         )
         return r.ResumeRunResponse(run=run)
+
+    async def SetBreakpoint(  # noqa: N802
+        self, request: r.SetBreakpointRequest, context: Any
+    ) -> r.SetBreakpointResponse:
+        """Let a step, or all instances of a name, wait before they start."""
+        step = await self._step_of(request.run_id, request.step)
+        wish = command_pb2.SetBreakpoint(step=step)
+        run = await self._submission.command(
+            request.run_id, reason=request.reason, set_breakpoint=wish
+        )
+        return r.SetBreakpointResponse(run=run)
+
+    async def PassBreakpoint(  # noqa: N802
+        self, request: r.PassBreakpointRequest, context: Any
+    ) -> r.PassBreakpointResponse:
+        """Remove a breakpoint, and let go on what waits at it."""
+        step = await self._step_of(request.run_id, request.step)
+        wish = command_pb2.PassBreakpoint(step=step)
+        run = await self._submission.command(
+            request.run_id, reason=request.reason, pass_breakpoint=wish
+        )
+        return r.PassBreakpointResponse(run=run)
+
+    async def _step_of(self, run_id: str, step: str) -> str:
+        """Return the path or name of a step that an active run has or may have."""
+        if len(step) > _PATH_CHARACTERS:
+            raise InvalidValue(f"step: use at most {_PATH_CHARACTERS} characters")
+        run = await self._active(run_id)
+        return await self._threads.read(places.declared, self._threads.store, run, step)
 
     async def SignalRun(self, request: r.SignalRunRequest, context: Any) -> r.SignalRunResponse:  # noqa: N802
         """Send a signal to the gates of a run, or to one running step."""

@@ -27,6 +27,7 @@ def workflow(record: WorkflowRecord) -> workflow_service_pb2.Workflow:
 def run(record: RunRecord) -> run_pb2.Run:
     """Convert a run."""
     row = record.row
+    data = canonical.loads(row.data) if row.data else {}
     return run_pb2.Run(
         run_id=row.run_id,
         workflow=record.workflow,
@@ -50,7 +51,8 @@ def run(record: RunRecord) -> run_pb2.Run:
         origin=record.origin,
         outputs_json=canonical.loads(row.outputs) if row.outputs else {},
         labels=record.labels,
-        late=bool(row.data) and canonical.loads(row.data).get("late", False),
+        late=data.get("late", False),
+        breakpoints=data.get("breakpoints", ()),
     )
 
 

@@ -289,6 +289,12 @@ class WaitReasons:
         if unfinished:
             rule = _RULES.get(scope.graph.rules[node.block.name], "")
             self._waits_for(node.path, unfinished, f"{node.path}{rule} waits for")
+        elif isinstance(node, StepState) and node.held:
+            text = (
+                f"{node.path} waits at a breakpoint: kaon continue {self._state.run_id}"
+                f" '{node.path}' lets it go on."
+            )
+            self._add(r.WAIT_CAUSE_BREAKPOINT, text, node.path)
         elif isinstance(node, StepState) and (tags := self._exhausted(node.block.step.tags)):
             words = ", ".join(
                 f"{tag} ({each.taken} of {each.bound} taken)" for tag, each in tags.items()

@@ -49,6 +49,14 @@ class RevokeLease:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EndChain:
+    """Tell the holder of a step to start nothing by succession after it."""
+
+    issue: StepIssue
+    incarnation: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class GrantLease:
     """Allow the holder of an exclusive step to begin: no earlier attempt can still be running."""
 
@@ -249,6 +257,7 @@ Action: TypeAlias = (
     RequestStep
     | EndStep
     | RevokeLease
+    | EndChain
     | GrantLease
     | SignalHolder
     | WatchRetry

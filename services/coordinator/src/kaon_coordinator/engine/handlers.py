@@ -7,7 +7,15 @@ from typing import Any
 
 from kaon_coordinator.engine import messages
 from kaon_coordinator.engine.actions import Timer, WatchTime
-from kaon_coordinator.engine.commands import cancel, lifecycle, mark, pause, priority, retry
+from kaon_coordinator.engine.commands import (
+    breakpoints,
+    cancel,
+    lifecycle,
+    mark,
+    pause,
+    priority,
+    retry,
+)
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.kinds import foreach, gates, repeat, subworkflows
 from kaon_coordinator.engine.messages import Due, MemoFound, MemoMissed, Message, PermitsGranted
@@ -61,6 +69,8 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.Pause: pause.pause,
     messages.Resume: pause.resume,
     messages.SetPriority: priority.set_priority,
+    messages.SetBreakpoint: breakpoints.set_breakpoint,
+    messages.PassBreakpoint: breakpoints.pass_breakpoint,
     messages.Signal: gates.signal,
     messages.Answer: gates.answer,
     messages.Retry: retry.retry,

@@ -103,6 +103,24 @@ class Mark:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SetBreakpoint:
+    """Let a step, or all instances of a name, wait before they start."""
+
+    step: str
+    reason: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassBreakpoint:
+    """Let go on what waits at a breakpoint."""
+
+    step: str
+    reason: str
+    requester: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class SetPriority:
     """Change the run's priority."""
 
@@ -326,6 +344,8 @@ Message: TypeAlias = (
     | Restart
     | Mark
     | SetPriority
+    | SetBreakpoint
+    | PassBreakpoint
     | ChildEnded
     | Due
     | Continued

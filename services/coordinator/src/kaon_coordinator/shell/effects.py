@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from kaon_coordinator.engine.actions import (
     Action,
+    EndChain,
     EndStep,
     GrantLease,
     RequestStep,
@@ -112,6 +113,8 @@ class _Letting:
                 command = self._command(requests.revoke, state, incarnation, action)
                 # A runner that does not have the lease any more reports its end all the same.
                 watch.proofs.prove(command.revoke.key, state.tenant, incarnation)
+            case EndChain(incarnation=incarnation):
+                self._command(requests.end_chain, state, incarnation, action)
             case WatchRetry(issue=issue, due_us=due_us):
                 watch.timers.set(due_us, state.run_id, RetryDue(issue=issue))
             case WatchAttempt():

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from kaon_coordinator.engine.actions import GrantLease, RevokeLease, RevokeReason, SignalHolder
+from kaon_coordinator.engine.actions import (
+    EndChain,
+    GrantLease,
+    RevokeLease,
+    RevokeReason,
+    SignalHolder,
+)
 from kaon_coordinator.engine.definition.compiled import CompiledGraph
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.state.state import RunState, ScopeState, StepState
@@ -197,6 +203,15 @@ def revoke(
         revoke=runner_pb2.RevokeStep(
             key=key, epoch=epoch, partition=partition, reason=_REASONS[action.reason]
         )
+    )
+
+
+def end_chain(
+    run_id: str, action: EndChain, *, partition: int, epoch: int
+) -> runner_pb2.RunnerCommand:
+    """Build the command that keeps a runner from starting steps by succession after one that it holds."""
+    return runner_pb2.RunnerCommand(
+        end_succession=runner_pb2.EndSuccession(key=key_of(run_id, action.issue))
     )
 
 

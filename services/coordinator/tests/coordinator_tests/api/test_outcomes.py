@@ -77,6 +77,10 @@ async def test_a_command_answers_with_the_run_as_it_is_after_it(whole: Whole) ->
 
     assert await after(runs.PauseRun, r.PauseRunRequest(run_id=run_id)) == t.PAUSED
     assert await after(runs.ResumeRun, r.ResumeRunRequest(run_id=run_id)) == t.RUNNING
+    at = r.SetBreakpointRequest(run_id=run_id, step="b")
+    assert list((await runs.SetBreakpoint(at)).run.breakpoints) == ["b"]
+    passed = r.PassBreakpointRequest(run_id=run_id, step="b")
+    assert list((await runs.PassBreakpoint(passed)).run.breakpoints) == []
     prioritized = await runs.SetRunPriority(r.SetRunPriorityRequest(run_id=run_id, priority=7))
     assert prioritized.run.priority == 7
     assert await after(runs.CancelRun, r.CancelRunRequest(run_id=run_id)) == t.CANCELLED

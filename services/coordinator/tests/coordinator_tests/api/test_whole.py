@@ -126,6 +126,12 @@ async def test_what_cannot_be_commanded_is_refused_with_what_it_is(whole: Whole)
     cancel = r.CancelRunRequest(run_id=run_id, path="nowhere")
     await refused(runs.CancelRun, cancel, StatusCode.NOT_FOUND, "no step, block or cell 'nowhere'")
     await refused(runs.PauseRun, r.PauseRunRequest(run_id="x"), StatusCode.NOT_FOUND, "'x'")
+    at = r.SetBreakpointRequest(run_id=run_id, step="a")
+    await refused(runs.SetBreakpoint, at, PRECONDITION, "it has started: it is READY")
+    at = r.SetBreakpointRequest(run_id=run_id, step="nowhere")
+    await refused(runs.SetBreakpoint, at, StatusCode.NOT_FOUND, "no step, block or cell 'nowhere'")
+    over = r.PassBreakpointRequest(run_id=run_id, step="b")
+    await refused(runs.PassBreakpoint, over, PRECONDITION, "there is no breakpoint")
     async with playing(whole.world):
         await whole.ended(run_id)
     for call, request in (

@@ -243,6 +243,9 @@ class Machine:
             )
             self.later(m.Stopped(lease=lease))
 
+    def end_chain(self, action: a.EndChain) -> None:
+        assert self.state.steps[action.issue.path].incarnation == action.incarnation
+
     def grant(self, action: a.GrantLease) -> None:
         self.granted.add((action.issue.path, action.issue.generation))
 
@@ -267,6 +270,8 @@ class Machine:
                 choices = [self._time]
             elif self.state.gates:
                 choices = [self._answer]
+            elif self.state.breakpoints:
+                choices = [self._pass]
         if not choices:
             return False
         self.random.choice(choices)()
@@ -336,6 +341,11 @@ class Machine:
         elif gate.block.gate.HasField("signal"):
             self.tell(m.Signal(name=gate.block.gate.signal.name, payload_json="1", requester="me"))
 
+    def _pass(self) -> None:
+        held = [step.path for step in self.state.steps.values() if step.held]
+        step = self.random.choice([*sorted(self.state.breakpoints), *held])
+        self.tell(m.PassBreakpoint(step=step, reason="why", requester="me"))
+
     def command(self) -> None:
         """Somebody asks for something, sensible or not."""
         places = sorted(
@@ -363,6 +373,8 @@ class Machine:
             m.Cancel(force=True, **by) if self.random.random() < 0.1 else m.Resume(**by),
             m.Answer(path=path, approved=True, comment="", requester="me"),
             m.Continued(path=path),
+            m.SetBreakpoint(step=self.random.choice((path, path.rsplit("/", 1)[-1])), **by),
+            *(m.PassBreakpoint(step=each, **by) for each in sorted(self.state.breakpoints)),
         ]
         self.tell(self.random.choice(commands))
 
@@ -453,5 +465,6 @@ _DO: dict[type, Callable[[Machine, Any], None]] = {
     a.WatchTime: Machine.watch_time,
     a.RevokeLease: Machine.revoked,
     a.GrantLease: Machine.grant,
+    a.EndChain: Machine.end_chain,
     a.Continue: Machine.carry_on,
 }

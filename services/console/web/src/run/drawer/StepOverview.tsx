@@ -1,5 +1,5 @@
 import { Button } from "@mantine/core";
-import { IconPlayerStop, IconRefresh, IconRotateClockwise } from "@tabler/icons-react";
+import { IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconRefresh, IconRotateClockwise } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { StatusMark } from "../../common/StatusMark";
@@ -189,9 +189,9 @@ function resourcesText(resources: Resources | undefined): string {
 }
 
 /** What can be done with one step or block as it stands. */
-export function StepActions({ step }: { step: { path: string; status: number } }) {
+export function StepActions({ step }: { step: { path: string; status: number; atBreakpoint?: boolean } }) {
   const { live } = useRunPage();
-  const [open, setOpen] = useState<"retry" | "restart" | "cancel">();
+  const [open, setOpen] = useState<"retry" | "restart" | "cancel" | "break" | "continue">();
   const ended = hasEnded(step.status);
   return (
     <div className={classes.actions}>
@@ -213,6 +213,16 @@ export function StepActions({ step }: { step: { path: string; status: number } }
           onClick={() => setOpen("restart")}
         >
           Restart from here
+        </Button>
+      )}
+      {step.atBreakpoint !== undefined && step.status === Status.PENDING && (
+        <Button
+          variant="default"
+          size="compact-xs"
+          leftSection={step.atBreakpoint ? <IconPlayerPlay size={13} /> : <IconPlayerPause size={13} />}
+          onClick={() => setOpen(step.atBreakpoint ? "continue" : "break")}
+        >
+          {step.atBreakpoint ? "Continue" : "Wait before start"}
         </Button>
       )}
       {!ended && step.status !== Status.PENDING && (

@@ -23,7 +23,7 @@ import { canRetry } from "../model/counts";
 import { notify } from "../notices";
 import classes from "./Actions.module.css";
 
-type Name = "cancel" | "pause" | "resume" | "retry" | "restart" | "priority" | "rerun";
+type Name = "cancel" | "pause" | "resume" | "retry" | "restart" | "priority" | "rerun" | "break" | "continue";
 
 /** What can be done with the run as it stands; what cannot be done is not offered. */
 export function Actions({ run }: { run: Run }) {
@@ -93,6 +93,18 @@ const LOOKS: Readonly<Record<Name, { label: string; icon: ReactNode; says: strin
     icon: <IconRefresh size={14} />,
     says: "What failed, was stopped or never began because of it runs again. What has succeeded is kept.",
     planned: true,
+  },
+  break: {
+    label: "Wait before start",
+    icon: <IconPlayerPause size={14} />,
+    says: "The step waits at a breakpoint before it starts, so that its inputs can be looked at.",
+    planned: false,
+  },
+  continue: {
+    label: "Continue",
+    icon: <IconPlayerPlay size={14} />,
+    says: "The step goes on from its breakpoint. A breakpoint of its own is removed.",
+    planned: false,
   },
   restart: {
     label: "Restart from here",
@@ -247,6 +259,10 @@ async function sendCommand(
       return { text: outcomeText("Paused", (await commands.pause(runId, reason)).run) };
     case "resume":
       return { text: outcomeText("Resumed", (await commands.resume(runId, reason)).run) };
+    case "break":
+      return { text: outcomeText(`${path} waits before it starts`, (await commands.break(runId, path, reason)).run) };
+    case "continue":
+      return { text: outcomeText(`${path} goes on`, (await commands.continue(runId, path, reason)).run) };
     case "retry":
       return { text: outcomeText("Retried what had failed", (await commands.retry(runId, path, reason)).run) };
     case "restart":

@@ -81,6 +81,7 @@ def run_row(state: RunState) -> RunRow:
         "parent_path": state.parent_path,
         "asked": state.asked,
         "trace": state.trace_parent,
+        "breakpoints": sorted(state.breakpoints),
         "only": list(state.targets.only) if state.targets is not None else [],
         "until": list(state.targets.until) if state.targets is not None else [],
         "signals": {
@@ -136,6 +137,8 @@ def step_row(step: StepState) -> StepRow:
         "grant": step.grant_us,
         "late": step.late,
         "memo_key": step.memo_key,
+        "held": step.held,
+        "released": step.released,
         "type": step.spec.type,
     }
     if step.error is not None:
@@ -306,6 +309,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.asked = data.get("asked", 0)
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
     state.trace_parent = data.get("trace", "")
+    state.breakpoints = set(data.get("breakpoints", ()))
     if "only" in data or "until" in data:
         only, until = data.get("only", ()), data.get("until", ())
         state.aim(run_pb2.RunTargets(only=only, until=until))
@@ -348,6 +352,7 @@ def _restore_step(state: RunState, row: StepRow) -> None:
     step.begin_us, step.grant_us = data.get("begin", 0), data.get("grant", 0)
     step.late, step.end_seq = data.get("late", False), data.get("end_seq", 0)
     step.memo_key = data.get("memo_key", "")
+    step.held, step.released = data.get("held", False), data.get("released", False)
     source = data.get("memo", ("", ""))
     step.memo_source = (source[0], source[1])
     step.signals = tuple(

@@ -36,6 +36,8 @@ def step_view(row: StepRow) -> run_pb2.StepView:
         memo_run_id=memo_run_id,
         memo_path=memo_path,
         bound_json=data.get("bound", {}),
+        at_breakpoint=data.get("held", False),
+        inputs_json=data.get("inputs", {}) if data.get("held") else {},
     )
 
 

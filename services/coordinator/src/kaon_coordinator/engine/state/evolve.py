@@ -154,6 +154,27 @@ def _deadline_missed(state: RunState, event: history_pb2.HistoryEvent) -> None:
     )
 
 
+def _breakpoint_set(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    state.breakpoints.add(event.breakpoint_set.step)
+
+
+def _breakpoint_reached(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    reached = event.breakpoint_reached
+    step = state.steps[reached.path]
+    step.held, step.inputs = True, named(reached.inputs_json)
+    state.transient.preparing.pop(step.path, None)
+    state.transient.touched_steps.add(step.path)
+
+
+def _breakpoint_passed(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    passed = event.breakpoint_passed.step
+    state.breakpoints.discard(passed)
+    for step in state.steps.values():
+        if step.held and passed in (step.path, step.block.name):
+            step.held, step.released = False, True
+            state.transient.touched_steps.add(step.path)
+
+
 def _command_refused(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.asked = max(state.asked, event.command_refused.asked)
 
@@ -181,6 +202,9 @@ _FOLDS: dict[str, Callable[[RunState, history_pb2.HistoryEvent], None]] = {
     "signal_received": _signal_received,
     "gate_answered": _gate_answered,
     "deadline_missed": _deadline_missed,
+    "breakpoint_set": _breakpoint_set,
+    "breakpoint_reached": _breakpoint_reached,
+    "breakpoint_passed": _breakpoint_passed,
     "block_marked": _only_told,
     "command_refused": _command_refused,
     "block_started": blocks.block_started,

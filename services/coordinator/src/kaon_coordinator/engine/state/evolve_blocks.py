@@ -206,6 +206,8 @@ def set_step_status(state: RunState, step: StepState, status: t.Status) -> None:
     """Set a step's status, if the table of transitions allows it."""
     t.check(t.STEP, step.path, step.status, status)
     step.status = status
+    if step.held and status != t.PENDING:
+        step.held = False
     state.transient.touched_steps.add(step.path)
 
 

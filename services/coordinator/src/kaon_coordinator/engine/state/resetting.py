@@ -175,6 +175,7 @@ def _clear_step(step: StepState) -> None:
     step.begin_us = step.ready_us = step.start_us = step.end_us = step.end_seq = step.retry_us = 0
     step.inputs = step.outputs = NOTHING
     step.error, step.stop, step.late, step.signals = None, t.NONE, False, ()
+    step.held = step.released = False
     step.metrics, step.reports, step.lost_runners, step.platform_failures = NO_METRICS, 0, 0, 0
 
 

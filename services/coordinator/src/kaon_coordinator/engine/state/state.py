@@ -116,6 +116,9 @@ class StepState:
     signals: tuple[StepSignal, ...] = ()
     # Its policies that were known only when it began, canonical JSON by the path of the field; `block` has them.
     bound: Mapping[str, str] = field(default_factory=_nothing)
+    # It waits at a breakpoint; somebody let it go on, and it does not stop at the breakpoint of its name again.
+    held: bool = False
+    released: bool = False
 
     @property
     def begun(self) -> bool:
@@ -360,6 +363,8 @@ class RunState:
     grant_floor_us: int = 0
     # Signals that no gate has taken, oldest first.
     signals: dict[str, list[BufferedSignal]] = field(default_factory=dict)
+    # Paths and names of the steps that wait before they start.
+    breakpoints: set[str] = field(default_factory=set)
     root: ScopeState = field(init=False)
     steps: dict[str, StepState] = field(default_factory=dict)
     blocks: dict[str, BlockState] = field(default_factory=dict)
@@ -389,6 +394,12 @@ class RunState:
     def halted(self) -> bool:
         """Tell whether nothing new may start for now: the run is paused, or was reopened and waits for its permits."""
         return self.status == t.PAUSED or self.waits_since > 0
+
+    def breaks(self, step: StepState) -> bool:
+        """Tell whether a step waits before it starts."""
+        if not self.breakpoints or step.released:
+            return False
+        return step.path in self.breakpoints or step.block.name in self.breakpoints
 
     def aim(self, targets: run_pb2.RunTargets | None) -> None:
         """Run only a part of the workflow."""

@@ -24,12 +24,15 @@ from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.state import BlockState, Preparation, StepState
 from kaon_coordinator.engine.steps import attempts
 from kaon_wire.errors import KaonError
+from kaon_wire.packing import fill
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
 
 def begin(decision: Decision, step: StepState) -> None:
     """Bind the inputs of a pending step and gather whatever else it needs."""
+    if step.held:
+        return
     try:
         inputs = {
             name: resolve(decision.state, step.scope, binding, decision.context.evaluate)
@@ -77,8 +80,17 @@ def _inputs_there(decision: Decision, step: StepState, preparation: Preparation)
     if problem := decision.context.limits.inputs_problem(preparation.inputs):
         decision.state.transient.preparing.pop(step.path, None)
         end_node(decision, step, t.FAILED, user_error("InputsTooLarge", f"{step.path}: {problem}"))
+    elif decision.state.breaks(step):
+        _hold(decision, step, preparation)
     else:
         _take_permits(decision, step, preparation)
+
+
+def _hold(decision: Decision, step: StepState, preparation: Preparation) -> None:
+    """Let a step wait at its breakpoint; when it goes on, it is prepared anew."""
+    reached = history_pb2.BreakpointReached(path=step.path)
+    fill(reached.inputs_json, preparation.inputs)
+    decision.emit(breakpoint_reached=reached)
 
 
 def _take_permits(decision: Decision, step: StepState, preparation: Preparation) -> None:
@@ -169,7 +181,11 @@ def permits_granted(decision: Decision, message: PermitsGranted) -> None:
     state = decision.state
     found = _answered(decision, message.path, "permits", message.asked)
     if found is not None:
-        _ready(decision, *found)
+        if state.breaks(found[0]):
+            decision.act(ReleasePermits(path=message.path))
+            _hold(decision, *found)
+        else:
+            _ready(decision, *found)
         return
     step = state.steps.get(message.path)
     if message.path in state.transient.preparing:

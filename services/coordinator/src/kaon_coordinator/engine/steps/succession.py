@@ -96,6 +96,7 @@ def chain_after(state: RunState, step: StepState) -> list[Follower]:
             or following.begun
             or following.generation >= step.generation
             or following.block.name in state.left_out
+            or state.breaks(following)
         ):
             break
         follower = _bind(state, following, members)
@@ -104,6 +105,13 @@ def chain_after(state: RunState, step: StepState) -> list[Follower]:
         chain.append(follower)
         members[following.block.name] = len(members)
     return chain
+
+
+def is_followed(step: StepState, name: str, path: str) -> bool:
+    """Tell whether a step of this name or path may follow a step by succession."""
+    return leads(step) and any(
+        path == each.path or name == each.block.name for each in _after(step)
+    )
 
 
 def _after(step: StepState) -> Iterator[StepState]:

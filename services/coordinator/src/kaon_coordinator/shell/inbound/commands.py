@@ -96,5 +96,11 @@ _MESSAGES: dict[str, Callable[[command_pb2.RunCommand], m.Message]] = {
     "set_priority": lambda it: m.SetPriority(
         priority=it.set_priority.priority, requester=it.requester
     ),
+    "set_breakpoint": lambda it: m.SetBreakpoint(
+        step=it.set_breakpoint.step, reason=it.reason, requester=it.requester
+    ),
+    "pass_breakpoint": lambda it: m.PassBreakpoint(
+        step=it.pass_breakpoint.step, reason=it.reason, requester=it.requester
+    ),
     "child_ended": _child_ended,
 }
