@@ -5,7 +5,7 @@
 set -eu
 if [ "${1:-}" = healthy ]; then
     if command -v wget > /dev/null; then exec wget -q -O /dev/null http://127.0.0.1:9000/health; fi
-    exec python3 -c "import urllib.request; urllib.request.urlopen('http://127.0.0.1:9000/health', timeout=2)"
+    exec healthcheck 9000 /health
 fi
 export ROOT_ACCESS_KEY_ID="${AWS_ACCESS_KEY_ID:?}" ROOT_SECRET_ACCESS_KEY="${AWS_SECRET_ACCESS_KEY:?}"
 # A directory is a bucket. What is known of an object lies beside it, for not every file system keeps attributes.

@@ -5,7 +5,9 @@ set -eu
 health=${HEALTH_URL:-http://127.0.0.1:5000/v2/}
 if [ "${1:-}" = healthy ]; then
     if command -v wget > /dev/null; then exec wget -q -O /dev/null "$health"; fi
-    exec python3 -c "import urllib.request; urllib.request.urlopen('$health', timeout=2)"
+    place=${health#http://}
+    address=${place%%/*}
+    exec healthcheck "${address#*:}" "/${place#*/}"
 fi
 program=$(command -v registry || command -v docker-registry)
 exec "$program" serve /etc/kaon/registry.yml
