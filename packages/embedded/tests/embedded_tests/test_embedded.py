@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kaon import load_workflow
+from kaon.cli.main import execute as execute_command
 from kaon.client import Client, Endpoints
 from kaon.client import params as parameters
 from kaon_embedded.foreground import Wanted, execute, first_failure
@@ -33,6 +34,22 @@ def run_cli(*words: str) -> subprocess.CompletedProcess[str]:
 def kaon(*words: str) -> subprocess.CompletedProcess[str]:
     argv = [str(Path(sys.executable).with_name("kaon")), *words]
     return subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
+
+
+Told = tuple[int, str, str]
+
+
+@pytest.fixture
+def here(capsys: pytest.CaptureFixture[str]) -> Callable[..., Told]:
+    """Executes commands in this process, which has loaded already what they need."""
+
+    def told(*words: str) -> Told:
+        capsys.readouterr()
+        code = execute_command(words)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return told
 
 
 # What takes long to load, and a small workflow does without.
@@ -311,7 +328,7 @@ workflow = Workflow("w", steps.python("make", make, outputs={"table": "table", "
 
 
 def test_the_artifacts_of_a_run_are_listed_printed_and_downloaded(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Callable[..., Told]
 ) -> None:
     (tmp_path / "flow.py").write_text(PRODUCTIVE)
     state = tmp_path / "state"
@@ -324,24 +341,22 @@ def test_the_artifacts_of_a_run_are_listed_printed_and_downloaded(
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     kept = ("--state", str(state))
-    listed = kaon("artifacts", "list", run, *kept, "--json").stdout.splitlines()
+    listed = here("artifacts", "list", run, *kept, "--json")[1].splitlines()
     found = {each["output"]: each for each in map(json.loads, listed)}
     assert {name: (each["path"], each["type"]) for name, each in found.items()} == {
         "table": ("make", "table"),
         "model": ("make", "model"),
     }
+    # A program of its own: nothing but the content is printed.
     assert kaon("artifacts", "cat", run, "make", "table", *kept).stdout == "a,b\n"
-    got = kaon("artifacts", "get", run, "make", "table", *kept)
-    assert (got.returncode, got.stderr) == (0, "")
-    assert Path(got.stdout.strip()).read_text() == "a,b\n"
-    assert kaon("artifacts", "get", run, "make", "model", "-o", "mine", *kept).returncode == 0
+    code, place, errors = here("artifacts", "get", run, "make", "table", *kept)
+    assert (code, errors) == (0, "")
+    assert Path(place.strip()).read_text() == "a,b\n"
+    assert here("artifacts", "get", run, "make", "model", "-o", "mine", *kept)[0] == 0
     assert Path("mine/weights").read_text() == "1"
-    again = kaon("artifacts", "get", run, "make", "table", *kept)
-    assert (again.returncode, "table.csv exists" in again.stderr) == (1, True)
-    assert (
-        "name the output, one of model, table"
-        in kaon("artifacts", "get", run, "make", *kept).stderr
-    )
+    code, _, errors = here("artifacts", "get", run, "make", "table", *kept)
+    assert (code, "table.csv exists" in errors) == (1, True)
+    assert "name the output, one of model, table" in here("artifacts", "get", run, "make", *kept)[2]
     assert not [each for each in Path().iterdir() if each.name.startswith(".")]
 
 
