@@ -31,10 +31,11 @@ def main() -> None:
     java = jvm.java()
     if jars is None or java is None:
         sys.exit("scala: Java 17 and the Python package pyspark are needed")
-    jar = file if file.suffix == ".jar" else compiled(file, helper, cache, jars, java)
+    # Before the compiler, which takes seconds: what is unclear is told at once.
     name = wanted or (main_object(file) if file.suffix != ".jar" else "")
     if not name:
         sys.exit(f'scala: {file.name}: give "main", the name of the object to run')
+    jar = file if file.suffix == ".jar" else compiled(file, helper, cache, jars, java)
     # This process becomes the JVM: signals and the exit code are the program's own.
     os.execv(java, [java, *_JVM_DEFAULTS, *options, "-cp", f"{jar}:{jars}/*", name])
 
