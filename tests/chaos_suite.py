@@ -34,6 +34,9 @@ CONSUMERS = 2
 SETTLE_SECONDS = 300.0
 # Between the end of a fault and the next one, so that some find a whole system and some do not.
 QUIET_SECONDS = (0.5, 2.0, 5.0)
+# Steps keep every slot busy, whatever their length: shorter ones find no more, and take the processor from what is tested.
+STEP_SECONDS = 0.6
+PUBLISH_PAUSE = 2.0
 
 
 @dataclass
@@ -74,10 +77,18 @@ def run(stack: Stack, *, seconds: float, seed: int) -> Report:
         for number in range(CONSUMERS)
     ]
     steps = Workload(
-        stack.api, load("containers/workflow.py", "fan_out"), at_once=4, count=4, seconds=0.2
+        stack.api,
+        load("containers/workflow.py", "fan_out"),
+        at_once=4,
+        count=4,
+        seconds=STEP_SECONDS,
     )
     models = Workload(
-        stack.api, load("containers/workflow.py", "publishing"), at_once=1, factor=2.0
+        stack.api,
+        load("containers/workflow.py", "publishing"),
+        at_once=1,
+        pause=PUBLISH_PAUSE,
+        factor=2.0,
     )
     steps.start()
     models.start()

@@ -43,6 +43,7 @@ class Workload:
         address: host:port of the API.
         workflow: what to submit.
         at_once: runs that may be under way.
+        pause: seconds between the end of a run and the next one.
         params: of every run.
     """
 
@@ -53,12 +54,14 @@ class Workload:
         *,
         at_once: int = 4,
         total: int = 100_000,
+        pause: float = 0.0,
         **params: object,
     ) -> None:
         self._address = address
         self._workflow = workflow
         self._params = params
         self._total = total
+        self._pause = pause
         self._numbers = iter(range(total))
         self._lock = threading.Lock()
         self._stopping = threading.Event()
@@ -125,6 +128,7 @@ class Workload:
                 if number is None:
                     return
                 self._follow(api, self._submit(api, f"{self._key}-{number}"))
+                self._stopping.wait(self._pause)
         except BaseException as error:
             self._failures.append(error)
         finally:

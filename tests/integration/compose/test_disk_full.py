@@ -67,9 +67,9 @@ def broker_advice(stack: Stack) -> str:
 
 def test_a_full_disk_of_the_broker_is_a_pause_that_is_named(small: Stack) -> None:
     work = Workload(
-        small.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.2
+        small.api, load("containers/workflow.py", "fan_out"), count=4, seconds=0.5
     ).start()
-    until(lambda: work.acknowledged >= 8, seconds=60, what="eight runs under way")
+    until(lambda: work.acknowledged >= 6, seconds=60, what="some runs have ended, some go on")
     broker = small.container("kafka")
     fill(small)
     began = time.monotonic()
@@ -85,7 +85,7 @@ def test_a_full_disk_of_the_broker_is_a_pause_that_is_named(small: Stack) -> Non
     freed = time.monotonic()
     small.await_healthy(broker)
     healthy = time.monotonic() - freed
-    target = work.acknowledged + 8
+    target = work.acknowledged + 4
     until(lambda: work.acknowledged >= target, seconds=120, what="runs are accepted again")
     again = time.monotonic() - freed
     outcome = work.finish()

@@ -13,14 +13,14 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 def steps_a_second(stack: Stack, *, runs: int) -> float:
     """Of steps that wait for half a second: they do not need these cores, so what is seen is how slots are filled."""
     flow = load("containers/workflow.py", "fan_out")
-    work = Workload(stack.api, flow, at_once=runs, total=runs, count=40, seconds=0.5)
+    work = Workload(stack.api, flow, at_once=runs, total=runs, count=30, seconds=0.5)
     outcome = work.start().join(180)
     return outcome.steps / outcome.seconds
 
 
 def test_throughput_follows_the_number_of_runners(stack: Stack) -> None:
     rates: dict[int, float] = {}
-    for runners in (1, 2, 4):
+    for runners in (1, 4):
         stack.scale("step-runner", runners)
         names = {each.id for each in stack.containers("step-runner")}
         assert len(names) == runners
@@ -33,5 +33,4 @@ def test_throughput_follows_the_number_of_runners(stack: Stack) -> None:
             for runners, rate in rates.items()
         ],
     )
-    assert rates[2] > 1.5 * rates[1]
     assert rates[4] > 2.5 * rates[1]
