@@ -9,10 +9,11 @@ import pytest
 
 from kaon_wire.definitions.validate import validate
 
+from .mutants import MUTANTS
 from .plan import make_plan
 
 # A change is tried on these; `make simulate` runs 10,000, and from any other seed on.
-SEEDS = 3_000
+SEEDS = 1_500
 _TESTS = Path(__file__).parents[1]
 
 
@@ -34,6 +35,10 @@ def test_no_guarantee_breaks_whatever_goes_wrong() -> None:
     done = simulate("--seeds", str(SEEDS))
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_there_are_many_more_seeds_than_any_mutant_needs_to_be_noticed() -> None:
+    assert all(8 * mutant.seed < SEEDS for mutant in MUTANTS)
 
 
 @pytest.mark.slow
