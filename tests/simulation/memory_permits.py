@@ -13,7 +13,7 @@ from kaon_coordinator.store.lock_bounds import bound_of
 from kaon_coordinator.store.lock_order import refusal
 from kaon_coordinator.store.permit_sql import STALE_US
 from kaon_coordinator.store.records import Held, PermitAnswer, PermitRank
-from kaon_coordinator.store.strategies import Refusal, Standing, Turn
+from kaon_coordinator.store.strategies import Refusal, Standing, Turn, Wait, too_deep
 
 from .memory_strategies import MemoryStrategies
 
@@ -55,17 +55,33 @@ class MemoryPermits:
             tenant, run_id, turn = wish.tenant, wish.holder.run_id, wish.turn
             found = self.standing(tenant, run_id, turn)
             self._strategies.give_way(tenant, run_id, turn, self._held(tenant, turn), now_us)
+            if isinstance(found, Wait):
+                problem = self._strategies.refusal_in_circle(run_id, turn, found.run_id)
+                found = found if problem is None else problem
             if found is not None:
                 return found if isinstance(found, Refusal) else False
         if wish.keys not in refused and all(self.is_free(key, wish, now_us) for key in _keys(wish)):
             self._grant(wish)
             return True
+        if (problem := self._too_deep(wish)) is not None:
+            return problem
         if wish.keys not in refused:
             refused.add(wish.keys)
             for key in _keys(wish):
                 asked = wish.bounds.get(key[1], 0)
                 self._waiting[key][wish.holder] = wish.rank, now_us, asked
         return False
+
+    def _too_deep(self, wish: PermitWish) -> Refusal | None:
+        if wish.holder.path:
+            return None
+        around = [run_id for run_id, _ in self._strategies.places(wish.holder.run_id)]
+        for key in _keys(wish):
+            bound = self.bounds.get(key, 0) or wish.bounds.get(key[1], 0)
+            holders = sorted(each.run_id for each in self.holders[key])
+            if (problem := too_deep(key[1], bound, holders, around)) is not None:
+                return problem
+        return None
 
     def standing(self, tenant: str, run_id: str, turn: Turn) -> Standing:
         """What its workflow's strategy says about a run."""

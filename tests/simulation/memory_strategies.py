@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import Message
 from kaon_coordinator.store.strategies import (
+    NAMES,
     Contender,
     Field,
+    Refusal,
     Standing,
     Turn,
+    Wait,
     cancel_reason,
+    circle,
+    deadlock,
     standing,
     to_cancel,
 )
@@ -40,6 +45,42 @@ class MemoryStrategies:
             turn,
             self._field(tenant, run_id, turn, holders),
         )
+
+    def refusal_in_circle(self, run_id: str, turn: Turn, blocking: str) -> Refusal | None:
+        """Why a run may not wait for one that waits for it, or for a run around it."""
+        around = {each for each, _ in self.places(run_id)}
+        if not around:
+            return None
+        found = circle(blocking, {run_id, *around}, self._waits_for)
+        me = _contender(self._store.runs[run_id])
+        children = [self._store.runs[each] for each in found]
+        later = any(
+            each.record.parent_run_id
+            and each.record.row.status == t.PENDING
+            and _contender(each).place > me.place
+            for each in children
+        )
+        return deadlock(turn, found) if found and not later else None
+
+    def _waits_for(self, run_id: str) -> list[str]:
+        kept = self._store.runs[run_id]
+        if kept.ended:
+            return []
+        if kept.record.row.status != t.PENDING:
+            others = self._store.runs.items()
+            return sorted(
+                name
+                for name, other in others
+                if other.record.parent_run_id == run_id and not other.ended
+            )
+        record = kept.record
+        definition = self._store.get_workflow(record.tenant, record.workflow, record.version)
+        strategy = definition.definition.strategy
+        if strategy not in NAMES:
+            return []
+        turn = Turn(workflow=record.workflow, strategy=strategy, reopened=record.row.start_us > 0)
+        found = self._store.standing(record.tenant, run_id, turn)
+        return [found.run_id] if isinstance(found, Wait) else []
 
     def give_way(
         self, tenant: str, run_id: str, turn: Turn, holders: Iterable[str], now_us: int

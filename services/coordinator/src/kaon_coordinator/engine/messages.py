@@ -298,7 +298,7 @@ class PermitsGranted:
 
 @dataclass(frozen=True, kw_only=True)
 class PermitsRefused:
-    """The run will never get its permits: its workflow's submit strategy ends it, or it would wait for itself."""
+    """The run will never get its permits: its workflow's submit strategy ends it, or runs would wait for each other."""
 
     # CANCELLED or FAILED.
     status: int

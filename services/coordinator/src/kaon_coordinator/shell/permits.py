@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from kaon_coordinator.engine.actions import TakePermits
-from kaon_coordinator.engine.scopes.run_permits import STRATEGY, permit_keys
+from kaon_coordinator.engine.scopes.run_permits import STRATEGY, WORKFLOW, permit_keys
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell import requests
@@ -251,7 +251,7 @@ def _bounds(state: RunState, action: TakePermits) -> Mapping[str, int]:
     """Return the bounds that the definition gives the wanted keys."""
     definition = state.workflow.definition
     given = {
-        f"workflow:{definition.name}": definition.max_active_runs,
+        f"{WORKFLOW}{definition.name}": definition.max_active_runs,
         f"{STRATEGY}{definition.name}": 1,
     }
     return {key: given[key] for key in action.keys if key in given} | dict(action.bounds)

@@ -28,7 +28,7 @@ from kaon_coordinator.store.records import (
     PermitWish,
     permit_rank,
 )
-from kaon_coordinator.store.strategies import Refusal, Standing, Turn, standing
+from kaon_coordinator.store.strategies import Refusal, Standing, Turn, Wait, standing, too_deep
 from kaon_coordinator.store.submission_sql import Submissions
 from kaon_coordinator.store.tables import permit_holds, permit_waits, permits, runs
 from kaon_service.databases import Database
@@ -144,7 +144,8 @@ class Permits:
             locked.is_free(key, wish) for key in _keys(wish)
         ):
             return taking.grant(wish)
-        return taking.refuse(wish)
+        refusal = _refusal_of_depth(connection, locked, wish)
+        return taking.refuse(wish) if refusal is None else refusal
 
     def _standing(
         self, connection: Connection, locked: _Locked, wish: PermitWish, turn: Turn, now_us: int
@@ -156,7 +157,13 @@ class Permits:
         holders = sorted(holder.run_id for holder in locked.holders[key])
         field = strategy_sql.field_of(connection, wish.tenant, me, turn, holders)
         self._giving_way.apply(connection, me, turn, field, now_us)
-        return standing(me, turn, field)
+        found = standing(me, turn, field)
+        if isinstance(found, Wait):
+            refusal = strategy_sql.refusal_in_circle(
+                connection, wish.tenant, me, turn, found.run_id
+            )
+            return found if refusal is None else refusal
+        return found
 
     def _lock(self, connection: Connection, keys: Collection[_Key], now_us: int) -> _Locked:
         ordered = sorted(keys)
@@ -211,6 +218,17 @@ class Permits:
             for tenant, key in _keys(wish)
         ]
         self._waits.execute(connection, waits)
+
+
+def _refusal_of_depth(connection: Connection, locked: _Locked, wish: PermitWish) -> Refusal | None:
+    """Return why a run waits for runs around it, which wait for it."""
+    around = strategy_sql.ancestors(connection, wish.holder.run_id) if not wish.holder.path else {}
+    for tenant, key in _keys(wish) if around else ():
+        bound = locked.bounds[tenant, key] or wish.bounds.get(key, 0)
+        holders = sorted(holder.run_id for holder in locked.holders[tenant, key])
+        if (refusal := too_deep(key, bound, holders, around)) is not None:
+            return refusal
+    return None
 
 
 def _ended(connection: Connection, run_ids: Collection[str]) -> set[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from kaon_coordinator.engine.scopes.run_permits import WORKFLOW
 from kaon_coordinator.engine.state import transitions as t
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -92,6 +94,8 @@ Standing: TypeAlias = Wait | Refusal | None
 ALREADY_ACTIVE = "AlreadyActive"
 SUPERSEDED = "Superseded"
 DEADLOCK = "Deadlock"
+# Runs among which a circle of waiting ones is looked for; larger ones are not found.
+_FOLLOWED = 1000
 
 
 def standing(me: Contender, turn: Turn, field: Field) -> Standing:
@@ -103,6 +107,63 @@ def standing(me: Contender, turn: Turn, field: Field) -> Standing:
             f"{NAMES[turn.strategy]}: they would wait for each other",
         )
     return _RULES[turn.strategy](me, turn, field)
+
+
+def circle(
+    blocking: str, around: Collection[str], waits_for: Callable[[str], Iterable[str]]
+) -> list[str]:
+    """Return the runs by which `blocking` waits for one of the runs `around`, from the one to the other; empty when it does not.
+
+    Args:
+        blocking: The run for which a run waits.
+        around: That run and its ancestors, which wait for it.
+        waits_for: Returns the runs without whose progress a run does not go on.
+    """
+    before = {blocking: ""}
+    waiting = deque([blocking])
+    while waiting and len(before) <= _FOLLOWED:
+        run_id = waiting.popleft()
+        if run_id in around:
+            found = [run_id]
+            while before[found[0]]:
+                found.insert(0, before[found[0]])
+            return found
+        for other in waits_for(run_id):
+            if other not in before:
+                before[other] = run_id
+                waiting.append(other)
+    return []
+
+
+def deadlock(turn: Turn, found: Sequence[str]) -> Refusal:
+    """Return why a run is refused whose ancestor, the last of a circle of runs, waits with it for the first one."""
+    return Refusal(
+        kind=DEADLOCK,
+        text=f"it waits for run {found[0]} of workflow {turn.workflow}, whose strategy is {NAMES[turn.strategy]}, and that "
+        f"waits for {found[-1]}, which is around this one: they would wait for each other",
+    )
+
+
+def too_deep(
+    key: str, bound: int, holders: Iterable[str], around: Collection[str]
+) -> Refusal | None:
+    """Return why a run never becomes one of its workflow's active runs: those around it are all that may be active.
+
+    Args:
+        key: The key of a permit.
+        bound: How many may hold it; 0 means any number.
+        holders: The runs that hold it.
+        around: The ancestors of the run that wants it.
+    """
+    held = [each for each in holders if each in around]
+    if not bound or not key.startswith(WORKFLOW) or len(held) < bound:
+        return None
+    workflow = key.removeprefix(WORKFLOW)
+    return Refusal(
+        kind=DEADLOCK,
+        text=f"its ancestor {held[0]} is a run of the same workflow {workflow}, of which {bound} may be active: "
+        "they would wait for each other",
+    )
 
 
 def to_cancel(me: Contender, turn: Turn, field: Field) -> list[str]:

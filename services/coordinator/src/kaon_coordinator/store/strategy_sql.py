@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -10,13 +11,19 @@ from sqlalchemy import ColumnElement, Connection, Select, select, tuple_
 
 from kaon_coordinator.engine.scopes.run_permits import STRATEGY
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.store import workflow_sql
 from kaon_coordinator.store.records import Message
 from kaon_coordinator.store.strategies import (
+    NAMES,
     Contender,
     Field,
+    Refusal,
     Standing,
     Turn,
+    Wait,
     cancel_reason,
+    circle,
+    deadlock,
     standing,
     to_cancel,
 )
@@ -43,6 +50,7 @@ def field_of(
     mine = (runs.c.tenant == tenant, runs.c.workflow == turn.workflow)
     others = select(*_COLUMNS).where(*mine, runs.c.status.in_(_OPEN), runs.c.run_id != me.run_id)
     order = (runs.c.create_us, runs.c.run_id)
+    around = ancestors(connection, me.run_id)
     strict = turn.strategy == d.SUBMIT_STRATEGY_STRICT_SEQUENTIAL
     return Field(
         begun=tuple(map(_contender, connection.execute(others.where(runs.c.start_us > 0)))),
@@ -50,7 +58,7 @@ def field_of(
         last=_first(connection, others.order_by(*(column.desc() for column in order))),
         holder=next((run_id for run_id in holders if run_id != me.run_id), ""),
         ended_before=_ended_before(connection, mine, me) if strict else None,
-        ancestor=_ancestor(connection, me.run_id, turn.workflow),
+        ancestor=next((run_id for run_id, name in around.items() if name == turn.workflow), ""),
     )
 
 
@@ -62,6 +70,45 @@ def standing_of(connection: Connection, tenant: str, run_id: str, turn: Turn) ->
     held = (permit_holds.c.tenant == tenant, permit_holds.c.key == f"{STRATEGY}{turn.workflow}")
     holders = connection.execute(select(permit_holds.c.run_id).where(*held)).scalars().all()
     return standing(me, turn, field_of(connection, tenant, me, turn, holders))
+
+
+def refusal_in_circle(
+    connection: Connection, tenant: str, me: Contender, turn: Turn, blocking: str
+) -> Refusal | None:
+    """Return why a run may not wait for `blocking`, which waits for it or for a run around it.
+
+    Of several runs that close one circle, the one that was submitted last is refused.
+    """
+    around = ancestors(connection, me.run_id)
+    if not around:
+        return None
+    found = circle(blocking, {me.run_id, *around}, partial(_waits_for, connection, tenant))
+    children = select(*_COLUMNS).where(
+        runs.c.run_id.in_(found), runs.c.parent_run_id != "", runs.c.status == int(t.PENDING)
+    )
+    others = map(_contender, connection.execute(children))
+    if not found or any(other.place > me.place for other in others):
+        return None
+    return deadlock(turn, found)
+
+
+def _waits_for(connection: Connection, tenant: str, run_id: str) -> list[str]:
+    """Return the runs for which a run waits: a PENDING one for that which its strategy names, another one for its children."""
+    columns = (runs.c.workflow, runs.c.version, runs.c.status, runs.c.start_us)
+    row = connection.execute(select(*columns).where(runs.c.run_id == run_id)).first()
+    if row is None or row.status not in _OPEN:
+        return []
+    if row.status != t.PENDING:
+        children = select(runs.c.run_id).where(
+            runs.c.parent_run_id == run_id, runs.c.status.in_(_OPEN)
+        )
+        return list(connection.execute(children.order_by(runs.c.run_id)).scalars())
+    strategy = workflow_sql.get(connection, tenant, row.workflow, row.version).definition.strategy
+    if strategy not in NAMES:
+        return []
+    turn = Turn(workflow=row.workflow, strategy=strategy, reopened=row.start_us > 0)
+    found = standing_of(connection, tenant, run_id, turn)
+    return [found.run_id] if isinstance(found, Wait) else []
 
 
 class GivingWay:
@@ -104,20 +151,21 @@ def _ended_before(
     return _first(connection, query.order_by(runs.c.create_us.desc(), runs.c.run_id.desc()))
 
 
-def _ancestor(connection: Connection, run_id: str, workflow: str) -> str:
-    """Return the nearest ancestor that is a run of the workflow."""
-    parent = select(runs.c.parent_run_id).where(runs.c.run_id == run_id)
-    found = connection.execute(parent).scalar()
-    while found:
+def ancestors(connection: Connection, run_id: str) -> dict[str, str]:
+    """Return the workflows of a run's ancestors, by run, the nearest first."""
+    found: dict[str, str] = {}
+    parent = connection.execute(
+        select(runs.c.parent_run_id).where(runs.c.run_id == run_id)
+    ).scalar()
+    while parent:
         row = connection.execute(
-            select(runs.c.workflow, runs.c.parent_run_id).where(runs.c.run_id == found)
+            select(runs.c.workflow, runs.c.parent_run_id).where(runs.c.run_id == parent)
         ).first()
         if row is None:
-            return ""
-        if row.workflow == workflow:
-            return str(found)
-        found = row.parent_run_id
-    return ""
+            break
+        found[parent] = row.workflow
+        parent = row.parent_run_id
+    return found
 
 
 def _is_told(connection: Connection, run_id: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -102,14 +103,54 @@ async def test_a_strategy_holds_for_the_runs_of_sub_workflow_blocks(whole: Whole
     assert f"run {first} is active" in await _error(whole, parent)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [{"strategy": d.SUBMIT_STRATEGY_SEQUENTIAL}, {"max_active_runs": 2}],
+    ids=["sequential", "two active runs"],
+)
 async def test_a_workflow_that_runs_itself_fails_in_place_of_waiting_for_itself(
-    whole: Whole,
+    whole: Whole, fields: dict[str, Any]
 ) -> None:
     again = d.Block(name="again", sub_workflow=d.SubWorkflow(workflow="w"))
-    whole.register(again, strategy=d.SUBMIT_STRATEGY_SEQUENTIAL)
+    whole.register(again, **fields)
     run_id = await _submit(whole)
     assert await whole.ended(run_id) == t.FAILED
     assert "they would wait for each other" in await _error(whole, run_id)
+
+
+async def test_workflows_that_run_each_other_fail_in_place_of_waiting_for_each_other(
+    whole: Whole,
+) -> None:
+    for name, other in (("one", "two"), ("two", "one")):
+        sub = d.Block(name="sub", sub_workflow=d.SubWorkflow(workflow=other))
+        whole.register(sub, name=name, strategy=d.SUBMIT_STRATEGY_SEQUENTIAL)
+    run_id = await _submit(whole, "one")
+    assert await whole.ended(run_id) == t.FAILED
+    assert "they would wait for each other" in await _error(whole, run_id)
+
+
+async def test_of_two_runs_whose_children_wait_for_the_other_one_the_last_child_fails(
+    whole: Whole,
+) -> None:
+    """The other one goes on when its place is free."""
+    for name, other in (("one", "two"), ("two", "one")):
+        sub = d.Block(name="sub", sub_workflow=d.SubWorkflow(workflow=other))
+        whole.register(_gate(), sub, name=name, strategy=d.SUBMIT_STRATEGY_SEQUENTIAL)
+    first, second = [await _submit(whole, name) for name in ("one", "two")]
+    for run_id in (first, second):
+        await whole.waits_at(run_id, "go", t.WAITING)
+    await _signal(whole, first)
+    await whole.waits_at(first, "sub", t.RUNNING)
+    whole.world.clock.now += 0.1
+    await _signal(whole, second)
+    assert await whole.ended(second) == t.FAILED
+    told = await _error(whole, second)
+    assert f"it waits for run {first} of workflow one, whose strategy is sequential" in told
+    assert f"waits for {second}, which is around this one" in told
+    assert "Deadlock" not in await _explained(whole, first, "sub")
+    stub = runner_pb2_grpc.RunnerServiceStub(whole.channel)
+    why = await stub.ExplainStep(runner_pb2.ExplainStepRequest(run_id=second))
+    assert "they would wait for each other" in str(why)
 
 
 async def test_a_mutex_lets_one_group_in_at_a_time_whichever_workflow_it_is_of(

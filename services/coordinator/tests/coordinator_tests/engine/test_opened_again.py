@@ -21,6 +21,7 @@ from kaon_coordinator.engine.messages import (
     Message,
     Pause,
     PermitsGranted,
+    PermitsRefused,
     Restart,
     Resume,
     Retry,
@@ -209,6 +210,18 @@ def test_a_run_that_waits_again_can_be_paused_and_asks_once_more_when_it_is_resu
     grant(driver)
     driver.drain()
     assert driver.state.status == t.SUCCEEDED
+
+
+def test_a_run_that_waits_again_and_never_gets_its_permits_ends_with_the_reason() -> None:
+    driver = failed_once()
+    driver.tell(Retry(path="", **BY))
+    refused = PermitsRefused(status=t.FAILED, kind="Deadlock", problem="they wait for each other")
+    driver.tell(refused)
+    assert driver.state.status == t.CANCELLED
+    reasons = [event.run_cancel_requested.reason for event in driver.history]
+    assert "they wait for each other" in reasons
+    assert driver.tell(refused).events == []
+    driver.check_replay()
 
 
 def test_what_was_granted_before_a_run_ended_does_not_let_it_go_on_when_it_is_opened_again() -> (

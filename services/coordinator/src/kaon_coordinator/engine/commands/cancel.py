@@ -43,12 +43,12 @@ def cancel(decision: Decision, message: Cancel) -> None:
 
 
 def permits_refused(decision: Decision, message: PermitsRefused) -> None:
-    """End a run that has not begun and never will."""
+    """End a run that waits for permits which it will never get."""
     state = decision.state
-    if state.start_us or state.status not in {t.PENDING, t.PAUSED}:
+    if state.status not in {t.PENDING, t.PAUSED} or (state.start_us and not state.waits_since):
         return
     if state.root.nodes:
-        # A fork begins with the blocks of another run, which end with it.
+        # A run that was opened again has blocks, and a fork begins with those of another run: they end with it.
         cancel(decision, Cancel(reason=message.problem, requester="kaon", force=True))
         return
     error = user_error(message.kind, message.problem)

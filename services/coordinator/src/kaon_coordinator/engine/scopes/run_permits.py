@@ -9,6 +9,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 BACKFILL = "backfill:"
 STRATEGY = "strategy:"
+WORKFLOW = "workflow:"
 _PARALLEL = frozenset({d.SUBMIT_STRATEGY_UNSPECIFIED, d.SUBMIT_STRATEGY_PARALLEL})
 
 
@@ -17,7 +18,7 @@ def permit_keys(state: RunState) -> tuple[str, ...]:
     keys = []
     definition = state.workflow.definition
     if definition.max_active_runs:
-        keys.append(f"workflow:{definition.name}")
+        keys.append(f"{WORKFLOW}{definition.name}")
     if definition.strategy not in _PARALLEL:
         keys.append(f"{STRATEGY}{definition.name}")
     if state.origin.startswith(BACKFILL):
