@@ -33,6 +33,7 @@ NAMES = [
     "sweep",
     "tour",
     "outcomes",
+    "policies",
     "polling",
     "values",
     "parameters",
@@ -173,6 +174,22 @@ def test_other_workflows_are_called_with_a_memo_with_parameters_and_without_wait
         first.run.run_id,
         "loaded",
     )
+
+
+def test_policies_are_values_of_the_run(load: Callable[[str], Workflow], client: Client) -> None:
+    params = {"zones": {"eu": 2, "us": 1, "asia": 3}, "attempts": 3}
+    found = ended(client, client.submit(load("policies"), params).run.run_id)
+    assert found.run.status == run_pb2.STATUS_SUCCEEDED, found.run.error
+    assert json.loads(found.run.outputs_json["text"]) == "asia eu us: 3"
+    bound = {step.path: dict(step.bound_json) for step in found.steps}
+    assert bound["each-zone[asia]/train"] == {
+        "step.priority": "3",
+        "step.retry.max_attempts": "3",
+        "step.tags": '["zone-asia"]',
+        "step.timeout_ms": "120000",
+    }
+    (loop,) = [block for block in found.blocks if block.kind == "for_each"]
+    assert dict(loop.bound_json) == {"for_each.max_concurrency": "3"}
 
 
 def test_a_sweep_stops_trials_that_do_badly(

@@ -675,6 +675,8 @@ def test_a_submit_strategy_is_part_of_the_version_unless_it_is_the_usual_one() -
     assert plain.version == Workflow("w", shell("a"), strategy="parallel").version
     definition = Workflow("w", shell("a"), strategy="last-only").definition()
     assert definition.strategy == d.SUBMIT_STRATEGY_LAST_ONLY
+    latest = Workflow("w", shell("a"), strategy="sequential-latest").definition()
+    assert latest.strategy == d.SUBMIT_STRATEGY_SEQUENTIAL_LATEST
 
 
 def test_the_workflow_of_a_file_may_run_another_one_of_it(build: Build) -> None:

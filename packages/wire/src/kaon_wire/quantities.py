@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue
+from kaon_wire.times import read_duration
 
-_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
@@ -25,12 +24,13 @@ def milliseconds(duration: object) -> int:
     Raises:
         InvalidValue: It cannot be read, is negative, or is longer than ten years.
     """
-    given = duration.total_seconds() if isinstance(duration, timedelta) else duration
     total = -1.0
-    if isinstance(given, int | float) and not isinstance(given, bool):
-        total = min(given, bounds.LONGEST_MS) * 1000
-    elif isinstance(given, str) and len(given) <= _LONGEST and _DURATION.fullmatch(given):
-        total = sum(float(number) * _MILLISECONDS[unit] for number, unit in _PART.findall(given))
+    with suppress(InvalidValue):
+        given = read_duration(duration) if isinstance(duration, str) else duration
+        if isinstance(given, timedelta):
+            given = given.total_seconds()
+        if isinstance(given, int | float) and not isinstance(given, bool):
+            total = min(given, bounds.LONGEST_MS) * 1000
     if not total >= 0:
         raise InvalidValue(
             f'{duration!r:.100} is no duration; write "30s", "10m", "1h30m" or a number of seconds'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from kaon.cli import formatting
+from kaon.cli import bound, formatting
 from kaon.dsl import types
 from kaon.dsl.workflow import STRATEGIES
 from kaon_wire.definitions.graphs import inner_graphs
@@ -59,7 +59,7 @@ def activity(definition: d.WorkflowDefinition) -> str:
 def describe(block: d.Block) -> str:
     """Describe a block in a few words."""
     optional = ", optional" if block.optional else ""
-    return f"{_kind(block)}{_holds(block)}{optional}"
+    return f"{_kind(block)}{bound.sources(block)}{_holds(block)}{optional}"
 
 
 def _holds(block: d.Block) -> str:
@@ -80,7 +80,8 @@ def _kind(block: d.Block) -> str:
             return f"group{on_error(block.group.on_error)}"
         case "repeat":
             what = "while" if block.repeat.HasField("as_long_as") else "repeat"
-            return f"{what}, at most {block.repeat.max_iterations} iterations"
+            most = block.repeat.max_iterations
+            return f"{what}, at most {most} iterations" if most else what
         case "gate":
             return _gate(block.gate)
         case "sub_workflow":
@@ -92,7 +93,8 @@ def _sub_workflow(called: d.SubWorkflow) -> str:
     alone = ", not waited for" if called.detached else ""
     passes = ", given this workflow's parameters" if called.pass_params else ""
     memo = ", memoized" if called.memo.enabled else ""
-    return f"run of workflow {called.workflow}{alone}{passes}{memo}{_gives(called.outputs)}"
+    name = f"workflow {called.workflow}" if called.workflow else "a workflow that the run names"
+    return f"run of {name}{alone}{passes}{memo}{_gives(called.outputs)}"
 
 
 def _gives(outputs: Mapping[str, d.ValueType.ValueType]) -> str:

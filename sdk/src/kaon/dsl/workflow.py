@@ -29,7 +29,7 @@ from kaon_wire.definitions.validate import validate
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 Strategy: TypeAlias = Literal[
-    "parallel", "sequential", "strict-sequential", "first-only", "last-only"
+    "parallel", "sequential", "strict-sequential", "first-only", "last-only", "sequential-latest"
 ]
 
 # Without a word about it, a definition is as it was before there were strategies.
@@ -39,6 +39,7 @@ STRATEGIES: Mapping[str, d.SubmitStrategy.ValueType] = {
     "strict-sequential": d.SUBMIT_STRATEGY_STRICT_SEQUENTIAL,
     "first-only": d.SUBMIT_STRATEGY_FIRST_ONLY,
     "last-only": d.SUBMIT_STRATEGY_LAST_ONLY,
+    "sequential-latest": d.SUBMIT_STRATEGY_SEQUENTIAL_LATEST,
 }
 
 
@@ -64,7 +65,8 @@ class Workflow:
         notify: whom to tell of what becomes of runs: `notify("failed", to="ops")`, or several of them.
         strategy: what becomes of a run while others of this workflow have not ended. "parallel": nothing; "sequential": it
             waits for all earlier ones; "strict-sequential": so, and for the success of the last one; "first-only": it is
-            cancelled when one is active; "last-only": all earlier ones are cancelled.
+            cancelled when one is active; "last-only": all earlier ones are cancelled; "sequential-latest": it waits, and of
+            those that wait only the last one stays.
         description: for people.
         root: the directory of the code bundle, in which files are looked up; by default that of the file that makes the workflow.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from kaon.cli import formatting, options, output, places
+from kaon.cli import bound, formatting, options, output, places
 from kaon.cli.live.lines import describe
 from kaon.cli.values import brief, status_text, took
 from kaon_wire import canonical
@@ -202,6 +202,8 @@ def block_details(block: run_pb2.BlockView) -> str:
         )
     elif block.kind == "repeat":
         parts.append(f"iteration {block.started} of at most {block.total}")
+    if block.bound_json:
+        parts.append(bound.values(block.kind, block.bound_json))
     if block.child_run_id:
         parts.append(f"run {block.child_run_id}")
     if block.memo_run_id:
@@ -236,6 +238,11 @@ def _awaited(block: run_pb2.BlockView) -> str:
 
 
 def _details(step: run_pb2.StepView) -> str:
+    told = bound.values("step", step.bound_json)
+    return "  ".join(filter(None, (told, _outcome(step))))
+
+
+def _outcome(step: run_pb2.StepView) -> str:
     if step.HasField("error") and step.error.message:
         return formatting.error(step.error)
     if step.at_breakpoint:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kaon.cli import formatting
+from kaon.cli import bound, formatting
 from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -105,6 +105,9 @@ def _block_text(fact: object) -> str | None:
             return f"{scope}{_PHASES.get(fact.phase, 'goes on')} after {formatting.status(fact.status)}{_why(fact.error)}"
         case h.PassScheduled():
             return f"{fact.block}  waits until {formatting.clock(fact.due_us)} for iteration {fact.number}"
+        case h.PoliciesBound():
+            given = fact.values_json
+            return f"{fact.path}  gets {bound.values(bound.kind_of(given), given)}"
         case h.LocksTaken():
             return f"{fact.path}  holds {', '.join(fact.locks)}"
         case h.ChildRunStarted():

@@ -16,6 +16,7 @@ NAMES = {
     d.SUBMIT_STRATEGY_STRICT_SEQUENTIAL: "strict-sequential",
     d.SUBMIT_STRATEGY_FIRST_ONLY: "first-only",
     d.SUBMIT_STRATEGY_LAST_ONLY: "last-only",
+    d.SUBMIT_STRATEGY_SEQUENTIAL_LATEST: "sequential-latest",
 }
 
 
@@ -183,7 +184,8 @@ def cancel_reason(me: Contender, turn: Turn) -> str:
 
 
 def _superseded(by: str, turn: Turn) -> str:
-    return f"the later run {by} has taken its place: the strategy of workflow {turn.workflow} is last-only"
+    name = NAMES[turn.strategy]
+    return f"the later run {by} has taken its place: the strategy of workflow {turn.workflow} is {name}"
 
 
 def _sequential(me: Contender, turn: Turn, field: Field) -> Standing:
@@ -221,6 +223,13 @@ def _last_only(me: Contender, turn: Turn, field: Field) -> Standing:
     return _sequential(me, turn, field)
 
 
+def _sequential_latest(me: Contender, turn: Turn, field: Field) -> Standing:
+    waits, later = _sequential(me, turn, field), _later(me, field)
+    if waits is not None and later and not turn.reopened:
+        return Refusal(kind=SUPERSEDED, text=_superseded(later, turn))
+    return waits
+
+
 def _active(field: Field) -> str:
     return field.holder or next((each.run_id for each in field.begun if each.active), "")
 
@@ -238,4 +247,5 @@ _RULES: dict[int, Callable[[Contender, Turn, Field], Standing]] = {
     d.SUBMIT_STRATEGY_STRICT_SEQUENTIAL: _strict,
     d.SUBMIT_STRATEGY_FIRST_ONLY: _first_only,
     d.SUBMIT_STRATEGY_LAST_ONLY: _last_only,
+    d.SUBMIT_STRATEGY_SEQUENTIAL_LATEST: _sequential_latest,
 }

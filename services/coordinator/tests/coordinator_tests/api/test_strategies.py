@@ -92,6 +92,22 @@ async def test_the_last_one_begins_when_the_earlier_ones_have_been_cancelled(who
         await whole.waits_at(last, "go", t.WAITING)
 
 
+async def test_the_active_one_goes_on_and_then_the_newest_of_those_that_waited(
+    whole: Whole,
+) -> None:
+    _register(whole, d.SUBMIT_STRATEGY_SEQUENTIAL_LATEST)
+    first = await _submit(whole)
+    await whole.waits_at(first, "go", t.WAITING)
+    second, third = await _submit(whole), await _submit(whole)
+    async with playing(whole.world):
+        assert await whole.ended(second) == t.CANCELLED
+        assert f"Superseded: the later run {third} has taken" in await _error(whole, second)
+        assert whole.status(first) == t.RUNNING
+        await _signal(whole, first)
+        assert await whole.ended(first) == t.SUCCEEDED
+        await whole.waits_at(third, "go", t.WAITING)
+
+
 async def test_a_strategy_holds_for_the_runs_of_sub_workflow_blocks(whole: Whole) -> None:
     _register(whole, d.SUBMIT_STRATEGY_FIRST_ONLY)
     block = d.Block(name="sub", sub_workflow=d.SubWorkflow(workflow="w"))

@@ -24,6 +24,7 @@ ALL = (
     d.SUBMIT_STRATEGY_STRICT_SEQUENTIAL,
     d.SUBMIT_STRATEGY_FIRST_ONLY,
     d.SUBMIT_STRATEGY_LAST_ONLY,
+    d.SUBMIT_STRATEGY_SEQUENTIAL_LATEST,
 )
 
 
@@ -139,6 +140,26 @@ def test_the_last_one_takes_the_place_of_all_earlier_ones(store: Store) -> None:
     owners.becomes("a", t.CANCELLED)
     assert owners.ask("c") is False
     owners.becomes("b", t.CANCELLED)
+    assert owners.ask("c") is True
+
+
+def test_of_those_that_wait_for_the_active_one_only_the_last_stays(store: Store) -> None:
+    owners = Owners(store, d.SUBMIT_STRATEGY_SEQUENTIAL_LATEST)
+    owners.submit("a", "b")
+    assert owners.ask("a") is True, "it can begin at once, although there is a later one"
+    owners.becomes("a", t.RUNNING)
+    assert owners.ask("b") is False, "the only one that waits"
+    owners.submit("c")
+    text = (
+        "the later run c has taken its place: the strategy of workflow nightly is sequential-latest"
+    )
+    assert owners.ask("b") == Refusal(kind=SUPERSEDED, text=text)
+    assert owners.ask("b", reopened=True) is False, "what was opened again waits"
+    assert owners.commands("a") == [], "the active one goes on"
+    owners.becomes("b", t.CANCELLED)
+    assert owners.ask("c") is False
+    assert store.standing("default", "c", owners.turn()) == Wait(run_id="a", why="to end")
+    owners.becomes("a", t.FAILED)
     assert owners.ask("c") is True
 
 

@@ -21,6 +21,7 @@ import {
   ValueType,
   type WorkflowDefinition,
 } from "../../gen/kaonapi/workflow/v1/definition_pb";
+import { boundName } from "../model/bound";
 
 /** Blocks that are written at most; the rest is counted. */
 const MOST = 3_000;
@@ -86,7 +87,12 @@ class Writer {
   private block(block: Block): string {
     const name = variable(block.name);
     const kind = block.kind;
-    const own = [...locks(block), ...duration("timeout", block.timeoutMs), ...duration("deadline", block.deadlineMs)];
+    const own = [
+      ...locks(block),
+      ...duration("timeout", block.timeoutMs),
+      ...duration("deadline", block.deadlineMs),
+      ...bound(block),
+    ];
     switch (kind.case) {
       case "step":
         this.lines.push(
@@ -96,6 +102,7 @@ class Writer {
             ...locks(block),
             ...duration("total_timeout", block.timeoutMs),
             ...duration("deadline", block.deadlineMs),
+            ...bound(block),
           ]) + trigger(block),
         );
         return name;
@@ -113,7 +120,7 @@ class Writer {
         const body = this.graph(kind.value.body);
         const holds = kind.value.asLongAs;
         const options = holds ? [binding(holds), body] : [body, `until=${binding(kind.value.until)}`];
-        options.push(`max_iterations=${kind.value.maxIterations}`);
+        if (kind.value.maxIterations > 0) options.push(`max_iterations=${kind.value.maxIterations}`);
         options.push(...duration("backoff", kind.value.backoffMs));
         if (kind.value.backoffFactor > 0) options.push(`factor=${kind.value.backoffFactor}`);
         if (kind.value.exhausted === Exhausted.ACCEPT) options.push('exhausted="accept"');
@@ -147,7 +154,7 @@ class Writer {
         this.lines.push(
           call(`${name} = sub_workflow`, [
             text(block.name),
-            text(kind.value.workflow),
+            ...(kind.value.workflow ? [text(kind.value.workflow)] : []),
             ...params,
             ...(kind.value.detached ? ["wait=False"] : []),
             ...(kind.value.passParams ? ["pass_params=True"] : []),
@@ -158,7 +165,7 @@ class Writer {
         return name;
       }
       case "gate":
-        this.lines.push(gate(name, block.name, kind.value) + trigger(block));
+        this.lines.push(gate(name, block.name, kind.value, bound(block)) + trigger(block));
         return name;
       default:
         this.lines.push(`${name} = ...  # a block of a newer version`);
@@ -317,8 +324,8 @@ function distribution(of: Distribution): string {
   }
 }
 
-function gate(name: string, blockName: string, of: Gate): string {
-  const timeout = duration("timeout", of.timeoutMs);
+function gate(name: string, blockName: string, of: Gate, more: string[]): string {
+  const timeout = [...duration("timeout", of.timeoutMs), ...more];
   const kind = of.kind;
   if (kind.case === "approval") {
     const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
@@ -339,7 +346,23 @@ function gate(name: string, blockName: string, of: Gate): string {
   return call(`${name} = timer`, [
     text(blockName),
     ...(due?.case ? [`${due.case === "at" ? "at" : "after"}=${binding(due.value)}`] : []),
+    ...more,
   ]);
+}
+
+/** Policies that are known only at run time, as options. */
+function bound(block: Block): string[] {
+  const parts: Record<string, string[]> = { retry: [], resources: [] };
+  const options: string[] = [];
+  for (const field of Object.keys(block.bound).sort()) {
+    const [name, part] = boundName(field, block.kind.case === "step").split(".") as [string, string | undefined];
+    const value = binding(block.bound[field]);
+    if (part === undefined) options.push(`${name}=${value}`);
+    else parts[name]?.push(`${part}=${value}`);
+  }
+  if (parts.retry?.length) options.push(call("retry=Retry", parts.retry));
+  if (parts.resources?.length) options.push(call("resources=Resources", parts.resources));
+  return options;
 }
 
 function locks(block: Block): string[] {
@@ -357,6 +380,7 @@ const STRATEGIES: Partial<Record<SubmitStrategy, string>> = {
   [SubmitStrategy.STRICT_SEQUENTIAL]: "strict-sequential",
   [SubmitStrategy.FIRST_ONLY]: "first-only",
   [SubmitStrategy.LAST_ONLY]: "last-only",
+  [SubmitStrategy.SEQUENTIAL_LATEST]: "sequential-latest",
 };
 
 function strategy(of: SubmitStrategy): string[] {

@@ -19,7 +19,7 @@ import { Values } from "../outputs/Values";
 import { StatusBar, StatusLegend } from "../StatusBar";
 import { Convergence } from "./Convergence";
 import classes from "./Drawer.module.css";
-import { ErrorBox, Fact, Section, StepActions } from "./StepOverview";
+import { BoundFacts, ErrorBox, Fact, Section, StepActions } from "./StepOverview";
 import { Why } from "./Why";
 
 /** Everything about one block. */
@@ -103,6 +103,7 @@ function BlockFacts({
             {formatCount(block.total)}
           </Fact>
         )}
+        {block && <BoundFacts values={block.boundJson} />}
         {block?.dueTime && (
           <Fact name={node.kind === "gate" ? "Time is over" : "Next iteration"}>
             <Time at={block.dueTime} />

@@ -12,6 +12,7 @@ import type { Attempt, GetStepResponse } from "../../gen/kaonapi/view/v1/run_vie
 import type { Resources } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { useRunPage } from "../context";
 import { CommandDialog } from "../header/Actions";
+import { boundEntries } from "../model/bound";
 import { canRetry, hasEnded } from "../model/counts";
 import { Values } from "../outputs/Values";
 import classes from "./Drawer.module.css";
@@ -78,11 +79,21 @@ export function StepOverview({ data }: { data: GetStepResponse }) {
           <Fact name="Pool">{shown(data.pool || "default")}</Fact>
           <Fact name="Runner">{step.runnerId ? shown(step.runnerId) : "none yet"}</Fact>
           <Fact name="Asked for">{resourcesText(data.resources)}</Fact>
+          <BoundFacts values={step.boundJson} ofStep />
           {step.lostRunners > 0 && <Fact name="Runners lost">{step.lostRunners}</Fact>}
         </dl>
       </Section>
     </div>
   );
+}
+
+/** Policies that were known only when the step or block began. */
+export function BoundFacts({ values, ofStep = false }: { values: Readonly<Record<string, string>>; ofStep?: boolean }) {
+  return boundEntries(values, ofStep).map(([name, value]) => (
+    <Fact key={name} name={`${name}, of the run`}>
+      {shown(clipped(value, 400))}
+    </Fact>
+  ));
 }
 
 export function Section({ title, count, children }: { title: string; count?: number; children: ReactNode }) {

@@ -5,6 +5,7 @@ import { clipped } from "../../common/text";
 import type { HistoryEvent } from "../../gen/kaonapi/run/v1/history_pb";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import type { StepError } from "../../gen/kaonapi/step/v1/step_pb";
+import { boundText } from "../model/bound";
 
 export interface EventLine {
   /** Name of the event's field, in words: "step ended". */
@@ -30,6 +31,7 @@ export const GROUPS: Readonly<Record<string, readonly string[]>> = {
     "pass_scheduled",
     "child_run_started",
     "locks_taken",
+    "policies_bound",
   ],
   Commands: [
     "run_cancel_requested",
@@ -150,6 +152,7 @@ const TEXTS: Partial<Record<Kind, (value: Fields) => string>> = {
   passScheduled: (value) => `iteration ${value.number}`,
   gateAnswered: (value) =>
     `${value.signal ? `signal ${value.signal}` : value.approved ? "approved" : "rejected"}${by(value)}`,
+  policiesBound: (value) => `gets ${boundText(value.valuesJson as Record<string, string>)}`,
   locksTaken: (value) => `holds ${(value.locks as string[]).join(", ")}`,
   childRunStarted: (value) =>
     `${value.continued ? "goes on with" : "starts"} run ${value.childRunId} of ${value.workflow}`,

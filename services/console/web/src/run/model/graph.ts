@@ -8,6 +8,7 @@ import {
   OutcomeField,
   Phase,
   type Repeat,
+  type SubWorkflow,
   TriggerRule,
   type WorkflowDefinition,
 } from "../../gen/kaonapi/workflow/v1/definition_pb";
@@ -183,9 +184,9 @@ function kindDetail(block: Block): string {
     case "forEach":
       return forEachDetail(kind.value.item, kind.value.sweep !== undefined, kind.value.maxConcurrency);
     case "repeat":
-      return `${loopText(kind.value)}, at most ${kind.value.maxIterations}`;
+      return `${loopText(kind.value)}, at most ${kind.value.maxIterations || "as many as the run says"}`;
     case "subWorkflow":
-      return kind.value.detached ? `${kind.value.workflow}, not waited for` : kind.value.workflow;
+      return kind.value.detached ? `${calledText(kind.value)}, not waited for` : calledText(kind.value);
     case "gate":
       return gateDetail(kind.value.kind);
     case "branch":
@@ -193,6 +194,10 @@ function kindDetail(block: Block): string {
     default:
       return "";
   }
+}
+
+function calledText(called: SubWorkflow): string {
+  return called.workflow || "a workflow that the run names";
 }
 
 function loopText(loop: Repeat): string {

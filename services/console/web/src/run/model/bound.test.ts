@@ -1,0 +1,24 @@
+import { expect, test } from "vitest";
+import { boundEntries, boundName, boundText } from "./bound";
+
+test("policies have the words of the language", () => {
+  expect(boundName("timeout_ms", true)).toBe("total_timeout");
+  expect(boundName("timeout_ms", false)).toBe("timeout");
+  expect(boundName("step.timeout_ms", true)).toBe("timeout");
+  expect(boundName("step.retry.max_attempts", true)).toBe("retry.max_attempts");
+  expect(boundName("step.retry.backoff_factor", true)).toBe("retry.factor");
+  expect(boundName("step.resources.memory_bytes", true)).toBe("resources.memory");
+  expect(boundName("step.config.image", true)).toBe("image");
+  expect(boundName("sub_workflow.workflow", false)).toBe("workflow");
+});
+
+test("values are told as people read them", () => {
+  const values = { "step.timeout_ms": "90000", "step.priority": "5", "step.pool": "null" };
+  expect(boundText(values)).toBe("pool by default, priority 5, timeout 90 s");
+  expect(
+    boundEntries({ "step.resources.memory_bytes": "1073741824", "step.resources.cpu_milli": "500" }, true),
+  ).toEqual([
+    ["resources.cpu", "0.5"],
+    ["resources.memory", "1024 MiB"],
+  ]);
+});
