@@ -81,7 +81,7 @@ export function CellTable({ block, node, metric, sort, descending, cursor, onCur
   const cells = useMemo(() => query.data?.pages.flatMap((page) => page.cells) ?? [], [query.data]);
   const matches = Number(query.data?.pages[0]?.matches ?? 0n);
   return (
-    <div className={classes.side}>
+    <div className={classes.side} aria-busy={query.isPending && !query.error}>
       <div className={classes.filters}>
         <TextInput
           leftSection={<IconSearch size={13} />}
@@ -99,7 +99,7 @@ export function CellTable({ block, node, metric, sort, descending, cursor, onCur
         </Chip.Group>
       </div>
       <p className={classes.matches} aria-live="polite">
-        {query.error && !query.data ? shown(faultOf(query.error).message) : counted(matches, "cell")}
+        {query.data ? counted(matches, "cell") : query.error ? shown(faultOf(query.error).message) : "Loading cells"}
       </p>
       <Rows
         cells={cells}
