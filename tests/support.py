@@ -6,10 +6,11 @@ import importlib.util
 import json
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import psutil
@@ -19,6 +20,9 @@ from kaon_wire import canonical
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from kaon_local.system import System
 
 FLOWS = Path(__file__).parent / "flows"
 
@@ -166,3 +170,10 @@ def alive(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def gauge(system: System, service: str, name: str) -> float:
+    """What the metrics of a service say under names that begin so, summed up."""
+    with urllib.request.urlopen(f"http://{system.metrics[service]}/metrics", timeout=5) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))

@@ -53,6 +53,8 @@ class ClosedSystem:
     keys: ServiceKeys
     # By what they are.
     tokens: Mapping[str, str]
+    # Databases with audit logs, by service.
+    audited: Mapping[str, str]
 
     def passed_on(self, caller: Principal, seconds: float = 0) -> str:
         """What a service shows that passes a caller on, signed some seconds from now."""
@@ -79,13 +81,13 @@ def closed_system(directory: Path) -> Iterator[ClosedSystem]:
         keys.write_text(KEY)
         environment = {
             "KAON_AUTH": "on",
-            "KAON_AUDIT": "off",
+            "KAON_AUDIT": "changes",
             "KAON_AUTH_FILE": str(rules),
             "KAON_SERVICE_KEYS": str(keys),
             "KAON_ARTIFACTS": directory.as_uri(),
         }
         calls = call_settings(environment)
-        database = f"sqlite:///{directory}/kaon.db"
+        database, models = (f"sqlite:///{directory}/{name}.db" for name in ("kaon", "models"))
         tokens = _tokens(database)
         main = _started(stack, "coordinator", lambda: _coordinator(database, directory, calls))
         settings = publisher_settings(
@@ -93,7 +95,7 @@ def closed_system(directory: Path) -> Iterator[ClosedSystem]:
             | {
                 "KAON_SERVER": main,
                 "KAON_PUBLISHER_ADDRESS": "127.0.0.1:0",
-                "KAON_PUBLISHER_DATABASE": f"sqlite:///{directory}/models.db",
+                "KAON_PUBLISHER_DATABASE": models,
                 "KAON_PUBLISHER_LAYOUTS": str(directory / "layouts"),
             }
         )
@@ -109,6 +111,7 @@ def closed_system(directory: Path) -> Iterator[ClosedSystem]:
             issuer=issuer,
             keys=ServiceKeys(keys, "kaon"),
             tokens=tokens,
+            audited={"coordinator": database, "view": database, "publisher": models},
         )
 
 

@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from kafka.errors import (
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
 )
-from support import Api, load, until
+from support import Api, gauge, load, until
 
 from kaon_coordinator.create_topics import create_topics, grant_rights
 from kaon_coordinator.transport.broker_watch import BrokerWatch
@@ -238,12 +237,6 @@ def test_topics_and_rights_can_be_written_again(system: System) -> None:
     assert granted == len(rights_of(CATALOGUE))
     with pytest.raises(Unavailable, match="grant"):
         grant_rights(system.kafka.address, CATALOGUE, "User:kaon-{account}", security(system, OURS))
-
-
-def gauge(system: System, service: str, name: str) -> float:
-    with urllib.request.urlopen(f"http://{system.metrics[service]}/metrics", timeout=5) as answer:
-        lines = answer.read().decode().splitlines()
-    return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
 def test_a_stolen_runner_settles_and_drains_nothing(

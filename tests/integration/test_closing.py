@@ -16,7 +16,7 @@ import psycopg.sql
 import pytest
 import trustme
 from kafka.admin import KafkaAdminClient, ScramMechanism, UserScramCredentialUpsertion
-from support import load, until
+from support import gauge, load, until
 
 from kaon.client import Client, Endpoints, RunHandle
 from kaon.client.errors import AccessDenied
@@ -31,6 +31,7 @@ from kaon_local.service import Service
 from kaon_local.system import System, SystemConfig
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire.topic_rights import COORDINATOR, VIEW, runner
+from kaonapi.run.v1 import run_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(600)]
 # Long enough that each change finds some of them in the middle.
@@ -218,6 +219,7 @@ def test_a_system_closes_and_its_keys_rotate_while_runs_go_on(place: Place) -> N
         stranger.runs()
     with place.client(root, "default") as client:
         begin(place, client, 2)
+    next_key = announce_command_key(place)
     for each in system.runners:
         place.restart(each)
     place.restart(system.coordinator)
@@ -232,15 +234,70 @@ def test_a_system_closes_and_its_keys_rotate_while_runs_go_on(place: Place) -> N
         begin(place, client, 4)
         rotate_certificate(place)
         rotate_keys(place, "service-keys", restarts=False)
+        next_pool_key = announce_pool_key(place)
+        place.told["coordinator"]["KAON_COMMAND_KEY"] = str(next_key)
         rotate_keys(place, "lease-keys", restarts=True)
         assert client.access.whoami().name == "root"
     rotate_kafka_accounts(place)
     place.told["coordinator"]["KAON_DATABASE"] = place.database.url_of(ROLES[1])
+    lines = system.config.state / "lines"
+    # Runners are told the new keys alone, and then coordinators.
+    write_private(lines / "command-public.pem", public_text(next_key))
+    write_private(lines / "pool-key-default", next_pool_key)
     place.restart_all()
+    write_private(lines / "pool-keys", f"default {next_pool_key}")
+    place.restart(system.coordinator)
     with psycopg.connect(libpq(place.database), autocommit=True) as connection:
         for statement in ("drop owned by {}", "drop role {}"):
             connection.execute(psycopg.sql.SQL(statement).format(identifier(ROLES[0])))
     ended_well(place, root)
+    obeys_a_command(place, root)
+
+
+def announce_command_key(place: Place) -> Path:
+    """Makes the coordinators' next key, and lets runners know its public half beside the old one."""
+    lines = place.system.config.state / "lines"
+    key, public = lines / "command-next.pem", lines / "command-public.pem"
+    subprocess.run(["openssl", "genpkey", "-algorithm", "ed25519", "-out", str(key)], check=True)
+    write_private(public, public.read_text() + public_text(key))
+    return key
+
+
+def public_text(key: Path) -> str:
+    """The public half of a key."""
+    argv = ["openssl", "pkey", "-in", str(key), "-pubout"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
+
+
+def announce_pool_key(place: Place) -> str:
+    """Makes the next key of the pool, and lets coordinators know it beside the old one, from their next start on."""
+    known = place.system.config.state / "lines" / "pool-keys"
+    key = new_key() + "\n"
+    write_private(known, known.read_text() + f"default {key}")
+    return key
+
+
+def obeys_a_command(place: Place, token: str) -> None:
+    """The runners know the coordinator's new key alone, and it theirs: nothing is dropped on either side."""
+    with place.client(token, "default") as client:
+        flow = load("containers/workflow.py", "fan_out")
+        run = client.submit(flow, {"count": 2, "seconds": 3600.0})
+        until(
+            lambda: any(step.status == run_pb2.STATUS_RUNNING for step in run.steps),
+            seconds=60,
+            what="a step runs",
+        )
+        run.cancel("the test is over")
+        assert run.wait(120).status == "CANCELLED"
+    for name in ("step-runner-1", "step-runner-2"):
+        assert gauge(place.system, name, "kaon_runner_dropped_commands_total") == 0
+    assert gauge(place.system, "coordinator", "kaon_unproven_heartbeats") == 0
+
+
+def new_key() -> str:
+    """A symmetric key, as documents say that one is made."""
+    argv = ["openssl", "rand", "-base64", "32"]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def rotate_certificate(place: Place) -> None:
@@ -255,9 +312,7 @@ def rotate_keys(place: Place, name: str, *, restarts: bool) -> None:
     directory = place.access if name == "service-keys" else place.system.config.state / "lines"
     file = directory / name
     old = file.read_text().strip()
-    new = subprocess.run(
-        ["openssl", "rand", "-base64", "32"], capture_output=True, text=True, check=True
-    ).stdout.strip()
+    new = new_key()
     for lines in ((old, new), (new, old)):
         write_private(file, "".join(f"{each}\n" for each in lines))
         if restarts:

@@ -92,6 +92,7 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.access.v1.ListAuditRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.model.v1.ListModelsRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.run.v1.GetRunRequest.page_size": Range(low=0, high=10_000),
+    "kaonapi.run.v1.GetRunAtRequest.page_size": Range(low=0, high=10_000),
     "kaonapi.runner.v1.ListPoolsRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.runner.v1.ListRunnersRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.schedule.v1.ListPermitsRequest.page_size": Range(low=0, high=1_000),

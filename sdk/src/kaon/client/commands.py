@@ -231,7 +231,8 @@ class RunCommands:
 
     def run_at(self, run_id: str, seq: int = 0) -> run_service_pb2.GetRunAtResponse:
         """Return the state of a run after an event of its history (0: the newest), and its digest."""
-        return self._caller.call(self._runs.GetRunAt, _S.GetRunAtRequest(run_id=run_id, seq=seq))
+        request = _S.GetRunAtRequest(run_id=run_id, seq=seq)
+        return self._caller.whole(self._runs.GetRunAt, request, anew=["run"])
 
     def verify(self, run_id: str) -> run_service_pb2.VerifyRunResponse:
         """Replays a run's history on the server, and compares the state with the stored one."""

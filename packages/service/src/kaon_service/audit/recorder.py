@@ -10,8 +10,8 @@ from kaon_service.audit.log import AuditLog
 from kaon_service.audit.named import digest, named
 from kaon_wire.audit.rows import AuditCall
 
-# Who gets one of these was not let in, or not let further.
-_REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "RESOURCE_EXHAUSTED"})
+# Who gets one of these was not let in, or not let further, or has asked for what may be another tenant's.
+_REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "RESOURCE_EXHAUSTED"})
 
 
 class AuditRecorder:

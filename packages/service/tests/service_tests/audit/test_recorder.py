@@ -17,7 +17,10 @@ from kaon_service.access.credentials import Credentials, Unauthenticated
 from kaon_service.access.guard import Guard
 from kaon_service.access.limits import AllLimits, TenantLimits
 from kaon_service.access.rates import Rates
+from kaon_service.access.recording import CallRecord
 from kaon_service.audit.auditing import Auditing
+from kaon_service.audit.log import AuditLog, AuditRules
+from kaon_service.audit.recorder import AuditRecorder
 from kaon_service.audit.servicer import SERVICE
 from kaon_service.audit.settings import AuditSettings, Recorded, audit_settings
 from kaon_service.audit.store import AuditStore, Wanted
@@ -135,3 +138,17 @@ def test_settings_follow_authentication_unless_they_say_otherwise() -> None:
 def test_wrong_settings_are_named(environment: dict[str, str], words: str) -> None:
     with pytest.raises(InvalidValue, match=words):
         audit_settings(environment, authenticated=True)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "rows"), [("NOT_FOUND", 1), ("UNAUTHENTICATED", 1), ("OK", 0), ("UNAVAILABLE", 0)]
+)
+async def test_a_read_is_recorded_when_it_asked_for_what_may_be_another_tenants(
+    outcome: str, rows: int, tmp_path: Path
+) -> None:
+    log = AuditLog(AuditStore(f"sqlite:///{tmp_path}/audit.db"), AuditRules(), lambda: 1)
+    call = CallRecord(method="/kaonapi.run.v1.RunService/GetRun", request=None)
+    call.outcome = outcome
+    await AuditRecorder(log, lambda: 1, reads=False).recorded(call)
+    assert len(log.store.newest(Wanted())) == rows
+    await log.close()

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_service import page_tokens
 from kaon_wire.errors import InvalidValue
-from kaonapi.run.v1 import run_service_pb2
 
 LARGEST_PART = 10_000
 
 _STEPS, _BLOCKS = "steps", "blocks"
 # Beyond every position.
 _END = 2**31
+# Of the number of an event.
+_DIGITS = 19
+_FOREIGN = "page_token: use the next_page_token of an answer as it is"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,40 +40,72 @@ class Part:
     # Position of the last row before; -1: there was none.
     after: int
     size: int
+    # The event after which the run is shown; 0: as it stands.
+    seq: int = 0
 
     def read(self, store: RunStore, run_id: str) -> Rows:
-        """Read the rows. One more than are told shows whether there are others. Blocks."""
+        """Read the rows. Blocks."""
+        return self._of(partial(store.list_steps, run_id), partial(store.list_blocks, run_id))
+
+    def cut(self, steps: Sequence[StepRow], blocks: Sequence[BlockRow]) -> Rows:
+        """Return the part of rows in memory, which are in order of their positions."""
+        return self._of(partial(_following, steps), partial(_following, blocks))
+
+    def _of(
+        self,
+        steps_after: Callable[[int, int], Sequence[StepRow]],
+        blocks_after: Callable[[int, int], Sequence[BlockRow]],
+    ) -> Rows:
+        """Return the rows. One more than are told shows whether there are others."""
         steps: Sequence[StepRow] = ()
         if not self.blocks:
-            steps = store.list_steps(run_id, self.after, self.size + 1)
+            steps = steps_after(self.after, self.size + 1)
             if len(steps) > self.size:
                 steps = steps[: self.size]
-                return Rows(
-                    steps=steps, blocks=(), next_page_token=_token(_STEPS, steps[-1].position)
-                )
+                token = self._token(_STEPS, steps[-1].position)
+                return Rows(steps=steps, blocks=(), next_page_token=token)
         room, after = self.size - len(steps), self.after if self.blocks else -1
-        blocks = store.list_blocks(run_id, after, room + 1)
+        blocks = blocks_after(after, room + 1)
         token = ""
         if len(blocks) > room:
             blocks = blocks[:room]
-            token = _token(_BLOCKS, blocks[-1].position if blocks else -1)
+            token = self._token(_BLOCKS, blocks[-1].position if blocks else -1)
         return Rows(steps=steps, blocks=blocks, next_page_token=token)
 
+    def _token(self, kind: str, position: int) -> str:
+        return page_tokens.made(position, f"{kind}:{self.seq}" if self.seq else kind)
 
-def part_of(request: run_service_pb2.GetRunRequest) -> Part:
+
+def part_of(page_size: int, page_token: str, seq: int = 0) -> Part:
     """Return what a request asks for.
+
+    Args:
+        page_size: Rows at most; 0: as many as possible.
+        page_token: Of the part before; empty: the first.
+        seq: The event after which the run is shown; 0: as it stands. Further parts are of the moment of the first one.
 
     Raises:
         InvalidValue: The token is none of such a response.
     """
-    size = request.page_size or LARGEST_PART
-    if not request.page_token:
-        return Part(blocks=False, after=-1, size=size)
-    position, kind = page_tokens.place(request.page_token)
-    if kind not in {_STEPS, _BLOCKS} or position >= _END:
-        raise InvalidValue("page_token: use the next_page_token of an answer as it is")
-    return Part(blocks=kind == _BLOCKS, after=position, size=size)
+    size = page_size or LARGEST_PART
+    if not page_token:
+        return Part(blocks=False, after=-1, size=size, seq=seq)
+    position, name = page_tokens.place(page_token)
+    kind, _, told = name.partition(":")
+    if kind not in {_STEPS, _BLOCKS} or position >= _END or bool(told) != bool(seq):
+        raise InvalidValue(_FOREIGN)
+    return Part(blocks=kind == _BLOCKS, after=position, size=size, seq=_moment(told))
 
 
-def _token(kind: str, position: int) -> str:
-    return page_tokens.made(position, kind)
+def _moment(told: str) -> int:
+    if told and not (told.isascii() and told.isdigit() and len(told) < _DIGITS):
+        raise InvalidValue(_FOREIGN)
+    return int(told or 0)
+
+
+_Row = TypeVar("_Row", StepRow, BlockRow)
+
+
+def _following(rows: Sequence[_Row], after: int, limit: int) -> Sequence[_Row]:
+    """Return rows behind a position."""
+    return [row for row in rows if row.position > after][:limit]

@@ -89,7 +89,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
         self, request: run_service_pb2.GetRunRequest, context: Any
     ) -> run_service_pb2.GetRunResponse:
         """Return a run with a page of its steps and blocks, and their progress."""
-        tenant, part = principal.current().tenant, part_of(request)
+        tenant, part = principal.current().tenant, part_of(request.page_size, request.page_token)
         run = await self._threads.read(self._store.get_run, tenant, request.run_id)
         progress = self._parts.feed.progress(request.run_id)
         # A large run is read and put together where nobody else's reads wait for it.

@@ -8,6 +8,7 @@ from typing import Any
 from kaon_coordinator import replay
 from kaon_coordinator.api import gate_rules, plans, views
 from kaon_coordinator.api.forking import checked_reset
+from kaon_coordinator.api.run_parts import Part, Rows, part_of
 from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
@@ -46,9 +47,9 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
     async def GetRunAt(self, request: r.GetRunAtRequest, context: Any) -> r.GetRunAtResponse:  # noqa: N802
         """Return a run as it was after an event, with digests that verify the replay."""
         run = await self._found(request.run_id)
-        return await self._threads.study(
-            run_at, self._threads.store, run, request.seq or run.row.seq
-        )
+        seq = request.seq or run.row.seq
+        part = part_of(request.page_size, request.page_token, seq)
+        return await self._threads.study(run_at, self._threads.store, run, seq, part)
 
     async def ForkRun(self, request: r.ForkRunRequest, context: Any) -> r.ForkRunResponse:  # noqa: N802
         """Submit a run that begins with the state of another one after an event, also into another version."""
@@ -130,22 +131,37 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         return await self._threads.read(self._threads.store.get_run, tenant, run_id)
 
 
-def run_at(store: PastStore, run: RunRecord, seq: int) -> r.GetRunAtResponse:
-    """Return the run as it was after an event, whole. Blocks.
+def run_at(
+    store: PastStore, run: RunRecord, seq: int, part: Part | None = None
+) -> r.GetRunAtResponse:
+    """Return the run as it was after an event. Blocks.
+
+    Args:
+        store: where its history is.
+        run: the run.
+        seq: the event.
+        part: which of its steps and blocks, and after which event; None: all of them.
 
     Raises:
         InvalidValue: it has no such event.
     """
+    seq = part.seq if part is not None else seq
     state = replay.replay(store, run, seq, definitions(store))
     record = replace(run, row=codec.run_row(state), params=dict(state.params))
     codec.touch_all(state)
     steps = sorted(codec.take_step_rows(state), key=lambda row: row.position)
     blocks = sorted(codec.take_block_rows(state), key=lambda row: row.position)
+    rows = (
+        part.cut(steps, blocks)
+        if part is not None
+        else Rows(steps=steps, blocks=blocks, next_page_token="")
+    )
     return r.GetRunAtResponse(
         run=views.run(record),
-        steps=[step_view(row) for row in steps],
-        blocks=views.blocks(blocks),
+        steps=[step_view(row) for row in rows.steps],
+        blocks=views.blocks(rows.blocks),
         state_hash=codec.digest(state),
+        next_page_token=rows.next_page_token,
     )
 
 

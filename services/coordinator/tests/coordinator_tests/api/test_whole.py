@@ -171,6 +171,23 @@ async def test_a_run_is_repaired_by_retry_restart_and_mark(whole: Whole) -> None
     assert verified.replayed_hash.startswith("sha256:")
 
 
+async def check_pages(whole: Whole, once: r.GetRunAtResponse, request: r.GetRunAtRequest) -> None:
+    """Page after page is the whole moment, once."""
+    found = r.GetRunAtResponse()
+    while True:
+        page = await whole.runs.GetRunAt(request)
+        assert len(page.steps) + len(page.blocks) <= request.page_size
+        assert page.state_hash == once.state_hash
+        found.steps.extend(page.steps)
+        found.blocks.extend(page.blocks)
+        if not page.next_page_token:
+            break
+        request.page_token = page.next_page_token
+    assert (list(found.steps), list(found.blocks)) == (list(once.steps), list(once.blocks))
+    request.page_token = "bm9uZQ=="
+    await refused(whole.runs.GetRunAt, request, StatusCode.INVALID_ARGUMENT, "next_page_token")
+
+
 async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> None:
     parameter = d.Parameter(name="n", type=d.VALUE_TYPE_INT, default_json="1")
     given = d.Binding(parameter="n")
@@ -199,6 +216,8 @@ async def test_a_run_is_seen_as_it_was_and_forked_from_there(whole: Whole) -> No
         ]
         assert now.run == shown.run
         assert now.state_hash != before.state_hash
+        await check_pages(whole, before, r.GetRunAtRequest(run_id=run_id, seq=seq, page_size=1))
+        await check_pages(whole, now, r.GetRunAtRequest(run_id=run_id, page_size=2))
         request = r.ForkRunRequest(run_id=run_id, seq=seq, params_json={"n": "5"})
         fork = (await whole.runs.ForkRun(request)).run
         assert (fork.forked_from_run_id, fork.forked_from_seq) == (run_id, seq)

@@ -88,6 +88,8 @@ def _connect(context: StepContext, server: str, session: str) -> SparkSession:
         raise PlatformFault(f"the Spark server {server} does not answer")
     try:
         spark = _session(server, context.tenant, session)
+        # The first call: a server that refuses is no fault of the step's code.
+        spark.conf.get("spark.sql.shuffle.partitions")
         for name, value in context.config.get("conf", {}).items():
             spark.conf.set(name, value)
     except Exception as error:
