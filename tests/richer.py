@@ -22,6 +22,7 @@ _COUNTS = frozenset({"step.priority", "for_each.max_concurrency", "deadline_ms"}
 def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
     """Add policies and rules to a definition; about every second one stays as it is in these, and most in those of run time."""
     _bind_policies(definition, random.Random(f"bound {seed}"))
+    _await_runs(definition, seed)
     chance = random.Random(f"richer {seed}")
     if chance.random() < 0.5:
         return definition
@@ -91,6 +92,32 @@ def _policy_for(block: d.Block, chance: random.Random) -> tuple[str, list[str], 
             return "sub_workflow.workflow", [f'"{name}"'], '"NO"'
     block.deadline_ms = 0
     return "deadline_ms", ["2", '"1s"', "null"], "-1"
+
+
+def _await_runs(definition: d.WorkflowDefinition, seed: int) -> None:
+    """In some seeds turn signal gates into gates that wait for a run of the same workflow, or of the children's."""
+    chance = random.Random(f"awaited {seed}")
+    if chance.random() > 0.2:
+        return
+    given = definition.outputs["payload"]
+    given.type = d.VALUE_TYPE_ANY
+    given.value.CopyFrom(d.Binding(literal_json="1"))
+    for graph in graphs(definition.body):
+        for block in graph.blocks:
+            if block.HasField("gate") and block.gate.HasField("signal"):
+                _await_run(block.gate, chance.choice((definition.name, "child")), chance)
+
+
+def _await_run(gate: d.Gate, workflow: str, chance: random.Random) -> None:
+    gate.ClearField("default_json")
+    run = gate.run
+    run.workflow, run.outputs["payload"] = workflow, d.VALUE_TYPE_ANY
+    run.no_wait = chance.random() < 0.3
+    gate.on_timeout = chance.choice((d.GATE_TIMEOUT_FAIL, d.GATE_TIMEOUT_SKIP))
+    if run.no_wait:
+        gate.timeout_ms = 0
+    if chance.random() < 0.2:
+        run.params["p"].CopyFrom(d.Binding(literal_json="0"))
 
 
 def _look(graph: d.Graph, edge: d.Edge, chance: random.Random) -> None:

@@ -24,6 +24,7 @@ EXAMPLES = Path(__file__).parents[1]
 NAMES = [
     "calling",
     "concurrency",
+    "events",
     "failures",
     "gates",
     "hooks",
@@ -130,6 +131,22 @@ def test_a_step_waits_at_a_breakpoint_with_its_inputs(
     waits(client, run_id, "release")
     client.answer(run_id, "release", approved=True)
     assert ended(client, run_id).run.status == run_pb2.STATUS_SUCCEEDED
+
+
+def test_a_report_waits_for_the_run_of_its_day_and_takes_its_outputs(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
+    run_id = client.submit(load("events"), {"day": "2026-01-07"}).run.run_id
+    waits(client, run_id, "sales")
+    (waiting,) = client.run(run_id).blocks
+    assert waiting.message == 'a successful run of daily-sales with day="2026-01-07"'
+    client.submit(load("schedule"), {"day": "2026-01-08"})
+    sales = client.submit(load("schedule"), {"day": "2026-01-07"}).run.run_id
+    text = f'"2026-01-07: 14 sold, says run {sales}"'
+    assert ended(client, run_id).run.outputs_json["text"] == text
+    # Another report of the day finds it at once.
+    again = client.submit(load("events"), {"day": "2026-01-07"}).run.run_id
+    assert ended(client, again).run.outputs_json["text"] == text
 
 
 def test_runs_follow_one_another_and_regions_are_locked(

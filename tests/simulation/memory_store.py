@@ -349,6 +349,22 @@ class MemoryStore(Store):
         ]
         return sorted(found, key=lambda record: (record.row.end_us, record.run_id))[:limit]
 
+    @_transaction
+    def succeeded_run(
+        self, tenant: str, workflow: str, params: Mapping[str, str], since_us: int
+    ) -> RunRecord | None:
+        found = [
+            run
+            for run in self.ended_runs(tenant, workflow, since_us, len(self.runs))
+            if run.row.status == t.SUCCEEDED
+            and not {"only", "until"} & canonical.loads(run.row.data or "{}").keys()
+            and all(
+                run.params.get(name) in {text, canonical.as_float(text)}
+                for name, text in params.items()
+            )
+        ]
+        return found[-1] if found else None
+
     # --- snapshots ----------------------------------------------------------------------------------------------
 
     @_transaction

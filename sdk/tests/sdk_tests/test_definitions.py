@@ -30,6 +30,7 @@ from kaon import (
     halving,
     integers,
     last,
+    last_run,
     log_uniform,
     median,
     mutex,
@@ -468,6 +469,31 @@ def test_gates_say_what_they_wait_for() -> None:
     assert blocks[2].gate.timer.after_ms.literal_json == "600000"
     rows = blocks[3].step.inputs["rows"].expression
     assert (rows.cel, rows.variables["value"].output.step) == ('value["rows"]', "data")
+
+
+def test_a_gate_that_waits_for_a_run_says_which_and_what_it_takes() -> None:
+    day = param("day", "date")
+    found = last_run(
+        "sales",
+        "daily-sales",
+        params={"day": day},
+        outputs={"total": int},
+        max_age="1d",
+        timeout="6h",
+        on_timeout="skip",
+    )
+    load = shell("load", total=found["total"], run=found["run_id"])
+    blocks = Workflow("w", found >> load).definition().body.blocks
+    run = d.RunGate(
+        workflow="daily-sales", outputs={"total": d.VALUE_TYPE_INT}, max_age_ms=86_400_000
+    )
+    run.params["day"].parameter = "day"
+    assert blocks[0].gate == d.Gate(run=run, timeout_ms=21_600_000, on_timeout=d.GATE_TIMEOUT_SKIP)
+    assert blocks[1].step.inputs["run"].output.output == "run_id"
+    gate = only(last_run("x", "y", wait=False, on_timeout="skip")).gate
+    assert (gate.run.no_wait, gate.on_timeout) == (True, d.GATE_TIMEOUT_SKIP)
+    sales = Workflow("other", shell("a", day=day), outputs={"n": day})
+    assert last_run("x", sales)["n"].output == "n"
 
 
 def test_gates_say_who_answers_them() -> None:

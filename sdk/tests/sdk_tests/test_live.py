@@ -14,6 +14,7 @@ from kaon import (
     each,
     grid,
     group,
+    last_run,
     median,
     repeat,
     signal,
@@ -150,6 +151,7 @@ def gated() -> object:
         approval("release", roles=["owner"], message="Publish?")
         >> signal("data-ready")
         >> timer("pause", after="1m")
+        >> last_run("sales", "daily-sales")
     )
     return Workflow("w", body).definition()
 
@@ -170,7 +172,9 @@ def test_a_gate_that_waits_says_how_to_answer_it() -> None:
         {"block_ended": h.BlockEnded(path="release", status=run_pb2.STATUS_SUCCEEDED)},
         {"block_started": h.BlockStarted(path="data-ready")},
         {"block_started": h.BlockStarted(path="pause")},
+        {"block_started": h.BlockStarted(path="sales")},
     )
+    assert "a successful run of daily-sales" in drawn
     assert "approved by ada: fine" in drawn
     assert "kaon approve" not in drawn
     assert "kaon signal r1 data-ready" in drawn

@@ -121,6 +121,9 @@ def _gate(gate: d.Gate) -> str:
             text = f"approval{who}"
         case "signal":
             text = f"waits for signal {gate.signal.name}"
+        case "run":
+            verb = "takes" if gate.run.no_wait else "waits for"
+            text = f"{verb} the last run of {gate.run.workflow}{_gives(gate.run.outputs)}"
         case _:
             text = "waits for a time"
     return text + (

@@ -4,7 +4,7 @@ from kaon.dsl import steps
 from kaon.dsl.blocks import Each, Group, Part, Triggered, Until, When
 from kaon.dsl.bundle import Bundle
 from kaon.dsl.errors import WorkflowError
-from kaon.dsl.gates import approval, signal, sub_workflow, timer
+from kaon.dsl.gates import approval, last_run, signal, sub_workflow, timer
 from kaon.dsl.loading import load_workflow
 from kaon.dsl.locks import Lock, mutex, semaphore
 from kaon.dsl.notifying import Notification, notify
@@ -95,6 +95,7 @@ __all__ = [
     "halving",
     "integers",
     "last",
+    "last_run",
     "load_workflow",
     "log_uniform",
     "median",

@@ -192,6 +192,9 @@ class _Compiler:
     def _gate(self, gate: Gate, place: Place) -> d.Gate:
         message = d.Gate()
         message.CopyFrom(gate.message)
+        for name, value in gate.params.items():
+            use = Use(what=f"{gate.label}: parameter {name!r}", source=gate.source, place=place)
+            message.run.params[name].CopyFrom(self.binder.bind(value, use)[0])
         if not message.HasField("timer"):
             return message
         use = Use(what=f"{gate.label}: its time", source=gate.source, place=place)

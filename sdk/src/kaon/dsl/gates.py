@@ -35,6 +35,7 @@ _SIGNAL_TIMEOUTS = {
     "default": d.GATE_TIMEOUT_DEFAULT,
     "skip": d.GATE_TIMEOUT_SKIP,
 }
+_RUN_TIMEOUTS = {"fail": d.GATE_TIMEOUT_FAIL, "skip": d.GATE_TIMEOUT_SKIP}
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _NOTHING = object()
 
@@ -177,6 +178,67 @@ def timer(
     return _gate(name, gate, {}, due, deadline, Later(), source)
 
 
+@refuses_others
+def last_run(
+    name: str,
+    /,
+    workflow: str | Workflow,
+    *,
+    params: Mapping[str, Any] | None = None,
+    outputs: Mapping[str, types.TypeLike] | None = None,
+    max_age: Duration = 0,
+    wait: bool = True,
+    timeout: Duration | Value = 0,
+    on_timeout: Literal["fail", "skip"] | None = None,
+    deadline: Duration | Value = 0,
+) -> Gate:
+    """Wait for a successful run of a workflow; outputs: those that are named, and run_id (string).
+
+        sales = last_run("sales", "daily-sales", params={"day": day}, outputs={"total": int}, timeout="6h")
+        sales >> steps.python("report", report, total=sales["total"])
+
+    The run that has succeeded last counts, also one from before. A run of a part of its workflow does not.
+
+    Args:
+        name: the gate's name in paths.
+        workflow: the workflow's name, or the Workflow itself; then parameters are checked and its outputs are known.
+        params: parameters that the run must have, such as a date; others may have any value.
+        outputs: what is used of the outputs that it gives, by name, and their types.
+        max_age: how long ago it may have ended when the gate begins; 0 means any time.
+        wait: False: when there is no such run, the gate ends at once, as `on_timeout` says.
+        timeout: how long the gate waits; 0 means without limit.
+        on_timeout: what then happens: "fail" (default) or "skip".
+        deadline: after this it counts as late, and goes on.
+
+    Raises:
+        WorkflowError: one of them is wrong.
+    """
+    source = caller()
+    what = f"gate {name!r}"
+    child = workflow if isinstance(workflow, Workflow) else None
+    wanted = names.check_block_name(child.name if child else workflow, "workflow", source)
+    given = dict(params or {})
+    for key in given:
+        names.check_value_name(key, f"a parameter of {what}", source)
+        if child is not None:
+            _check_param(what, child, key, source)
+    taken = _outputs_of(what, child, outputs, source)
+    if RUN_ID in taken:
+        raise WorkflowError(f"{what}: {RUN_ID!r} is an output of the gate itself", source)
+    run = d.RunGate(
+        workflow=wanted,
+        outputs=taken,
+        max_age_ms=milliseconds(max_age, f"{what}: max_age", source),
+        no_wait=not wait,
+    )
+    gate = d.Gate(run=run)
+    if not wait and (isinstance(timeout, Value) or timeout):
+        raise WorkflowError(f"{what}: wait=False and timeout=... exclude one another", source)
+    later = Later()
+    _set_timeout(gate, what, timeout, on_timeout, _RUN_TIMEOUTS, later, source)
+    return _gate(name, gate, {**taken, **_RUN}, None, deadline, later, source, given)
+
+
 def sub_workflow(
     name: str,
     /,
@@ -268,12 +330,14 @@ def _gate(
     deadline: Duration | Value,
     later: Later,
     source: Source,
+    params: Mapping[str, Any] | None = None,
 ) -> Gate:
     return Gate(
         name=names.check_block_name(name, "gate", source),
         message=message,
         outputs=outputs,
         due=due,
+        params=params or {},
         **times(later, 0, deadline, f"gate {name!r}", source),
         source=source,
     )
@@ -305,7 +369,7 @@ def _set_timeout(
     if on_timeout not in known:
         listed = ", ".join(f'"{each}"' for each in known)
         raise WorkflowError(f"{what}: on_timeout is one of {listed}, not {on_timeout!r}", source)
-    if not gate.timeout_ms and not isinstance(timeout, Value):
+    if not (gate.timeout_ms or gate.run.no_wait or isinstance(timeout, Value)):
         raise WorkflowError(f"{what}: what happens on a time-out is given, but no timeout", source)
     gate.on_timeout = known[on_timeout]
 
@@ -352,12 +416,7 @@ def _check_params(
     what: str, child: Workflow, given: Mapping[str, Any], passes: bool, source: Source
 ) -> None:
     for name in given:
-        if name not in child.parameters:
-            known = ", ".join(sorted(child.parameters)) or "none"
-            raise WorkflowError(
-                f"{what}: workflow {child.name!r} has no parameter {name!r}; it has: {known}",
-                source,
-            )
+        _check_param(what, child, name, source)
     if passes:
         # What is missing then is known when the workflow is complete.
         return
@@ -366,6 +425,14 @@ def _check_params(
             raise WorkflowError(
                 f"{what} gives no value for parameter {name!r} of workflow {child.name!r}", source
             )
+
+
+def _check_param(what: str, child: Workflow, name: str, source: Source) -> None:
+    if name not in child.parameters:
+        known = ", ".join(sorted(child.parameters)) or "none"
+        raise WorkflowError(
+            f"{what}: workflow {child.name!r} has no parameter {name!r}; it has: {known}", source
+        )
 
 
 def _outputs_of(

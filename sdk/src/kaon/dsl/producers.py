@@ -93,7 +93,7 @@ class Step(Producer):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Gate(Producer):
-    """A block that waits for an approval, a signal or a time; `approval`, `signal` and `timer` make it."""
+    """A block that waits for an approval, a signal, a time or a run; `approval`, `signal`, `timer` and `last_run` make it."""
 
     noun = "gate"
 
@@ -103,6 +103,8 @@ class Gate(Producer):
     message: d.Gate
     # A timer's milliseconds or time.
     due: Any = None
+    # Those of the run that is awaited.
+    params: Mapping[str, Any] = field(default_factory=dict)
     timeout_ms: int = 0
     deadline_ms: int = 0
     bound: Mapping[str, Any] = field(default_factory=dict)

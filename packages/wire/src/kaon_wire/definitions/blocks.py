@@ -193,17 +193,9 @@ def _group(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
 
 def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     spec = block.sub_workflow
-    if "sub_workflow.workflow" not in block.bound and not NAME.match(spec.workflow):
-        yield f"{block.name}: {spec.workflow!r} is no name of a workflow"
-    yield from value_names(f"{block.name}: parameter", spec.params)
-    yield from value_names(f"{block.name}: output", spec.outputs)
-    for name, binding in sorted(spec.params.items()):
-        yield from binding_problems(
-            binding, place.outside, f"{block.name}: parameter {name!r}", checks
-        )
-    for output, kind in sorted(spec.outputs.items()):
-        if kind == d.VALUE_TYPE_UNSPECIFIED:
-            yield f"{block.name}: output {output!r} has no type"
+    yield from _other_workflow(
+        block.name, spec, "sub_workflow.workflow" in block.bound, place, checks
+    )
     if spec.memo.max_age_ms < 0:
         yield f"{block.name}: the age of a memo must not be negative"
     if spec.memo.code_digest:
@@ -212,12 +204,39 @@ def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]
         yield from _detached_problems(block)
 
 
+def _other_workflow(
+    what: str, spec: d.SubWorkflow | d.RunGate, bound: bool, place: Place, checks: Checks
+) -> Iterator[str]:
+    """Yield the problems of what is said about a run of another workflow."""
+    if not bound and not NAME.match(spec.workflow):
+        yield f"{what}: {spec.workflow!r} is no name of a workflow"
+    yield from value_names(f"{what}: parameter", spec.params)
+    yield from value_names(f"{what}: output", spec.outputs)
+    for name, binding in sorted(spec.params.items()):
+        yield from binding_problems(binding, place.outside, f"{what}: parameter {name!r}", checks)
+    for output, kind in sorted(spec.outputs.items()):
+        if kind == d.VALUE_TYPE_UNSPECIFIED:
+            yield f"{what}: output {output!r} has no type"
+
+
 def _detached_problems(block: d.Block) -> Iterator[str]:
     spec = block.sub_workflow
     if dict(spec.outputs) != {RUN_ID: d.VALUE_TYPE_STRING}:
         yield f"{block.name}: nobody waits for the run, so the block's only output is {RUN_ID}, a string"
     if spec.memo.enabled:
         yield f"{block.name}: nobody waits for the run, so it has no outputs for a memo"
+
+
+def _run_gate(name: str, gate: d.Gate, place: Place, checks: Checks) -> Iterator[str]:
+    yield from _other_workflow(name, gate.run, False, place, checks)
+    if RUN_ID in gate.run.outputs:
+        yield f"{name}: {RUN_ID!r} is an output of the gate itself"
+    if gate.run.max_age_ms < 0:
+        yield f"{name}: the age must not be negative"
+    if gate.run.no_wait and gate.timeout_ms:
+        yield f"{name}: a gate that does not wait has no time-out"
+    if gate.on_timeout in {d.GATE_TIMEOUT_DEFAULT, d.GATE_TIMEOUT_REJECT}:
+        yield f"{name}: a gate that waits for a run fails or is skipped when its time is over"
 
 
 def _gate(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
@@ -231,9 +250,11 @@ def _gate(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
         if size > most:
             yield f"{name}: the default has {size} bytes; the limit inline_output_bytes is {most}"
     if kind is None:
-        yield f"{name}: a gate needs an approval, a signal or a timer"
+        yield f"{name}: a gate needs an approval, a signal, a timer or a run"
     elif kind == "signal" and not gate.signal.name:
         yield f"{name}: a signal gate needs the signal's name"
+    elif kind == "run":
+        yield from _run_gate(name, gate, place, checks)
     elif kind == "timer":
         if gate.timeout_ms:
             yield f"{name}: a timer has no time-out: it ends by itself"

@@ -13,7 +13,7 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 ANY = "any"
-# The only output of a sub-workflow that is not waited for.
+# The output that tells which run a block has begun or taken: a sub-workflow that is not waited for, a gate that waits for a run.
 RUN_ID = "run_id"
 # Of every declared type; artifacts are maps.
 KINDS: Mapping[int, str] = {
@@ -86,6 +86,8 @@ def _output(reference: d.OutputReference, place: Place, checks: Checks) -> str:
             types: Mapping[str, int] = block.step.outputs
         case "sub_workflow":
             types = block.sub_workflow.outputs
+        case "gate" if block.gate.HasField("run"):
+            types = block.gate.run.outputs
         case _:
             return ANY
     return KINDS.get(types.get(reference.output, d.VALUE_TYPE_ANY), ANY)
@@ -104,6 +106,8 @@ def declared_outputs(block: d.Block) -> tuple[str, ...] | None:
     match block.WhichOneof("kind"):
         case "step":
             return tuple(block.step.outputs)
+        case "gate" if block.gate.HasField("run"):
+            return (*block.gate.run.outputs, RUN_ID)
         case "gate":
             return _GATE_OUTPUTS.get(block.gate.WhichOneof("kind") or "", ())
         case "sub_workflow":

@@ -234,6 +234,8 @@ def _awaited(block: run_pb2.BlockView) -> str:
     if block.gate == "approval":
         who = f" by {' or '.join(block.roles)}" if block.roles else ""
         return f"approval{who}" + (f": {block.message}" if block.message else "")
+    if block.gate == "run":
+        return block.message
     return f"signal {block.signal}" if block.gate == "signal" else "its time"
 
 

@@ -171,6 +171,8 @@ def _command_text(fact: object) -> str | None:
             return f"{fact.path}  marked {formatting.status(fact.status)}{_by(fact.requester)}{_because(fact.reason)}"
         case h.GateAnswered() if fact.signal:
             return f"{fact.path}  took signal {fact.signal}{_by(fact.by)}"
+        case h.GateAnswered() if fact.run_id:
+            return f"{fact.path}  took run {fact.run_id}"
         case h.GateAnswered():
             word = "approved" if fact.approved else "rejected"
             return f"{fact.path}  {word}{_by(fact.by)}{_because(fact.comment)}"

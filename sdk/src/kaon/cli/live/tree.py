@@ -177,6 +177,8 @@ class RunTree:
         word = (
             f"got signal {fact.signal}"
             if fact.signal
+            else f"took run {fact.run_id}"
+            if fact.run_id
             else "approved"
             if fact.approved
             else "rejected"
@@ -315,6 +317,8 @@ def _what_is_awaited(gate: d.Gate, path: str, run_id: str) -> tuple[str, str]:
                 f"signal {gate.signal.name}",
                 f"kaon signal {run_id} {shlex.quote(gate.signal.name)}",
             )
+        case "run":
+            return f"a successful run of {gate.run.workflow}", ""
     return "its time", ""
 
 

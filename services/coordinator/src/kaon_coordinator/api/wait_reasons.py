@@ -16,6 +16,7 @@ from kaon_coordinator.engine.definition.compiled import FINALLY
 from kaon_coordinator.engine.scopes import locks
 from kaon_coordinator.engine.scopes.upstream import briefly
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.awaiting import in_words
 from kaon_coordinator.engine.state.guards import roles_of
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_coordinator.matching.formatting import about, clock, timestamp_in
@@ -424,6 +425,7 @@ class WaitReasons:
             "approval": f"for an approval{who}",
             "signal": f"for a signal {gate.signal.name!r}{who}",
             "timer": "for its time to come",
+            "run": f"for {in_words(block.awaited)}",
         }
         due = (
             f", {'until' if kind == 'timer' else 'at the latest until'} {clock(block.due_us)}"
@@ -434,7 +436,8 @@ class WaitReasons:
         reason = self._add(
             r.WAIT_CAUSE_GATE, f"{block.path} waits {words[kind]}{asked}{due}.", block.path
         )
-        reason.gate, reason.message = kind, gate.approval.message or gate.signal.name
+        reason.gate = kind
+        reason.message = gate.approval.message or gate.signal.name or in_words(block.awaited)
         reason.roles.extend(roles)
         if block.due_us:
             reason.due_time.CopyFrom(timestamp_in(block.due_us, 0))

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from kaon_coordinator.engine.issue import StepIssue
-from kaonapi.run.v1 import command_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +227,18 @@ class PrepareChild:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AwaitRun:
+    """Answer with `RunFound` as soon as the awaited run has succeeded.
+
+    Without `waits` the answer is `RunMissing` when there is no such run yet.
+    """
+
+    path: str
+    awaited: history_pb2.AwaitedRun
+    waits: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class SubmitChild:
     """Submit the child run of a sub-workflow block, in the transaction of the events."""
 
@@ -269,5 +281,6 @@ Action: TypeAlias = (
     | LookUpMemo
     | TakePermits
     | PrepareChild
+    | AwaitRun
     | Durable
 )

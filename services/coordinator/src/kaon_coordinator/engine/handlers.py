@@ -17,7 +17,7 @@ from kaon_coordinator.engine.commands import (
     retry,
 )
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.kinds import foreach, gates, repeat, subworkflows
+from kaon_coordinator.engine.kinds import awaited_runs, foreach, gates, repeat, subworkflows
 from kaon_coordinator.engine.messages import Due, MemoFound, MemoMissed, Message, PermitsGranted
 from kaon_coordinator.engine.scopes import scopes, stopping, timing
 from kaon_coordinator.engine.steps import attempts, leases, preparing
@@ -78,6 +78,8 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.Mark: mark.mark,
     messages.ChildEnded: subworkflows.ended,
     messages.ChildPrepared: subworkflows.prepared,
+    messages.RunFound: awaited_runs.found,
+    messages.RunMissing: gates.run_missing,
     messages.Due: due,
     messages.Continued: scopes.continued,
     messages.ItemsRead: foreach.items_read,

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from kaon_coordinator.engine.actions import Timer
 from kaon_coordinator.engine.issue import StepIssue
+from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
 
@@ -322,6 +323,27 @@ class ChildPrepared:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunFound:
+    """The run that a gate waits for has succeeded."""
+
+    path: str
+    # As in `AwaitRun`: an answer to another question does not count.
+    awaited: history_pb2.AwaitedRun
+    run_id: str
+    # Canonical JSON by output name.
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunMissing:
+    """The run that a gate asks for does not exist yet, and the gate does not wait for it."""
+
+    path: str
+    # As in `AwaitRun`: an answer to another question does not count.
+    awaited: history_pb2.AwaitedRun
+
+
+@dataclass(frozen=True, kw_only=True)
 class Unprepared:
     """A block's request to the outside failed for good: the block fails."""
 
@@ -356,6 +378,8 @@ Message: TypeAlias = (
     | PermitsGranted
     | PermitsRefused
     | ChildPrepared
+    | RunFound
+    | RunMissing
     | Unprepared
     | Started
     | Reported

@@ -18,6 +18,7 @@ from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_coordinator import params
 from kaon_coordinator.engine.actions import (
     Action,
+    AwaitRun,
     Continue,
     LookUpMemo,
     PrepareChild,
@@ -45,6 +46,7 @@ from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.permits import Grant, PermitQueue, Refused, still_wanted
+from kaon_coordinator.shell.run_watch import RunWatch
 from kaon_coordinator.store.base import WorkflowRecord
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.memo_store import MemoStore
@@ -61,7 +63,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 # The actions that `Queries.ask` answers.
-Query: TypeAlias = Continue | LookUpMemo | PrepareChild | ReadItems | TakePermits | WriteManifests
+Query: TypeAlias = (
+    AwaitRun | Continue | LookUpMemo | PrepareChild | ReadItems | TakePermits | WriteManifests
+)
 
 # Questions whose answers take long.
 _Work: TypeAlias = LookUpMemo | PrepareChild | ReadItems | WriteManifests
@@ -117,6 +121,12 @@ class Queries:
             faulted=outside.faulted,
             now_us=outside.now_us,
         )
+        self.runs = RunWatch(
+            store=outside.store,
+            answered=self._answer,
+            faulted=outside.faulted,
+            now_us=outside.now_us,
+        )
 
     def ask(self, partition: int, state: RunState, action: Action) -> None:
         """Start answering a question; ignore other actions."""
@@ -126,6 +136,8 @@ class Queries:
             case TakePermits():
                 if still_wanted(state, action):
                     self.permits.want(partition, state, action)
+            case AwaitRun():
+                self.runs.want(partition, state, action)
             case LookUpMemo():
                 self._begin(partition, state, action, partial(self._look_up, state, action))
             case PrepareChild():
@@ -149,6 +161,7 @@ class Queries:
         """Forget a partition that another owner has claimed; that owner asks again."""
         self._ready.pop(partition, None)
         self.permits.drop(partition)
+        self.runs.drop(partition)
 
     def check(self) -> None:
         """Raise an unforeseen error of a question."""

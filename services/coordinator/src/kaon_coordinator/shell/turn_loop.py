@@ -107,6 +107,7 @@ class TurnLoop:
             asyncio.create_task(parts.history_publisher.run(), name="publisher"),
             asyncio.create_task(parts.progress_publisher.run(), name="progress"),
             asyncio.create_task(self._queries.permits.run(), name="permits"),
+            asyncio.create_task(self._queries.runs.run(), name="awaited runs"),
         ]
         next_poll = 0.0
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, exists, func, literal_column, or_
+from sqlalchemy import ColumnElement, Connection, exists, func, literal_column, or_
 
 from kaon_coordinator.store.tables import run_labels, runs
 from kaon_wire import canonical
@@ -30,10 +30,22 @@ def has_label(name: str, value: str) -> ColumnElement[bool]:
 
 def has_param(name: str, text: str) -> ColumnElement[bool]:
     """Whether a parameter of a run has a value, given as JSON; a whole number is also that of a float."""
+    return or_(*(runs.c.params.contains(each, autoescape=True) for each in _members(name, text)))
+
+
+def holds_param(connection: Connection, name: str, text: str) -> ColumnElement[bool]:
+    """Whether a parameter of a run has exactly this value: capitals count, as they do not for people who search."""
+    place = func.instr if connection.dialect.name == "sqlite" else func.strpos
+    return or_(*(place(runs.c.params, each) > 0 for each in _members(name, text)))
+
+
+def _members(name: str, text: str) -> list[str]:
+    """Return the texts of which one stands in the parameters of a run that has this value, given as JSON."""
     value = canonical.strict(text)
     # An object's members stand in its text as they stand in any other: a quote inside of a value is escaped.
-    members = {canonical.dumps({name: each})[1:-1] for each in (value, canonical.as_float(value))}
-    return or_(*(runs.c.params.contains(each, autoescape=True) for each in sorted(members)))
+    return sorted(
+        {canonical.dumps({name: each})[1:-1] for each in (value, canonical.as_float(value))}
+    )
 
 
 def within(wish: runs_pb2.RunFilter) -> list[ColumnElement[bool]]:

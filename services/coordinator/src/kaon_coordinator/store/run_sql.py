@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Row, literal_column, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Row, literal_column, select, tuple_
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.records import RunPage, RunRecord, RunSelection
-from kaon_coordinator.store.run_filters import has_label, has_param
+from kaon_coordinator.store.run_filters import has_label, has_param, holds_param
 from kaon_coordinator.store.tables import blocks, history, inbox, runs, steps
 from kaon_service import page_tokens
 from kaon_wire import canonical
@@ -157,18 +157,44 @@ def ended_runs(
     connection: Connection, tenant: str, workflow: str, since_us: int, limit: int
 ) -> list[RunRecord]:
     """Return the runs of a workflow that have ended since a time."""
-    ended = (
-        runs.c.end_us > literal_column("0"),
-        runs.c.end_us >= since_us,
-        runs.c.status.in_(t.TERMINAL),
-    )
     query = (
         select(runs)
-        .where(runs.c.tenant == tenant, runs.c.workflow == workflow, *ended)
+        .where(*_ended(tenant, workflow, since_us), runs.c.status.in_(t.TERMINAL))
         .order_by(runs.c.end_us, runs.c.run_id)
         .limit(limit)
     )
     return [run_record(row) for row in connection.execute(query)]
+
+
+def succeeded_run(
+    connection: Connection, tenant: str, workflow: str, params: Mapping[str, str], since_us: int
+) -> RunRecord | None:
+    """Return the run with these parameters that has succeeded last, at or after a time."""
+    query = (
+        select(runs)
+        .where(
+            *_ended(tenant, workflow, since_us),
+            runs.c.status == int(t.SUCCEEDED),
+            # The run of a part of a workflow names its targets so.
+            ~runs.c.data.contains('"only":["'),
+            ~runs.c.data.contains('"until":["'),
+            *(holds_param(connection, name, text) for name, text in sorted(params.items())),
+        )
+        .order_by(runs.c.end_us.desc(), runs.c.run_id.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).first()
+    return None if row is None else run_record(row)
+
+
+def _ended(tenant: str, workflow: str, since_us: int) -> tuple[ColumnElement[bool], ...]:
+    return (
+        runs.c.tenant == tenant,
+        runs.c.workflow == workflow,
+        # What the index says.
+        runs.c.end_us > literal_column("0"),
+        runs.c.end_us >= since_us,
+    )
 
 
 def run_record(row: Row[Any]) -> RunRecord:

@@ -383,6 +383,13 @@ class SqlStore(Store):
         with self._reading("ended_runs") as connection:
             return run_sql.ended_runs(connection, tenant, workflow, since_us, limit)
 
+    def succeeded_run(
+        self, tenant: str, workflow: str, params: Mapping[str, str], since_us: int
+    ) -> RunRecord | None:
+        """Return the run of a workflow with these parameters that has succeeded last, at or after a time."""
+        with self._reading("succeeded_run") as connection:
+            return run_sql.succeeded_run(connection, tenant, workflow, params, since_us)
+
     def archive_logs(self, records: Sequence[log_pb2.LogLines]) -> frozenset[str]:
         """Archive lines of steps and return the ids of the runs with new lines."""
         with self._writing("archive_logs") as connection:

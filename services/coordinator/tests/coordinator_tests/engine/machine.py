@@ -187,6 +187,18 @@ class Machine:
         )
         self.later(prepared)
 
+    def await_run(self, action: a.AwaitRun) -> None:
+        """Perhaps there is such a run already, perhaps it never comes."""
+        draw = self.random.random()
+        if draw < 0.5:
+            self.later(self.found(action.path, action.awaited))
+        elif not action.waits:
+            self.later(m.RunMissing(path=action.path, awaited=action.awaited))
+
+    def found(self, path: str, awaited: history_pb2.AwaitedRun) -> m.RunFound:
+        outputs = {} if self.random.random() < 0.1 else {"payload": "1"}
+        return m.RunFound(path=path, awaited=awaited, run_id="r0", outputs=outputs)
+
     def submit_child(self, action: a.SubmitChild) -> None:
         assert action.child_run_id not in self.children
         if action.detached:
@@ -340,6 +352,8 @@ class Machine:
             )
         elif gate.block.gate.HasField("signal"):
             self.tell(m.Signal(name=gate.block.gate.signal.name, payload_json="1", requester="me"))
+        elif gate.awaited is not None:
+            self.tell(self.found(gate.path, gate.awaited))
 
     def _pass(self) -> None:
         held = [step.path for step in self.state.steps.values() if step.held]
@@ -458,6 +472,7 @@ _DO: dict[type, Callable[[Machine, Any], None]] = {
     a.WriteManifests: Machine.manifests,
     a.ReadItems: Machine.items,
     a.PrepareChild: Machine.child,
+    a.AwaitRun: Machine.await_run,
     a.SubmitChild: Machine.submit_child,
     a.TellRun: Machine.tell_child,
     a.WatchRetry: Machine.watch_retry,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from kaon_coordinator.store.base import PartitionBatch, RunSelection, Store
+from kaon_coordinator.store.base import PartitionBatch, RunRecord, RunSelection, Store
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.run.v1 import command_pb2, run_pb2
 
@@ -153,6 +155,41 @@ def test_runs_that_have_ended_lately_are_found_by_workflow(store: Store) -> None
         second.run_id
     ]
     assert store.ended_runs("other", "nightly", 0) == []
+
+
+def test_the_run_that_has_succeeded_last_is_found_by_its_parameters(store: Store) -> None:
+    epoch = store.claim_partition(3, "me")
+
+    def ended(end_us: int, status: int = run_pb2.STATUS_SUCCEEDED, **changes: Any) -> RunRecord:
+        run = submitted(store, **changes)
+        store.commit(batch(epoch, run, status=status, end_us=end_us, outputs='{"n":"1"}'))
+        return run
+
+    def found(since_us: int = 0, workflow: str = "nightly", **params: str) -> str:
+        run = store.succeeded_run("default", workflow, params, since_us)
+        return run.run_id if run is not None else ""
+
+    assert found() == ""
+    first = ended(9_000, params={"day": '"2026-01-01"', "n": "1.0"})
+    second = ended(9_001, params={"day": '"2026-01-02"', "n": "2"})
+    ended(9_002, status=run_pb2.STATUS_FAILED)
+    ended(9_003, workflow="weekly")
+    ended(9_004, tenant="other")
+    assert found() == second.run_id
+    assert found(since_us=9_001) == second.run_id
+    assert found(since_us=9_002) == ""
+    assert found(day='"2026-01-01"') == first.run_id
+    assert found(day='"2026-01-01"', n="1") == first.run_id
+    assert found(day='"2026-01-01"', n="2") == ""
+    assert found(day='"2026-01-0"') == ""
+    capital = ended(9_005, params={"day": '"x_%"', "who": '"Ada"'})
+    assert found(who='"ada"') == ""
+    assert found(who='"Ada"', day='"x_%"') == capital.run_id
+    assert found(missing="null") == ""
+    part = submitted(store)
+    data = '{"only":["train"]}'
+    store.commit(batch(epoch, part, status=run_pb2.STATUS_SUCCEEDED, end_us=9_009, data=data))
+    assert found() == capital.run_id, "a run of a part of the workflow does not count"
 
 
 def test_a_step_or_block_is_found_by_its_path(store: Store) -> None:

@@ -92,6 +92,22 @@ it("keeps text of strangers within its quotes", () => {
   expect(text).toContain('Workflow("x\\"\\n)", a)');
 });
 
+it("writes a gate that waits for a run", () => {
+  const run = {
+    workflow: "daily-sales",
+    params: { day: { source: { case: "parameter" as const, value: "day" } } },
+    maxAgeMs: 86_400_000n,
+    noWait: true,
+  };
+  const definition = create(WorkflowDefinitionSchema, {
+    name: "w",
+    body: { blocks: [{ name: "sales", kind: { case: "gate", value: { kind: { case: "run", value: run } } } }] },
+  });
+  expect(definitionText(definition)).toContain(
+    'sales = last_run("sales", "daily-sales", params={"day": day}, max_age="1d", wait=False)',
+  );
+});
+
 it("writes a part of a definition that is too large, and says so", () => {
   const blocks = Array.from({ length: 10_000 }, (_, at) => ({
     name: `s${at}`,

@@ -342,6 +342,17 @@ function gate(name: string, blockName: string, of: Gate, more: string[]): string
     const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
     return call(`${name} = signal`, [text(kind.value.name), ...roles, ...timeout]);
   }
+  if (kind.case === "run") {
+    const params = Object.entries(kind.value.params).map(([key, value]) => `${text(key)}: ${binding(value)}`);
+    return call(`${name} = last_run`, [
+      text(blockName),
+      text(kind.value.workflow),
+      ...(params.length > 0 ? [`params={${params.join(", ")}}`] : []),
+      ...duration("max_age", kind.value.maxAgeMs),
+      ...(kind.value.noWait ? ["wait=False"] : []),
+      ...timeout,
+    ]);
+  }
   const due = kind.case === "timer" ? kind.value.due : undefined;
   return call(`${name} = timer`, [
     text(blockName),

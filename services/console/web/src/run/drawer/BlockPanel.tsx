@@ -148,6 +148,12 @@ function Gate({ block }: { block: BlockView }) {
       </Section>
     );
   }
+  if (block.gate === "run")
+    return (
+      <Section title="Waits for a run">
+        <p className={classes.question}>{shown(clipped(block.message, 300))}</p>
+      </Section>
+    );
   if (block.gate !== "approval") return null;
   return (
     <Section title="Waits for your answer">

@@ -110,6 +110,12 @@ function by(value: Fields): string {
   return `${who ? ` by ${who}` : ""}${why ? `: ${why}` : ""}`;
 }
 
+function gateAnswer(value: Fields): string {
+  if (value.runId) return `takes run ${value.runId}`;
+  if (value.signal) return `signal ${value.signal}`;
+  return value.approved ? "approved" : "rejected";
+}
+
 function started(value: Fields): string {
   const keys = value.keys as string[];
   if (keys.length > 0) return `takes way ${keys[0]}`;
@@ -150,8 +156,7 @@ const TEXTS: Partial<Record<Kind, (value: Fields) => string>> = {
   blockMarked: (value) => `${ended(value)}${by(value)}`,
   phaseStarted: (value) => `hooks, the body ${ended(value)}`,
   passScheduled: (value) => `iteration ${value.number}`,
-  gateAnswered: (value) =>
-    `${value.signal ? `signal ${value.signal}` : value.approved ? "approved" : "rejected"}${by(value)}`,
+  gateAnswered: (value) => `${gateAnswer(value)}${by(value)}`,
   policiesBound: (value) => `gets ${boundText(value.valuesJson as Record<string, string>)}`,
   locksTaken: (value) => `holds ${(value.locks as string[]).join(", ")}`,
   childRunStarted: (value) =>

@@ -210,8 +210,9 @@ function forEachDetail(item: string, sweep: boolean, concurrency: number): strin
 }
 
 function gateDetail(kind: { case: string | undefined; value?: unknown }): string {
-  const value = kind.value as { message?: string; name?: string } | undefined;
+  const value = kind.value as { message?: string; name?: string; workflow?: string } | undefined;
   if (kind.case === "approval") return value?.message || "approval";
+  if (kind.case === "run") return `last run of ${value?.workflow}`;
   return kind.case === "signal" ? `signal ${value?.name}` : (kind.case ?? "gate");
 }
 

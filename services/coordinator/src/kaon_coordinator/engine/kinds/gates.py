@@ -1,4 +1,4 @@
-"""Gates: approvals, signals and timers."""
+"""Gates: approvals, signals, timers, and waits for other runs."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
-from kaon_coordinator.engine.messages import Answer, Due, Signal
+from kaon_coordinator.engine.kinds import awaited_runs
+from kaon_coordinator.engine.messages import Answer, Due, RunMissing, Signal
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.awaiting import in_words
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.guards import Answerer
 from kaon_coordinator.engine.state.state import BlockState
@@ -33,14 +35,17 @@ def _start(decision: Decision, block: BlockState) -> None:
         due_us = _timer_due(decision, block)
     elif gate.timeout_ms:
         due_us = later_us(decision.context.now_us, gate.timeout_ms * 1000)
-    decision.emit(block_started=history_pb2.BlockStarted(path=block.path, due_us=due_us))
+    started = history_pb2.BlockStarted(path=block.path, due_us=due_us)
+    if gate.HasField("run"):
+        started.awaited.CopyFrom(awaited_runs.awaited_by(decision, block))
+    decision.emit(block_started=started)
     watch_node(decision, block)
     if gate.HasField("signal") and decision.state.signals.get(gate.signal.name):
         _take_signal(decision, block)
     elif due_us and due_us <= decision.context.now_us:
         _time_over(decision, block)
-    elif due_us:
-        decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=due_us))
+    else:
+        _derive(decision, block)
 
 
 def _timer_due(decision: Decision, block: BlockState) -> int:
@@ -105,14 +110,23 @@ def _time_over(decision: Decision, block: BlockState) -> None:
             outputs = {"payload": gate.default_json or "null", "by": canonical.dumps("")}
             end_block(decision, block, t.SUCCEEDED, outputs=outputs)
         case _:
-            error = user_error(
-                "Timeout", f"{block.path}: {_missing(gate)} within {gate.timeout_ms / 1000:g} s"
-            )
+            within = f" within {gate.timeout_ms / 1000:g} s" if gate.timeout_ms else ""
+            error = user_error("Timeout", f"{block.path}: {_missing(block)}{within}")
             end_block(decision, block, t.TIMED_OUT, error)
 
 
-def _missing(gate: d.Gate) -> str:
+def _missing(block: BlockState) -> str:
+    gate = block.block.gate
+    if gate.HasField("run"):
+        return f"there is no {in_words(block.awaited).removeprefix('a ')}"
     return "no answer" if gate.HasField("approval") else f"no signal {gate.signal.name!r}"
+
+
+def run_missing(decision: Decision, message: RunMissing) -> None:
+    """End a gate that does not wait: there is no run as it asks for."""
+    block = awaited_runs.asker(decision, message)
+    if block is not None and block.block.gate.run.no_wait:
+        _time_over(decision, block)
 
 
 def answer(decision: Decision, message: Answer) -> None:
@@ -242,6 +256,8 @@ def _stop(decision: Decision, block: BlockState, status: t.Status) -> None:
 def _derive(decision: Decision, block: BlockState) -> None:
     if block.due_us:
         decision.act(WatchTime(timer=Timer.GATE, path=block.path, due_us=block.due_us))
+    if block.awaited is not None:
+        awaited_runs.ask(decision, block)
 
 
 KIND = BlockKind(start=_start, stop=_stop, derive=_derive)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from kaon_coordinator.engine import memo_keys
 from kaon_coordinator.engine.actions import (
@@ -13,13 +13,13 @@ from kaon_coordinator.engine.actions import (
     TellRun,
 )
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
-from kaon_coordinator.engine.definition.compiled import floats_of
+from kaon_coordinator.engine.kinds.other_runs import declared, taken_from
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared, MemoFound, MemoMissed
 from kaon_coordinator.engine.scopes.readiness import ending, may_start
 from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.bindings import resolve, typed
+from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.state import BlockState, Node, Preparation
 from kaon_wire import canonical
 from kaon_wire.definitions.kinds import RUN_ID
@@ -100,7 +100,13 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
         return
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
     source = history_pb2.MemoSource(run_id=message.run_id, path=message.source_path)
-    end_block(decision, block, t.SUCCEEDED, outputs=_declared(block, message.outputs), memo=source)
+    end_block(
+        decision,
+        block,
+        t.SUCCEEDED,
+        outputs=declared(block.block.sub_workflow.outputs, message.outputs),
+        memo=source,
+    )
 
 
 def memo_missed(decision: Decision, message: MemoMissed) -> None:
@@ -217,21 +223,13 @@ def _is_wanted_still(decision: Decision, block: BlockState, message: ChildEnded)
 
 
 def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> None:
-    missing = sorted(set(block.block.sub_workflow.outputs) - set(message.outputs))
-    if missing:
-        text = f"{block.path}: run {message.child_run_id} gave no output {', '.join(missing)}"
-        end_block(decision, block, t.FAILED, user_error("OutputMismatch", text))
+    wanted = block.block.sub_workflow.outputs
+    outputs = taken_from(decision, block, wanted, message.outputs, message.child_run_id)
+    if outputs is None:
         return
-    outputs = _declared(block, message.outputs)
     if block.memo_key:
         decision.act(RememberStep(path=block.path, key=block.memo_key, outputs=outputs))
     end_block(decision, block, t.SUCCEEDED, outputs=outputs)
-
-
-def _declared(block: BlockState, outputs: Mapping[str, str]) -> dict[str, str]:
-    """Return those of a run's outputs that the block declares."""
-    wanted = block.block.sub_workflow.outputs
-    return typed(floats_of(wanted), {name: outputs[name] for name in wanted})
 
 
 def _stopped_by_us(decision: Decision, block: BlockState) -> bool:

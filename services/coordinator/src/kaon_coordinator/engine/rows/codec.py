@@ -10,6 +10,7 @@ from typing import Any
 from kaon_coordinator.engine.definition.compiled import BODY, CompiledWorkflow
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.awaiting import in_words
 from kaon_coordinator.engine.state.bound_policies import give
 from kaon_coordinator.engine.state.counting import recount
 from kaon_coordinator.engine.state.curves import Curves
@@ -26,7 +27,7 @@ from kaon_coordinator.engine.state.state import (
     named,
 )
 from kaon_wire import canonical
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 
 CELL = "cell"
@@ -197,6 +198,7 @@ def block_row(block: BlockState) -> BlockRow:
         "late": block.late,
         "locks": list(block.locks),
         "unlocked": block.unlocked,
+        "awaited": _awaited_data(block.awaited),
         "bound": block.bound,
         **_shown_gate(block),
     }
@@ -219,9 +221,28 @@ def _shown_gate(block: BlockState) -> dict[str, Any]:
         "roles": roles_of(gate),
         # Only where it is so, as rows of earlier versions.
         **({"not_submitter": True} if gate.approval.not_submitter else {}),
-        "message": gate.approval.message,
+        "message": gate.approval.message or in_words(block.awaited),
         "signal": gate.signal.name,
     }
+
+
+def _awaited_data(awaited: history_pb2.AwaitedRun | None) -> dict[str, Any]:
+    if awaited is None:
+        return {}
+    return {
+        "workflow": awaited.workflow,
+        "params": dict(awaited.params_json),
+        "since": awaited.since_us,
+    }
+
+
+def _awaited_of(data: Mapping[str, Any]) -> history_pb2.AwaitedRun | None:
+    """Parse what `_awaited_data` wrote."""
+    if not data:
+        return None
+    return history_pb2.AwaitedRun(
+        workflow=data["workflow"], params_json=data["params"], since_us=data["since"]
+    )
 
 
 def cell_row(cell: ScopeState) -> BlockRow:
@@ -383,6 +404,7 @@ def _restore_block(state: RunState, row: BlockRow) -> None:
     block.outputs = named(data.get("outputs", {}))
     block.stop, block.late = data.get("stop", t.NONE), data.get("late", False)
     block.locks, block.unlocked = tuple(data.get("locks", ())), data.get("unlocked", False)
+    block.awaited = _awaited_of(data.get("awaited", {}))
     block.error = error_of(data.get("error", ""))
     if block.status == t.WAITING:
         state.gates[block.path] = block

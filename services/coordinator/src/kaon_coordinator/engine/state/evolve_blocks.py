@@ -41,6 +41,7 @@ def block_started(state: RunState, event: history_pb2.HistoryEvent) -> None:
                 state.transient.items[block.path] = Items(values=tuple(started.items_json))
         case "gate":
             block.due_us = started.due_us
+            block.awaited = started.awaited if started.HasField("awaited") else None
             state.gates[block.path] = block
     set_block_status(state, block, t.WAITING if block.kind == "gate" else t.RUNNING)
     block.scope.active += 1
@@ -137,7 +138,7 @@ def block_ended(state: RunState, event: history_pb2.HistoryEvent) -> None:
     block.memo_source = (ended.memo.run_id, ended.memo.path)
     block.end_us = event.time_us
     block.end_seq = event.seq
-    block.due_us = 0
+    block.due_us, block.awaited = 0, None
     block.locks, block.unlocked = (), False
     state.transient.items.pop(block.path, None)
     state.gates.pop(block.path, None)

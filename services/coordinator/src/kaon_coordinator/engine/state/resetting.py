@@ -163,7 +163,7 @@ def _reset_node(state: RunState, node: Node, *, keeps_run: bool) -> None:
     node.memo_source = ("", "")
     state.transient.items.pop(node.path, None)
     node.error, node.outputs, node.stop, node.late = None, NOTHING, t.NONE, False
-    node.locks, node.unlocked = (), False
+    node.locks, node.unlocked, node.awaited = (), False, None
     if node.curves is not None:
         node.curves = node.curves.fresh()
 

@@ -23,7 +23,7 @@ from kaon_coordinator.engine.messages import ChildPrepared
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.curves import Curves
 from kaon_wire.definitions.targets import left_out
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -180,6 +180,8 @@ class BlockState:
     # Sub-workflow that has not begun: the child run to continue, if possible, instead of submitting a new
     # one.
     continues: str = ""
+    # Gate that waits for a run: which one.
+    awaited: history_pb2.AwaitedRun | None = None
     # Gate, sub-workflow: canonical JSON by name.
     outputs: Mapping[str, str] = field(default_factory=_nothing)
     error: step_pb2.StepError | None = None

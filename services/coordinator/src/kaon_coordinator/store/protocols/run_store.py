@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Protocol
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
@@ -44,6 +45,15 @@ class RunStore(Protocol):
         self, tenant: str, workflow: str, since_us: int, limit: int = 1000
     ) -> list[RunRecord]:
         """Return the runs of a workflow that ended at or after a time, in order of their ends."""
+
+    @abstractmethod
+    def succeeded_run(
+        self, tenant: str, workflow: str, params: Mapping[str, str], since_us: int
+    ) -> RunRecord | None:
+        """Return the run of a workflow with these parameters that has succeeded last, at or after a time; None without one.
+
+        Runs of a part of their workflow do not count.
+        """
 
     @abstractmethod
     def load_run(self, run_id: str) -> LoadedRun:
