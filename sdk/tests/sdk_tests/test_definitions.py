@@ -550,6 +550,14 @@ def test_a_sub_workflow_is_named_or_given_itself() -> None:
     assert workflow.children == (child,)
 
 
+def test_a_parameter_of_a_sub_workflow_may_have_the_name_of_another_systems_option() -> None:
+    child = Workflow("child", shell("train", conf=param("conf", "map")))
+    known = sub_workflow("known", child, conf={"a": 1})
+    named = sub_workflow("named", "other", params={"conf": {"a": 1}, "timout": 2})
+    blocks = Workflow("w", known >> named).definition().body.blocks
+    assert [sorted(block.sub_workflow.params) for block in blocks] == [["conf"], ["conf", "timout"]]
+
+
 def test_a_foreach_may_search_a_grid() -> None:
     start = shell("start", outputs={"depths": list})
     trial = each(

@@ -117,6 +117,28 @@ MISTAKES = [
         "Workflow() has no option 'schedule'; a schedule is",
     ),
     (
+        'body = sub_workflow("s", "w", conf={"n": 1})',
+        5,
+        "a sub-workflow has no option 'conf'; write params={",
+    ),
+    (
+        'body = sub_workflow("s", "w", wait_for_completion=False)',
+        5,
+        "no option 'wait_for_completion'; write wait=False",
+    ),
+    ('body = sub_workflow("s", "w", retries=3)', 5, "the other workflow's steps are tried again"),
+    ('body = sub_workflow("s", "w", timout="1h")', 5, "did you mean 'timeout'? A parameter of"),
+    (
+        'w = Workflow("w", a, notify=notify("failed", channel="ops"))',
+        5,
+        "notify() has no option 'channel'; write to=",
+    ),
+    (
+        'w = Workflow("w", a, notify=notify(on="failed", to="ops"))',
+        5,
+        "notify() has no option 'on'; write the occasions first",
+    ),
+    (
         "async def f(): ...\nbody = steps.python('c', f)",
         6,
         "'f' is an async function; a step is called as",

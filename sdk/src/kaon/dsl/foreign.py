@@ -1,7 +1,8 @@
 """Options of other systems, and what Kaon's words for them are.
 
 A word that is none of a function's options is refused where it is written, with the option that is meant. Of a step every other
-keyword is an input, so the words of other systems are refused there by this table; an input of such a name goes into `inputs`.
+keyword is an input, and of a sub-workflow a parameter, so the words of other systems are refused there by these tables; an input
+of such a name goes into `inputs`, a parameter into `params`.
 """
 
 from __future__ import annotations
@@ -76,6 +77,43 @@ _STEP = {
     "bash_command": 'write argv=["sh", "-c", "a | b"]',
     "env_vars": 'write env={"NAME": "text"} at steps of type shell and docker',
 }
+# What sub-workflows are given elsewhere: Airflow's triggered runs, Argo's templates, Prefect's deployments, child workflows.
+_SUB_WORKFLOW = {
+    **{
+        word: advice
+        for word, advice in _STEP.items()
+        if advice in {_ORDER, _IF, _RULE, _MEMO, _MAP, _CALLBACK, _NAME}
+    },
+    **dict.fromkeys(
+        ("conf", "parameters", "arguments", "inputs", "kwargs", "run_input"),
+        'write params={"day": day}, or each parameter as a keyword of its own',
+    ),
+    **dict.fromkeys(
+        ("wait_for_completion", "sync", "asynchronous", "as_subflow", "deferrable", "detached"),
+        "write wait=False where the run is not waited for",
+    ),
+    **dict.fromkeys(
+        ("trigger_dag_id", "dag_id", "workflow_id", "workflow_name", "deployment_name"),
+        "write the other workflow's name as the second argument",
+    ),
+    **dict.fromkeys(
+        ("template_ref", "workflow_template_ref", "subworkflow_id", "launch_plan"),
+        "write the other workflow's name as the second argument",
+    ),
+    **dict.fromkeys(
+        ("execution_timeout", "workflow_execution_timeout", "timeout_seconds", "run_timeout"),
+        'write timeout="1h": how long it may take in all',
+    ),
+    **dict.fromkeys(
+        ("retry", "retries", "max_retries", "max_attempts", "retry_policy", "retry_strategy"),
+        "the other workflow's steps are tried again: write retry=4 there",
+    ),
+    **dict.fromkeys(
+        ("pass_all_params", "pass_parameters", "inherit_params", "propagate_params"),
+        "write pass_params=True",
+    ),
+    "sla": 'write deadline="1h": after it the block counts as late',
+}
 _CONCURRENCY = "write max_concurrency=4"
 _ITERATIONS = "write max_iterations=5: iterations in all"
 _ACTIVE = 'write max_active_runs=1, or strategy="sequential"'
@@ -119,6 +157,16 @@ _ELSEWHERE: dict[str, dict[str, str]] = {
         ("non_retryable_error_types", "retry_on", "retryable"), 'write rules={"ValueError": 1}'
     )
     | dict.fromkeys(("maximum_interval", "max_delay", "max_duration"), 'write max_backoff="10m"'),
+    "notify": dict.fromkeys(
+        ("channel", "channels", "recipients", "target", "email", "emails", "slack", "url"),
+        'write to="ops", the name of a channel of the deployment',
+    )
+    | dict.fromkeys(
+        ("on", "events", "event", "when", "states", "occasions", "trigger"),
+        'write the occasions first: notify("failed", "late", to="ops")',
+    )
+    | dict.fromkeys(("on_failure", "on_error"), 'write notify("failed", to="ops")')
+    | dict.fromkeys(("on_success", "on_completion"), 'write notify("succeeded", to="ops")'),
     "param": dict.fromkeys(("enum", "options", "values"), "write choices=[...]")
     | dict.fromkeys(
         ("type", "dtype", "schema"), 'write the type as the second argument: param("n", int)'
@@ -131,6 +179,11 @@ _ELSEWHERE["repeat"] = _ELSEWHERE["while_"] = _ELSEWHERE["until"]
 def step_advice(word: str) -> str:
     """Return what to write in place of another system's option of steps; empty when it is no such option."""
     return _STEP.get(word, "")
+
+
+def sub_workflow_advice(word: str) -> str:
+    """Return what to write in place of another system's option of what runs a workflow; empty when it is no such option."""
+    return _SUB_WORKFLOW.get(word, "")
 
 
 def refuses_others(function: F) -> F:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -9,7 +10,7 @@ from typing import Any, Literal
 
 from kaon.dsl import checks, names, types, values
 from kaon.dsl.errors import WorkflowError
-from kaon.dsl.foreign import refuses_others
+from kaon.dsl.foreign import refuses_others, sub_workflow_advice
 from kaon.dsl.later import Later
 from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, Memo, milliseconds
@@ -38,6 +39,8 @@ _SIGNAL_TIMEOUTS = {
 _RUN_TIMEOUTS = {"fail": d.GATE_TIMEOUT_FAIL, "skip": d.GATE_TIMEOUT_SKIP}
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _NOTHING = object()
+# Options of a sub-workflow; every other keyword is a parameter of the other workflow.
+_OPTIONS = ("version", "outputs", "params", "timeout", "deadline", "locks", "wait", "pass_params")
 
 
 @refuses_others
@@ -297,6 +300,7 @@ def sub_workflow(
         raise WorkflowError(
             f'{what}: version is "sha256:..." with 64 digits, not {version!r}', source
         )
+    _check_options(what, child, more, source)
     given = {**(params or {}), **more}
     for key in given:
         names.check_value_name(key, f"a parameter of {what}", source)
@@ -408,6 +412,25 @@ def _check_detached(
         if given:
             raise WorkflowError(
                 f"{what}: wait=False does not go with {name}: nobody waits for the run's end",
+                source,
+            )
+
+
+def _check_options(
+    what: str, child: Workflow | None, more: Mapping[str, Any], source: Source
+) -> None:
+    """Refuse an option of another system, or a misspelt one, which would become a parameter."""
+    for word in more:
+        if child is not None and word in child.parameters:
+            continue
+        advice = sub_workflow_advice(word)
+        if not advice and (near := difflib.get_close_matches(word, _OPTIONS, 1, cutoff=0.82)):
+            advice = f"did you mean {near[0]!r}?"
+        if advice:
+            end = "" if advice.endswith("?") else "."
+            raise WorkflowError(
+                f"{what}: a sub-workflow has no option {word!r}; {advice}{end} "
+                "A parameter of that name goes into params={...}",
                 source,
             )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.foreign import refuses_others
 from kaon.dsl.source import Source, caller
 from kaon_wire.definitions.notifications import CHANNEL_NAME, CHANNEL_NAME_RULE
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -33,6 +34,7 @@ class Notification:
         return d.Notification(on=[_OCCASIONS[each] for each in self.on], channel=self.channel)
 
 
+@refuses_others
 def notify(*on: Occasion, to: str) -> Notification:
     """Tell a channel of the deployment about occasions of a run: `Workflow(..., notify=notify("failed", "late", to="ops"))`.
 
