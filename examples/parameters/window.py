@@ -15,9 +15,9 @@ def cut(
 
 
 def tell(
-    kind: str, limit: int | None, parts: list[str], late: bool, until: datetime
+    kind: str, limit: int | None, parts: list[str], late: bool, until: datetime, report: str
 ) -> dict[str, object]:
     """Say in one line what was cut."""
     most = "no limit" if limit is None else f"at most {limit}"
     when = "after noon" if late else "before noon"
-    return {"line": f"{kind}: {len(parts)} parts, {most}, {when}, until {until:%H:%M}"}
+    return {"line": f"{kind}: {len(parts)} parts, {most}, {when}, until {until:%H:%M}, {report}"}

@@ -9,7 +9,7 @@ from typing import Literal
 
 import window
 
-from kaon import Workflow, expr, param, steps
+from kaon import Workflow, expr, param, run_info, steps
 
 start = param("start", datetime, description="the first moment of the window")
 length = param("window", timedelta, default="1h30m", check="value <= duration('1d')")
@@ -18,7 +18,19 @@ regions = param("regions", list[Literal["US", "DE", "FR"]], default=["US"])
 shares = param("shares", dict[str, float], default={"DE": 0.5})
 kind = param("kind", Literal["daily", "weekly"], default="daily")
 limit = param("limit", int | None, check="value > 0", description="null: without limit")
-end = expr("start + window", start=start, window=length)
+# Computed once, when the run is submitted: replays and forks keep it.
+end = param(
+    "end",
+    datetime,
+    default=expr("start + window", start=start, window=length),
+    check="value > timestamp('2020-01-01')",
+)
+# The origin is empty when somebody has submitted the run.
+report = param(
+    "report",
+    str,
+    default=expr("info.origin == '' ? 'by hand' : string(info.scheduled_time)", info=run_info()),
+)
 
 cut = steps.python(
     "cut",
@@ -38,6 +50,7 @@ tell = steps.python(
     parts=cut["parts"],
     late=expr("start.getHours() >= 12", start=start),
     until=end,
+    report=report,
     outputs={"line": str},
 )
 

@@ -421,7 +421,8 @@ def test_parameters_have_types_that_steps_and_expressions_get_as_they_are(
     run = ended(client, client.submit(load("parameters"), params).run.run_id).run
     assert run.status == run_pb2.STATUS_SUCCEEDED
     assert json.loads(run.outputs_json["line"]) == (
-        "weekly: 4 parts, at most 5, after noon, until 14:00"
+        "weekly: 4 parts, at most 5, after noon, until 14:00, by hand"
     )
     assert json.loads(run.outputs_json["counted"]) == {"US": 4, "DE": 2}
     assert run.params_json["part"] == '"1800s"'
+    assert run.params_json["end"] == '"2026-11-24T14:00:00Z"'

@@ -39,6 +39,19 @@ PARAMETERS = (
     d.Parameter(name="at", type=d.VALUE_TYPE_DATETIME, default_json='"2026-11-24T06:00:00Z"'),
     d.Parameter(name="wait", type=d.VALUE_TYPE_DURATION, default_json='"1h30m"'),
     d.Parameter(
+        name="later",
+        type=d.VALUE_TYPE_DATETIME,
+        computed=d.Binding(
+            expression=d.Expression(
+                cel="at + wait",
+                variables={
+                    "at": d.Binding(parameter="at"),
+                    "wait": d.Binding(parameter="wait"),
+                },
+            )
+        ),
+    ),
+    d.Parameter(
         name="days", type=d.VALUE_TYPE_LIST, of=d.Shape(type=d.VALUE_TYPE_DATE), optional=True
     ),
 )
@@ -212,9 +225,10 @@ class Generator:
         if kind == 3:
             # A time of the run's, which the value has no part in.
             later = d.Expression(
-                cel="[string(at + wait), v]",
+                cel="[string(at + wait), string(later), v]",
                 variables={
                     "at": d.Binding(parameter="at"),
+                    "later": d.Binding(parameter="later"),
                     "wait": d.Binding(parameter="wait"),
                     "v": value,
                 },

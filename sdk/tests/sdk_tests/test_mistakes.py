@@ -460,6 +460,22 @@ MISTAKES = [
     ),
     ('body = step("c", v=param("n", "duration", check="value > 5"))', 5, "duration > int"),
     (
+        'body = step("c", v=param("n", int, default=a["rows"]))',
+        5,
+        "it may use other parameters, run_info() and expressions of these",
+    ),
+    (
+        'body = step("c", v=param("n", int, default=expr("x + 1", x=param("n"))))',
+        5,
+        "the default of parameter 'n' depends on itself: n -> n",
+    ),
+    (
+        'body = step("c", v=param("n", "duration", default=expr("m + duration(\'1h\')", m=param("m", "datetime"))))',
+        5,
+        "is of type datetime; it must be of type duration",
+    ),
+    ('body = step("c", v=param("n", default=param("m", int)))', 5, "needs a type"),
+    (
         'body = step("c", v=expr("n > 5", n=param("n", "datetime")))',
         5,
         "timestamp > int",

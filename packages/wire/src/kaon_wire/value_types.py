@@ -71,7 +71,8 @@ def shape_of(parameter: d.Parameter) -> d.Shape:
 
 def is_required(parameter: d.Parameter) -> bool:
     """Tell whether each run must be given a value."""
-    return not parameter.optional and not parameter.HasField("default_json")
+    has_default = parameter.HasField("default_json") or parameter.HasField("computed")
+    return not parameter.optional and not has_default
 
 
 def fault(value: Any, shape: Shaped, place: str = "") -> str:

@@ -246,6 +246,8 @@ def check_same_parameter(declared: Parameter, other: Parameter) -> None:
 def _declaration(parameter: Parameter) -> tuple[object, ...]:
     return (
         parameter.default_json,
+        # By its identity: two computed defaults are compared by nothing else.
+        id(parameter.computed),
         parameter.description,
         parameter.check,
         parameter.shape.SerializeToString(deterministic=True),

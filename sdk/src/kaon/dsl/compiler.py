@@ -12,6 +12,7 @@ from typing import Any
 from kaon.dsl import checks, functions, types
 from kaon.dsl.bindings import Binder, Use
 from kaon.dsl.blocks import Block, Branch, ForEach, Group, Part, Repeat
+from kaon.dsl.computed import computed_defaults
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.locks import Lock
 from kaon.dsl.named import NamedFunction
@@ -54,6 +55,8 @@ class Compiled:
     outputs: Mapping[str, d.Output]
     # All parameters, by name: those that the workflow declares and those that its steps bring along.
     parameters: Mapping[str, Parameter]
+    # Their computed defaults, by name.
+    computed: Mapping[str, d.Binding]
     # Files of the workflow's directory that steps name, with the line that does; directories end in "/".
     files: Mapping[str, Source]
     # The steps that call functions.
@@ -95,6 +98,7 @@ def compile_body(
     steps = [place.block for place in places if isinstance(place.block, Step)]
     files = {file: step.source for step in reversed(steps) for file in _files(step, root)}
     calling = tuple(step for step in steps if step.function is not None)
+    computed = computed_defaults(binder)
     subs = [place.block for place in places if isinstance(place.block, SubWorkflow)]
     parameters = {**declared, **binder.found}
     for sub in subs:
@@ -104,6 +108,7 @@ def compile_body(
         body=graph,
         outputs=given,
         parameters=parameters,
+        computed=computed,
         files=files,
         calling=calling,
         sources={place.name: place.block.source for place in places},
@@ -440,7 +445,9 @@ def _check_file(step: Step, file: str, root: Path) -> str:
     return path.relative_to(root).as_posix()
 
 
-def parameter_messages(parameters: Iterable[Parameter]) -> list[d.Parameter]:
+def parameter_messages(
+    parameters: Iterable[Parameter], computed: Mapping[str, d.Binding]
+) -> list[d.Parameter]:
     """Convert the declarations to messages, sorted by name."""
     messages = []
     for parameter in sorted(parameters, key=lambda each: each.name):
@@ -453,6 +460,7 @@ def parameter_messages(parameters: Iterable[Parameter]) -> list[d.Parameter]:
             choices_json=parameter.choices_json,
             of=parameter.of,
             optional=parameter.optional,
+            computed=computed.get(parameter.name),
         )
         if parameter.default_json is not None:
             message.default_json = parameter.default_json

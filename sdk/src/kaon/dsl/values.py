@@ -131,6 +131,8 @@ class Parameter(Value):
     of: d.Shape | None = None
     # Null is a value, too.
     optional: bool = False
+    # In place of a default: computed when a run is submitted.
+    computed: Value | None = None
     source: Source
 
     @property
@@ -151,7 +153,7 @@ class Parameter(Value):
     @property
     def required(self) -> bool:
         """Whether each run must be given a value."""
-        return self.default_json is None and not self.optional
+        return self.default_json is None and self.computed is None and not self.optional
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -262,7 +264,8 @@ def param(
         name: letters, digits and underscores.
         kind: a Python type (int, str, datetime, timedelta, list[int], dict[str, float], int | None, Literal["a", "b"], an Enum
             class, ...) or a type's name, also that of an artifact ("dataset", "list[datetime]", "date?").
-        default: a value of the type.
+        default: a value of the type; or one that is computed when a run is submitted, from other parameters and run_info():
+            `expr("start + duration('1d')", start=start)`.
         description: for people.
         choices: the only values allowed; none means all.
         check: a CEL expression over `value` that must hold, such as "value > 0 && value <= 1".
@@ -274,6 +277,8 @@ def param(
     names.check_value_name(name, "a parameter", source)
     checks.text(description, f"parameter {name!r}: description", source)
     listed = tuple(choices)
+    if kind is None and isinstance(default, Value):
+        raise WorkflowError(f"parameter {name!r} with a computed default needs a type", source)
     if kind is None and default is not _REQUIRED:
         kind = "any" if isinstance(default, Enum) else types.name_of(types.type_of(default))
     if kind is None:
@@ -291,8 +296,9 @@ def param(
     parameter = Parameter(
         name=name,
         type=shape.type,
+        computed=default if isinstance(default, Value) else None,
         default_json=None
-        if default is _REQUIRED
+        if default is _REQUIRED or isinstance(default, Value)
         else _fitting(name, shape, default, "its default", source),
         description=description,
         check=_check_cel(name, shape, check, source),

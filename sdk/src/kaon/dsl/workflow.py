@@ -174,7 +174,7 @@ class Workflow:
         definition = d.WorkflowDefinition(
             name=self.name,
             description=self.description,
-            parameters=parameter_messages(self.parameters.values()),
+            parameters=parameter_messages(self.parameters.values(), self._compiled.computed),
             body=self._compiled.body,
             code_bundle=self._bundle.digest if self._compiled.needs_code else "",
             outputs=self._compiled.outputs,

@@ -8,17 +8,28 @@ from typing import Any
 
 from kaon_artifacts import ArtifactError, checked_name
 from kaon_coordinator import expressions
+from kaon_coordinator.computed_params import Computer, computed_names
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
+from kaon_coordinator.engine.state.run_info import run_info
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_wire import canonical, value_types
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+# What schedules are checked with: no run is made.
+NO_RUN: Mapping[str, object] = run_info(
+    run_id="", workflow="", version="", tenant="", submit_us=0, origin="", scheduled_us=0
+)
+
 
 def complete(
-    definition: d.WorkflowDefinition, given: Mapping[str, str], limits: Limits = DEFAULT
+    definition: d.WorkflowDefinition,
+    given: Mapping[str, str],
+    limits: Limits = DEFAULT,
+    *,
+    run: Mapping[str, object] = NO_RUN,
 ) -> dict[str, str]:
-    """Return the value of every parameter as canonical JSON.
+    """Return the value of every parameter as canonical JSON; `run` is what computed defaults have of the run.
 
     Raises:
         InvalidRequest: Parameters are unknown, missing, malformed, of another type, not among the allowed
@@ -32,11 +43,21 @@ def complete(
     declared = {parameter.name: parameter for parameter in definition.parameters}
     problems = list(_unknown(declared, given))
     values: dict[str, str] = {}
+    computed = computed_names(definition, given)
     for name, parameter in declared.items():
+        if name in computed:
+            continue
         try:
             values[name] = _value(parameter, given.get(name))
         except InvalidValue as error:
             problems.append(_problem(name, str(error)))
+    if not problems:
+        computer = Computer(definition, values, run, limits.cel_cost)
+        for name in sorted(computed):
+            try:
+                values[name] = _value(declared[name], computer.value(name))
+            except InvalidValue as error:
+                problems.append(_problem(name, f"the default of parameter {name!r}: {error}"))
     if problems:
         raise InvalidRequest(f"parameters of workflow {definition.name!r}", problems)
     return values

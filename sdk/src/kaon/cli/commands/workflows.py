@@ -128,6 +128,8 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
         default = f" = {parameter.default_json}" if parameter.HasField("default_json") else ""
         if is_required(parameter):
             default = " (required)"
+        if parameter.HasField("computed"):
+            default = " (computed)"
         about = f"  {parameter.description}" if parameter.description else ""
         if parameter.choices_json:
             about += f"  one of {', '.join(parameter.choices_json)}"

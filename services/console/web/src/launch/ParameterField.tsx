@@ -16,7 +16,7 @@ interface Props {
 /** One parameter of a workflow: its control, what it takes, and what runs gave it lately. */
 export function ParameterField({ parameter, value, problem, recent, onChange }: Props) {
   const { name, description, constraintCel, defaultJson } = parameter;
-  const json = defaultJson ?? (parameter.optional ? "null" : undefined);
+  const json = defaultJson ?? (parameter.optional && parameter.computed === undefined ? "null" : undefined);
   const fallback = json === undefined ? undefined : fieldText(parameter, json);
   const standing = value ?? fallback ?? "";
   const id = `parameter-${name}`;
@@ -29,6 +29,7 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
           {name}
         </label>
         <span className={classes.type}>{typeName(parameter)}</span>
+        {parameter.computed !== undefined && value === undefined && <span className={classes.type}>computed</span>}
         {isRequired(parameter) && <span className={classes.required}>required</span>}
         {parameter.optional && standing === NULL && <span className={classes.type}>null</span>}
         {parameter.optional && standing !== NULL && fallback !== NULL && (
@@ -36,7 +37,7 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
             Set to null
           </button>
         )}
-        {changed && fallback !== undefined && (
+        {changed && (fallback !== undefined || parameter.computed !== undefined) && (
           <button type="button" className={classes.reset} onClick={() => onChange(undefined)}>
             Use default
           </button>

@@ -53,7 +53,7 @@ const IS_TEXT: readonly ValueType[] = [ValueType.STRING, ValueType.DATE, ValueTy
 
 /** Whether a run must be given a value. */
 export function isRequired(parameter: Parameter): boolean {
-  return parameter.defaultJson === undefined && !parameter.optional;
+  return parameter.defaultJson === undefined && parameter.computed === undefined && !parameter.optional;
 }
 
 /** Returns how a value stands in its field: texts without their quotes, everything else as JSON. */

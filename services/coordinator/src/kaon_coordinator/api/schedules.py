@@ -218,10 +218,13 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
     ) -> NewRun:
         given = {**request.params_json, request.parameter: canonical.dumps(day.isoformat())}
         key = f"backfill:{name}:{day.isoformat()}"
-        new = self._submission.new_run(
-            workflow, given, idempotency_key=key, priority=request.priority
+        return self._submission.new_run(
+            workflow,
+            given,
+            idempotency_key=key,
+            priority=request.priority,
+            origin=f"backfill:{name}",
         )
-        return replace(new, origin=f"backfill:{name}")
 
 
 def _dates(request: s.BackfillRequest, workflow: WorkflowRecord) -> list[date]:

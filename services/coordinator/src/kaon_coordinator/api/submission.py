@@ -19,8 +19,10 @@ from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.submitter import Submitter
+from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.run_info import run_info
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store import submission_sql
@@ -145,6 +147,7 @@ class Submission:
         priority: int = 0,
         labels: Mapping[str, str] = NO_LABELS,
         targets: run_pb2.RunTargets | None = None,
+        origin: str = "",
     ) -> NewRun:
         """Build a run of the caller with checked and complete parameters and labels.
 
@@ -156,19 +159,30 @@ class Submission:
             raise InvalidValue("; ".join(wrong))
         caller, now_us = principal.current(), self.now_us()
         run_id = new_run_id(now_us)
+        told = run_info(
+            run_id=run_id,
+            workflow=workflow.name,
+            version=workflow.version,
+            tenant=workflow.tenant,
+            submit_us=now_us,
+            origin=origin,
+            scheduled_us=0,
+        )
         return NewRun(
             run_id=run_id,
             tenant=workflow.tenant,
             workflow=workflow.name,
             version=workflow.version,
             partition=partition_of(run_id, self.partitions),
-            params=params.complete(workflow.definition, given, self.limits),
+            params=params.complete(workflow.definition, given, self.limits, run=told),
+            computed=computed_names(workflow.definition, given),
             submitter=caller.name,
             idempotency_key=idempotency_key,
             now_us=now_us,
             priority=priority,
             trace_parent=caller.trace_parent,
             labels=run_labels.checked(labels),
+            origin=origin,
             only=tuple(dict.fromkeys(targets.only)),
             until=tuple(dict.fromkeys(targets.until)),
         )

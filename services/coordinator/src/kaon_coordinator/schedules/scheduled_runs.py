@@ -8,7 +8,10 @@ from zoneinfo import ZoneInfo
 
 from kaon_coordinator import expressions, params
 from kaon_coordinator.access import standing
+from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
+from kaon_coordinator.engine.state.run_info import run_info
+from kaon_coordinator.schedules import times
 from kaon_coordinator.schedules.schedule_state import Occasion
 from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
 from kaon_wire import canonical
@@ -37,13 +40,25 @@ def run_for(
     for name, cel in sorted(definition.params_cel.items()):
         given[name] = canonical.dumps(expressions.evaluate(cel, values, limits.cel_cost))
     run_id = new_run_id(now_us)
+    scheduled_us = occasion.time_us if times.is_timed(definition) else 0
+    told = run_info(
+        run_id=run_id,
+        workflow=workflow.name,
+        version=workflow.version,
+        tenant=schedule.tenant,
+        submit_us=now_us,
+        origin=f"schedule:{schedule.name}",
+        scheduled_us=scheduled_us,
+    )
     return NewRun(
         run_id=run_id,
         tenant=schedule.tenant,
         workflow=workflow.name,
         version=workflow.version,
         partition=partition_of(run_id, partitions),
-        params=params.complete(workflow.definition, given, limits),
+        params=params.complete(workflow.definition, given, limits, run=told),
+        computed=computed_names(workflow.definition, given),
+        scheduled_us=scheduled_us,
         submitter=standing.submitter(schedule.tenant, definition),
         # The time of creation, because another schedule may reuse the name of a deleted one.
         idempotency_key=f"schedule:{schedule.name}:{schedule.create_us}:{occasion.key}",

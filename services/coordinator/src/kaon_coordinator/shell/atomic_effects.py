@@ -98,4 +98,5 @@ def _child(state: RunState, action: SubmitChild, now_us: int, partitions: int) -
         begun_by=state.run_id,
         depth=action.depth,
         origin=f"run:{state.run_id}",
+        scheduled_us=state.scheduled_us,
     )

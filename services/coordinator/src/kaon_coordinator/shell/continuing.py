@@ -27,7 +27,7 @@ def hindrance(
         state: The parent's state.
         action: The parent's question.
         wanted: The workflow of a new child run.
-        params: The complete parameters of a new child run.
+        params: The parameters of a new child run, without those that are computed.
     """
     try:
         run = store.get_run(state.tenant, action.continues)
@@ -40,7 +40,7 @@ def hindrance(
         return f"it belongs to {run.parent_path} of run {run.parent_run_id}"
     if (run.workflow, run.version) != (wanted.name, wanted.version):
         return f"it is one of workflow {run.workflow}, version {run.version}"
-    if dict(run.params) != dict(params):
+    if any(run.params.get(name) != text for name, text in params.items()):
         return "its parameters are others"
     if not run.row.start_us:
         return "it never began"

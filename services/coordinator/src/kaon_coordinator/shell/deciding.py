@@ -204,6 +204,7 @@ def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.Ru
         priority=run.row.priority,
         origin=run.origin,
         trace_parent=command.start.trace_parent,
+        scheduled_time_us=command.start.scheduled_time_us,
     )
     if command.start.HasField("targets"):
         event.targets.CopyFrom(command.start.targets)

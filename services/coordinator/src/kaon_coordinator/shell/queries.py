@@ -16,6 +16,7 @@ import structlog
 
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_coordinator import params
+from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.actions import (
     Action,
     AwaitRun,
@@ -41,6 +42,7 @@ from kaon_coordinator.engine.messages import (
     Unprepared,
 )
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.run_info import run_info
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.shell.artifact_io import ArtifactIO
@@ -295,7 +297,21 @@ class Queries:
             known = {each.name for each in workflow.definition.parameters}
             passed = {name: value for name, value in action.passed.items() if name in known}
             given = passed | dict(action.params)
-            complete = params.complete(workflow.definition, given, self._outside.limits)
+            now_us = self._outside.now_us()
+            fresh = self._outside.new_run_id(now_us)
+            told = run_info(
+                run_id=fresh,
+                workflow=workflow.name,
+                version=workflow.version,
+                tenant=state.tenant,
+                submit_us=now_us,
+                origin=f"run:{state.run_id}",
+                scheduled_us=state.scheduled_us,
+            )
+            complete = params.complete(workflow.definition, given, self._outside.limits, run=told)
+            computed = computed_names(workflow.definition, given)
+            # Another run computes others.
+            compared = {name: text for name, text in complete.items() if name not in computed}
         except (NotFound, InvalidValue) as error:
             return Unprepared(
                 path=action.path, asked=action.asked, kind="BindingError", problem=str(error)
@@ -303,7 +319,7 @@ class Queries:
         return ChildPrepared(
             path=action.path,
             asked=action.asked,
-            child_run_id=await self._child_run(state, action, workflow, complete),
+            child_run_id=await self._child_run(state, action, workflow, compared) or fresh,
             workflow=workflow.name,
             version=workflow.version,
             params=complete,
@@ -317,13 +333,13 @@ class Queries:
         state: RunState,
         action: PrepareChild,
         wanted: WorkflowRecord,
-        complete: Mapping[str, str],
+        params: Mapping[str, str],
     ) -> str:
-        """Return the id of the run that can continue for a block, or of a new one."""
+        """Return the id of the run that can continue for a block; empty when there is none."""
         store = self._outside.store
         if action.continues:
             reason = await _patiently(
-                lambda: store.read(hindrance, store.store, state, action, wanted, complete)
+                lambda: store.read(hindrance, store.store, state, action, wanted, params)
             )
             if not reason:
                 return action.continues
@@ -334,7 +350,7 @@ class Queries:
                 before=action.continues,
                 reason=reason,
             )
-        return self._outside.new_run_id(self._outside.now_us())
+        return ""
 
     def _artifact_io(self) -> ArtifactIO:
         if self._outside.artifact_io is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TypeAlias
@@ -68,6 +68,10 @@ class NewRun:
     # What of its workflow it runs: names of blocks that run alone, and of those that run with what is before them.
     only: Sequence[str] = ()
     until: Sequence[str] = ()
+    # For which a schedule made the run, microseconds since the epoch; 0 for others.
+    scheduled_us: int = 0
+    # Parameters whose values were computed, because none were given.
+    computed: Collection[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

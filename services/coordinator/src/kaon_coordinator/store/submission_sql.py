@@ -171,7 +171,9 @@ def _known(run: NewRun, first: Row[Any]) -> tuple[RunRecord, bool] | Conflict:
 
 
 def _payload_digest(run: NewRun) -> str:
-    payload: list[Any] = [run.workflow, run.version, dict(run.params)]
+    # What is computed may be another value each time, such as one with the run's id.
+    given = {name: text for name, text in run.params.items() if name not in run.computed}
+    payload: list[Any] = [run.workflow, run.version, given]
     if run.fork_run_id:
         failed = [run.fork_failed] if run.fork_failed else []
         payload.append([run.fork_run_id, run.fork_seq, list(run.fork_reset), *failed])
@@ -183,7 +185,10 @@ def _payload_digest(run: NewRun) -> str:
 def start_of(run: NewRun) -> command_pb2.StartRun:
     """Return what the start command of a submission has beside the run's row."""
     start = command_pb2.StartRun(
-        reset=run.fork_reset, failed=run.fork_failed, trace_parent=run.trace_parent
+        reset=run.fork_reset,
+        failed=run.fork_failed,
+        trace_parent=run.trace_parent,
+        scheduled_time_us=run.scheduled_us,
     )
     if run.only or run.until:
         start.targets.CopyFrom(run_pb2.RunTargets(only=run.only, until=run.until))

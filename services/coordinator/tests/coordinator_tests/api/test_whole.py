@@ -367,6 +367,25 @@ async def test_parameters_are_what_the_workflow_declares(whole: Whole) -> None:
         await refused(whole.runs.SubmitRun, request, StatusCode.INVALID_ARGUMENT, told)
 
 
+async def test_a_computed_parameter_is_bound_once_and_a_second_submission_with_the_key_is_the_same_run(
+    whole: Whole,
+) -> None:
+    name = d.Expression(cel="i.id", variables={"i": d.Binding(run_info=d.RunInfo())})
+    whole.register(
+        step("a"),
+        parameters=[
+            d.Parameter(name="n", type=d.VALUE_TYPE_STRING, computed=d.Binding(expression=name))
+        ],
+    )
+    request = r.SubmitRunRequest(workflow="w", idempotency_key="k")
+    first = await whole.runs.SubmitRun(request)
+    assert first.run.params_json["n"] == f'"{first.run.run_id}"'
+    again = await whole.runs.SubmitRun(request)
+    assert (again.run.run_id, again.created) == (first.run.run_id, False)
+    request.params_json["n"] = '"other"'
+    await refused(whole.runs.SubmitRun, request, StatusCode.ALREADY_EXISTS, "other parameters")
+
+
 def _backfill(**fields: Any) -> s.BackfillRequest:
     usual = {
         "workflow": "w",

@@ -76,6 +76,7 @@ def run_row(state: RunState) -> RunRow:
         "next": state.next_position,
         "grant_floor": state.grant_floor_us,
         "submit": state.submit_us,
+        "scheduled": state.scheduled_us,
         "since": state.since_us,
         "fork_reset": list(state.fork_reset),
         "depth": state.depth,
@@ -325,6 +326,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
     state.grant_floor_us, state.next_position = data.get("grant_floor", 0), data.get("next", 1)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
+    state.scheduled_us = data.get("scheduled", 0)
     state.waits_since = data.get("waits", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
     state.asked = data.get("asked", 0)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.run_info import run_info
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_wire import canonical, value_types
 from kaon_wire.artifact_references import digests
@@ -254,15 +254,16 @@ def _outcome(scope: ScopeState) -> str:
 
 
 def _run_info(state: RunState) -> str:
-    submitted = datetime.fromtimestamp(state.submit_us / 1_000_000, UTC)
     return canonical.dumps(
-        {
-            "id": state.run_id,
-            "workflow": state.workflow.definition.name,
-            "version": state.workflow.version,
-            "tenant": state.tenant,
-            "submit_time": submitted.isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        }
+        run_info(
+            run_id=state.run_id,
+            workflow=state.workflow.definition.name,
+            version=state.workflow.version,
+            tenant=state.tenant,
+            submit_us=state.submit_us,
+            origin=state.origin,
+            scheduled_us=state.scheduled_us,
+        )
     )
 
 

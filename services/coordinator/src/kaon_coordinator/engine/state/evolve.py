@@ -34,6 +34,8 @@ def _run_submitted(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.params = named(submitted.params_json)
     state.priority, state.origin = submitted.priority, submitted.origin
     state.trace_parent = submitted.trace_parent
+    # A fork keeps that of its original.
+    state.scheduled_us = submitted.scheduled_time_us or state.scheduled_us
     if submitted.HasField("targets"):
         state.aim(submitted.targets)
     state.parent_run_id, state.parent_path = submitted.parent.run_id, submitted.parent.path

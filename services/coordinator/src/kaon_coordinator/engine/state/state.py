@@ -345,6 +345,8 @@ class RunState:
     # Sequence number of the newest event.
     seq: int = 0
     submit_us: int = 0
+    # For which a schedule made the run; 0 for others.
+    scheduled_us: int = 0
     start_us: int = 0
     # When its time starts to count, if not at its start: when it was reopened.
     since_us: int = 0
