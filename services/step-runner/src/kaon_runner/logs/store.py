@@ -8,16 +8,25 @@ from typing import IO
 
 
 class _Spool:
-    """Bytes in a file; the newest ones stay in memory until a write is worthwhile."""
+    """Bytes in a file; the newest ones stay in memory until a write is worthwhile.
+
+    Most steps print nothing, so a path is made only for a file.
+    """
 
     MEMORY_BYTES = 64 * 1024
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, directory: Path, name: str) -> None:
+        self._directory = directory
+        self._name = name
         self.size = 0
         self._parts: list[bytes] = []
         self._waiting = 0
         self._written = False
+
+    @property
+    def path(self) -> Path:
+        """Return the file."""
+        return self._directory / self._name
 
     def add(self, data: bytes) -> None:
         self._parts.append(data)
@@ -28,7 +37,7 @@ class _Spool:
 
     def spill(self) -> None:
         """Write the bytes in memory."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
             file.writelines(self._parts)
         self._parts.clear()
@@ -54,7 +63,7 @@ class LogStore:
         self._directory = directory
         self._name = name
         self.limit = limit
-        self._head = _Spool(directory / name)
+        self._head = _Spool(directory, name)
         self._ends_line = True
         # The end: when the newer of two segments is full, the older one is dropped.
         self._segment = max(1, limit // 4)
@@ -116,7 +125,7 @@ class LogStore:
 
     def _next_segment(self) -> _Spool:
         self._segments += 1
-        return _Spool(self._directory / f"{self._name}.{self._segments}")
+        return _Spool(self._directory, f"{self._name}.{self._segments}")
 
     def _notice(self, oldest: IO[bytes]) -> bytes:
         """Return the notice between beginning and end; the end begins with a whole line, if one of usual length is there."""
