@@ -217,7 +217,7 @@ async def test_a_certificate_serves_instead_of_a_password(system: System) -> Non
         bootstrap=address, security=told, patience=10, watch=BrokerWatch(silence=10)
     )
     await producing.start()
-    assert await producing.partitions(topics.STEP_EVENTS) == CATALOGUE.run_partitions
+    assert producing.partitions(topics.STEP_EVENTS) == CATALOGUE.run_partitions
     await producing.stop()
     records = KafkaRecords(address, told)
     fetched = await records.fetch(topics.RUN_EVENTS, {0: 0}, 10)

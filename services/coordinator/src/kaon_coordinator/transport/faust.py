@@ -139,7 +139,7 @@ class FaustTransport:
         try:
             await self._producing.start()
             await self._offsets.start()
-            await self._check_topics()
+            self._check_topics()
             self._broker.hear()
             self._app = self._new_app()
             self._spawn(self._drain(handler), "drain")
@@ -387,8 +387,8 @@ class FaustTransport:
             self._broker.remind()
             await asyncio.sleep(self._settings.probe)
 
-    async def _check_topics(self) -> None:
-        counts = {topic: await self._producing.partitions(topic) for topic in GROUP_TOPICS}
+    def _check_topics(self) -> None:
+        counts = {topic: self._producing.partitions(topic) for topic in GROUP_TOPICS}
         missing = [topic for topic, count in counts.items() if count == 0]
         if missing:
             raise Unavailable(

@@ -9,12 +9,16 @@ from typing import Any
 import pytest
 from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownError
 from aiokafka.protocol.group import HeartbeatResponse_v0
+from confluent_kafka import KafkaError, KafkaException
 from structlog.testing import capture_logs
 
 from kaon_coordinator.transport import patience
+from kaon_coordinator.transport import producing as producing_module
 from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.producing import Outgoing, Producing
+from kaon_service.kafka_producer import Done
 from kaon_service.kafka_security import OPEN
+from kaon_wire.errors import Unavailable
 
 
 class _Clock:
@@ -51,10 +55,10 @@ async def test_a_send_that_a_broker_refuses_without_end_is_told(
 ) -> None:
     """The producer repeats it by itself: nothing comes back until the broker can write again."""
     producing = Producing(bootstrap="", security=OPEN, patience=300.0, watch=watch)
-    acknowledged: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+    waiting: list[Done] = []
 
-    async def send(*_: Any, **__: Any) -> asyncio.Future[object]:
-        return acknowledged
+    def send(_topic: str, _partition: int, _value: bytes, done: Done, _headers: object) -> None:
+        waiting.append(done)
 
     producing._producer = SimpleNamespace(send=send)  # type: ignore[assignment]
     sending = asyncio.ensure_future(producing.send([Outgoing(topic="t", partition=0, value=b"")]))
@@ -63,7 +67,7 @@ async def test_a_send_that_a_broker_refuses_without_end_is_told(
     watch.hear()
     assert watch.connected, "it answers"
     assert watch.trouble == "answers, but has not acknowledged a send for 75 s"
-    acknowledged.set_result(None)
+    waiting[0](None)
     await sending
     assert watch.trouble == ""
 
@@ -125,3 +129,32 @@ def test_the_log_tells_a_trouble_at_its_beginning_once_a_minute_and_at_its_end(
         ("info", None),
     ]
     assert told[-1]["seconds"] == 130
+
+
+async def test_what_a_broker_cannot_write_is_sent_again_with_what_follows_it_in_its_partition(
+    watch: BrokerWatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(producing_module, "_PAUSE_SECONDS", 0.0)
+    producing = Producing(bootstrap="", security=OPEN, patience=300.0, watch=watch)
+    sent: list[bytes] = []
+
+    def send(_topic: str, _partition: int, value: bytes, done: Done, _headers: object) -> None:
+        full = value == b"b" and b"b" not in sent
+        sent.append(value)
+        done(KafkaException(KafkaError(KafkaError.UNKNOWN)) if full else None)
+
+    producing._producer = SimpleNamespace(send=send)  # type: ignore[assignment]
+    places = {b"a": 0, b"b": 0, b"c": 0, b"d": 1}
+    await producing.send([Outgoing(topic="t", partition=n, value=v) for v, n in places.items()])
+    assert sent == [b"a", b"b", b"c", b"d", b"b", b"c"]
+
+
+async def test_what_a_broker_refuses_for_good_is_no_use_to_send_again(watch: BrokerWatch) -> None:
+    producing = Producing(bootstrap="", security=OPEN, patience=300.0, watch=watch)
+
+    def send(_topic: str, _partition: int, _value: bytes, done: Done, _headers: object) -> None:
+        done(KafkaException(KafkaError(KafkaError.MSG_SIZE_TOO_LARGE)))
+
+    producing._producer = SimpleNamespace(send=send)  # type: ignore[assignment]
+    with pytest.raises(Unavailable, match="the broker refused a record of 3 bytes for t/0"):
+        await producing.send([Outgoing(topic="t", partition=0, value=b"abc")])

@@ -13,14 +13,14 @@ from concurrent.futures import Future
 from typing import Any
 
 import structlog
-from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import Message as Record
 from google.protobuf.message import Message
 
 from kaon_runner.transport.base import Deliver, Done, Outgoing, TransportClosed
 from kaon_runner.transport.command_gate import OPEN_GATE, CommandGate
 from kaon_runner.transport.decoding import Decoder
-from kaon_runner.transport.producing import Producing
+from kaon_service.kafka_producer import KafkaProducer, connection
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire.errors import Unavailable
 from kaon_wire.partitioning import partition_of
@@ -33,14 +33,8 @@ _RETRY_SECONDS = 0.1
 _POSITION_SECONDS = 20.0
 # Records of one delivery.
 _TOGETHER = 500
-_CONNECTION: dict[str, Any] = {
-    # The client's own default of 10 s would keep a runner disconnected for that long after the broker is back.
-    "reconnect.backoff.ms": 50,
-    "reconnect.backoff.max.ms": 1000,
-    "socket.nagle.disable": True,
-    # Its errors arrive by `error_cb`.
-    "log_level": 0,
-}
+# How long a broker may be away before sent records are reported as not delivered (and resent by the outbox).
+_DELIVERY_SECONDS = 600.0
 _CONSUMER: dict[str, Any] = {
     "group.id": RUNNERS_GROUP,
     "enable.auto.commit": False,
@@ -74,25 +68,20 @@ class KafkaTransport:
     ) -> None:
         self._connect_seconds = connect_seconds
         self._bootstrap = bootstrap
-        self._settings = {
-            "bootstrap.servers": bootstrap,
-            "error_cb": _note,
-            **_CONNECTION,
-            **security.settings,
-        }
+        self._connection = connection(bootstrap, security)
         self._decoder = Decoder(pool, self._set_aside, gate)
         self._written = (STEP_EVENTS, STEP_LOGS, RUNNER_HEARTBEATS)
         self._partitions: dict[str, int] = {}
-        self._producing: Producing | None = None
+        self._producer: KafkaProducer | None = None
         self._consumer: Any = None
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
     def start(self, incarnation: str, deliver: Deliver) -> None:
         """Connect; see `Transport`."""
-        self._producing = Producing(self._settings)
+        self._producer = KafkaProducer(self._connection, delivery_seconds=_DELIVERY_SECONDS)
         try:
-            self._partitions = self._existing(self._producing)
+            self._partitions = self._existing(self._producer)
             self._consumer = self._new_consumer(incarnation)
         except KafkaException as error:
             raise Unavailable(
@@ -105,10 +94,10 @@ class KafkaTransport:
 
     def send(self, topic: str, partition: int, message: Outgoing, done: Done) -> None:
         """Send a record; see `Transport`."""
-        if self._producing is None or self._closing.is_set():
+        if self._producer is None or self._closing.is_set():
             done(TransportClosed("the runner's transport is closed"))
         else:
-            self._producing.send(topic, partition, message.SerializeToString(), done)
+            self._producer.send(topic, partition, message.SerializeToString(), done)
 
     def partitions(self, topic: str) -> int:
         """Return the number of partitions; see `Transport`."""
@@ -119,11 +108,11 @@ class KafkaTransport:
         self._closing.set()
         if self._thread is not None:
             self._thread.join(timeout + _POLL_SECONDS)
-        if self._producing is not None:
-            self._producing.close(timeout)
+        if self._producer is not None:
+            self._producer.close(timeout)
 
-    def _existing(self, producing: Producing) -> dict[str, int]:
-        found = producing.partitions(self._connect_seconds)
+    def _existing(self, producer: KafkaProducer) -> dict[str, int]:
+        found = producer.partitions(self._connect_seconds)
         read = self._decoder.types
         for topic in (*read, *self._written, *map(dead_letters, read)):
             if not found.get(topic):
@@ -133,7 +122,7 @@ class KafkaTransport:
         return found
 
     def _new_consumer(self, incarnation: str) -> Consumer:
-        consumer = Consumer({**self._settings, **_CONSUMER})
+        consumer = Consumer({**self._connection, **_CONSUMER})
         assigned = []
         for topic in self._decoder.types:
             partition = TopicPartition(topic, partition_of(incarnation, self._partitions[topic]))
@@ -188,15 +177,11 @@ class KafkaTransport:
         self, topic: str, partition: int, value: bytes, headers: Mapping[str, bytes]
     ) -> None:
         """Return when the dead letter is acknowledged: before, its record must not be passed over."""
-        assert self._producing is not None
+        assert self._producer is not None
         while not self._closing.is_set():
             answer: Future[Exception | None] = Future()
-            self._producing.send(topic, partition, value, answer.set_result, headers)
+            self._producer.send(topic, partition, value, answer.set_result, headers.items())
             if (error := answer.result()) is None:
                 return
             log.warning("dead letter not delivered; retrying", reason=str(error))
             self._closing.wait(_RETRY_SECONDS)
-
-
-def _note(error: KafkaError) -> None:
-    log.warning("Kafka connection", reason=str(error))

@@ -7,38 +7,62 @@ so it is replaced by a new one.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from kaon_runner.transport.base import Done, TransportClosed
+from kaon_service.kafka_security import KafkaSecurity
+from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
+# Called once, from any thread: with None when the record is acknowledged, with the reason when it was not
+# delivered.
+Done: TypeAlias = Callable[[Exception | None], None]
 # How often the thread looks whether it should end; acknowledgements wake it at once.
 _POLL_SECONDS = 0.5
-# How long a broker may be away before sent records are reported as not delivered (and resent by the outbox).
-_DELIVERY_MS = 600_000
-_SETTINGS = {
+_CONNECTION: dict[str, Any] = {
+    # The client's own default of 10 s would keep a service disconnected for that long after the broker is back.
+    "reconnect.backoff.ms": 50,
+    "reconnect.backoff.max.ms": 1000,
+    "socket.nagle.disable": True,
+    # Its errors arrive by `error_cb`.
+    "log_level": 0,
+}
+_PRODUCER: dict[str, Any] = {
     "acks": "all",
     "enable.idempotence": True,
     "linger.ms": 0,
-    "message.timeout.ms": _DELIVERY_MS,
     "message.max.bytes": 8 * 1024 * 1024,
 }
 
 
-class Producing:
+def connection(bootstrap: str, security: KafkaSecurity) -> dict[str, Any]:
+    """Return the settings of any client of librdkafka that connects to a broker."""
+    return {
+        "bootstrap.servers": bootstrap,
+        "error_cb": _note,
+        **_CONNECTION,
+        **security.settings,
+    }
+
+
+class KafkaProducer:
     """Sends records and reports what became of each.
 
     Args:
-        settings: How to connect, as librdkafka names it.
+        connection: How to connect; see `connection`.
+        delivery_seconds: How long a broker may be away before sent records are reported as not delivered.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self._settings = {**settings, **_SETTINGS}
+    def __init__(self, connection: Mapping[str, Any], *, delivery_seconds: float) -> None:
+        self._settings = {
+            **connection,
+            **_PRODUCER,
+            "message.timeout.ms": round(1000 * delivery_seconds),
+        }
         self._replacing = threading.Lock()
         self._closed = threading.Event()
         self._producer = Producer(self._settings)
@@ -60,11 +84,11 @@ class Producing:
         partition: int,
         value: bytes,
         done: Done,
-        headers: Mapping[str, bytes] | None = None,
+        headers: Iterable[tuple[str, bytes]] = (),
     ) -> None:
         """Send a record; `done` hears of its acknowledgement, or why there is none."""
         if self._closed.is_set():
-            done(TransportClosed("the runner's transport is closed"))
+            done(Unavailable("the Kafka producer is closed"))
             return
         producer = self._producer
         try:
@@ -72,7 +96,7 @@ class Producing:
                 topic,
                 value,
                 partition=partition,
-                headers=dict(headers or {}),
+                headers=list(headers),
                 on_delivery=partial(self._settled, producer, done),
             )
         except BufferError as error:
@@ -116,3 +140,7 @@ class Producing:
         # What still waits in it fails, and is sent again by the new one.
         failed.purge()
         failed.poll(0)
+
+
+def _note(error: KafkaError) -> None:
+    log.warning("Kafka connection", reason=str(error))
