@@ -94,6 +94,9 @@ def fault(value: Any, shape: Shaped, place: str = "") -> str:
         return f"{problem}: {place} is wrong"
     if not shape.of.type:
         return ""
+    if not isinstance(value, dict | list):
+        # A type that has nothing inside: the check of the declaration says so.
+        return ""
     inside = value.items() if isinstance(value, dict) else enumerate(value)
     faults = (fault(each, shape.of, f"{place}[{canonical.dumps(key)}]") for key, each in inside)
     return next(filter(None, faults), "")
