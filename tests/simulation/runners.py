@@ -21,6 +21,7 @@ from kaon_runner.execution.surroundings import Stop, Surroundings
 from kaon_runner.leases.slots import Amount, Claim
 from kaon_runner.leases.table import Lease, Phase
 from kaon_runner.outbox import reports
+from kaon_runner.outbox.outbox import unsigned
 from kaon_runner.preparation.preparer import Preparer
 from kaon_runner.runner import Runner
 from kaon_runner.settings import Settings
@@ -303,6 +304,7 @@ async def work(settings: Settings, transport: RunnerTransport, world: World) -> 
         pool=cast(WorkerPool, _Pool()),
         executor=none,
         logs=settings.work,
+        seal=unsigned,
         execution=cast(Callable[..., Execution], partial(Played, world=world)),
     )
     runner = compose_runner(settings, parts)
