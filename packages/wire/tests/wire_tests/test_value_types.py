@@ -113,6 +113,10 @@ def test_written_times_can_be_read_again() -> None:
         (d.Parameter(type=d.VALUE_TYPE_DURATION, choices_json=["5"]), "choice must be a duration"),
         (d.Parameter(type=d.VALUE_TYPE_INT, of=TIME), "only lists and maps have values inside"),
         (
+            d.Parameter(type=d.VALUE_TYPE_INT, of=TIME, default_json="1", choices_json=["1"]),
+            "only lists and maps have values inside",
+        ),
+        (
             d.Parameter(type=d.VALUE_TYPE_LIST, of=d.Shape(optional=True)),
             "inside of it has no type",
         ),
