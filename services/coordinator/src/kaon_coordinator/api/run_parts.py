@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import TypeVar
 
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_service import page_tokens
 from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import run_pb2
 
 LARGEST_PART = 10_000
 
@@ -44,33 +43,35 @@ class Part:
     seq: int = 0
 
     def read(self, store: RunStore, run_id: str) -> Rows:
-        """Read the rows. Blocks."""
-        return self._of(partial(store.list_steps, run_id), partial(store.list_blocks, run_id))
-
-    def cut(self, steps: Sequence[StepRow], blocks: Sequence[BlockRow]) -> Rows:
-        """Return the part of rows in memory, which are in order of their positions."""
-        return self._of(partial(_following, steps), partial(_following, blocks))
-
-    def _of(
-        self,
-        steps_after: Callable[[int, int], Sequence[StepRow]],
-        blocks_after: Callable[[int, int], Sequence[BlockRow]],
-    ) -> Rows:
-        """Return the rows. One more than are told shows whether there are others."""
+        """Read the rows. One more than are told shows whether there are others. Blocks."""
         steps: Sequence[StepRow] = ()
         if not self.blocks:
-            steps = steps_after(self.after, self.size + 1)
+            steps = store.list_steps(run_id, self.after, self.size + 1)
             if len(steps) > self.size:
                 steps = steps[: self.size]
                 token = self._token(_STEPS, steps[-1].position)
                 return Rows(steps=steps, blocks=(), next_page_token=token)
         room, after = self.size - len(steps), self.after if self.blocks else -1
-        blocks = blocks_after(after, room + 1)
+        blocks = store.list_blocks(run_id, after, room + 1)
         token = ""
         if len(blocks) > room:
             blocks = blocks[:room]
             token = self._token(_BLOCKS, blocks[-1].position if blocks else -1)
         return Rows(steps=steps, blocks=blocks, next_page_token=token)
+
+    def cut(
+        self, steps: Sequence[run_pb2.StepView], blocks: Sequence[run_pb2.BlockView]
+    ) -> tuple[Sequence[run_pb2.StepView], Sequence[run_pb2.BlockView], str]:
+        """Return the part of what is in memory, whose positions are its places in both lists, and the next page's token."""
+        begin = self.after + 1 + (len(steps) if self.blocks else 0)
+        end = begin + self.size
+        token = ""
+        if end < len(steps) + len(blocks):
+            in_steps = end <= len(steps)
+            place = end - 1 if in_steps else end - 1 - len(steps)
+            token = self._token(_STEPS if in_steps else _BLOCKS, place)
+        first = max(0, begin - len(steps))
+        return steps[begin:end], blocks[first : max(0, end - len(steps))], token
 
     def _token(self, kind: str, position: int) -> str:
         return page_tokens.made(position, f"{kind}:{self.seq}" if self.seq else kind)
@@ -101,11 +102,3 @@ def _moment(told: str) -> int:
     if told and not (told.isascii() and told.isdigit() and len(told) < _DIGITS):
         raise InvalidValue(_FOREIGN)
     return int(told or 0)
-
-
-_Row = TypeVar("_Row", StepRow, BlockRow)
-
-
-def _following(rows: Sequence[_Row], after: int, limit: int) -> Sequence[_Row]:
-    """Return rows behind a position."""
-    return [row for row in rows if row.position > after][:limit]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from kaon_coordinator import replay
 from kaon_coordinator.api import gate_rules, plans, views
 from kaon_coordinator.api.forking import checked_reset
-from kaon_coordinator.api.run_parts import Part, Rows, part_of
+from kaon_coordinator.api.run_parts import Part, part_of
 from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.rows import codec
@@ -20,7 +21,7 @@ from kaon_coordinator.store.base import NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
-from kaonapi.run.v1 import history_pb2, run_service_pb2_grpc
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2 as r
 
 # An active run is read again: its rows and its history must be of the same moment.
@@ -149,19 +150,21 @@ def run_at(
     state = replay.replay(store, run, seq, definitions(store))
     record = replace(run, row=codec.run_row(state), params=dict(state.params))
     codec.touch_all(state)
-    steps = sorted(codec.take_step_rows(state), key=lambda row: row.position)
-    blocks = sorted(codec.take_block_rows(state), key=lambda row: row.position)
-    rows = (
-        part.cut(steps, blocks)
-        if part is not None
-        else Rows(steps=steps, blocks=blocks, next_page_token="")
-    )
+    rows = sorted(codec.take_block_rows(state), key=lambda row: row.position)
+    steps: Sequence[run_pb2.StepView] = [
+        step_view(row) for row in sorted(codec.take_step_rows(state), key=lambda row: row.position)
+    ]
+    # The counts of a block's cells are those of all pages.
+    blocks: Sequence[run_pb2.BlockView] = views.blocks(rows)
+    token = ""
+    if part is not None:
+        steps, blocks, token = part.cut(steps, blocks)
     return r.GetRunAtResponse(
         run=views.run(record),
-        steps=[step_view(row) for row in rows.steps],
-        blocks=views.blocks(rows.blocks),
+        steps=steps,
+        blocks=blocks,
         state_hash=codec.digest(state),
-        next_page_token=rows.next_page_token,
+        next_page_token=token,
     )
 
 
