@@ -13,6 +13,11 @@ from collections.abc import Iterator
 from kaon_wire.definitions.graphs import inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+_BESIDE = (
+    d.TRIGGER_RULE_ANY_RUNNING,
+    d.TRIGGER_RULE_ANY_RETRIED,
+    d.TRIGGER_RULE_ANY_LATE,
+)
 _RULES = (d.TRIGGER_RULE_ANY_FAILED, d.TRIGGER_RULE_ALL_FAILED, d.TRIGGER_RULE_ALWAYS)
 
 # Policies that are numbers, and could be any small one.
@@ -41,6 +46,7 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
             kind = block.WhichOneof("kind")
             if kind in {"group", "for_each"}:
                 getattr(block, kind).on_error = _policy(chance)
+        _watch(graph, random.Random(f"beside {seed}"))
         for edge in graph.edges:
             _look(graph, edge, chance)
     return definition
@@ -118,6 +124,20 @@ def _await_run(gate: d.Gate, workflow: str, chance: random.Random) -> None:
         gate.timeout_ms = 0
     if chance.random() < 0.2:
         run.params["p"].CopyFrom(d.Binding(literal_json="0"))
+
+
+def _watch(graph: d.Graph, chance: random.Random) -> None:
+    """Turn some blocks after steps into hooks that start while those go on."""
+    blocks = {block.name: block for block in graph.blocks}
+    for block in graph.blocks:
+        before = [blocks[edge.source] for edge in graph.edges if edge.target == block.name]
+        if not before or not all(each.HasField("step") for each in before) or chance.random() > 0.2:
+            continue
+        block.trigger = chance.choice(_BESIDE)
+        if block.trigger == d.TRIGGER_RULE_ANY_LATE:
+            for each in before:
+                if "deadline_ms" not in each.bound:
+                    each.deadline_ms = 100
 
 
 def _look(graph: d.Graph, edge: d.Edge, chance: random.Random) -> None:

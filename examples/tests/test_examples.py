@@ -22,6 +22,7 @@ from kaonapi.schedule.v1 import schedule_pb2
 
 EXAMPLES = Path(__file__).parents[1]
 NAMES = [
+    "alarms",
     "calling",
     "concurrency",
     "events",
@@ -243,6 +244,17 @@ def test_hooks_run_after_a_failure_and_always(
         removed
         == f"{run_pb2.Status.Name(status).removeprefix('STATUS_')}: removed temporary_{rows}"
     )
+
+
+def test_hooks_beside_a_step_start_while_it_goes_on_and_an_optional_one_fails_nothing(
+    load: Callable[[str], Workflow], client: Client, tmp_path: Path
+) -> None:
+    params = {"place": str(tmp_path), "seconds": 2.0}
+    found = ended(client, client.submit(load("alarms"), params).run.run_id)
+    assert found.run.status == run_pb2.STATUS_SUCCEEDED, found.run.error
+    ends = {step.path: run_pb2.Status.Name(step.status)[7:] for step in found.steps}
+    hooks = ("begun", "retried", "late", "report")
+    assert ends == dict.fromkeys(("train", *hooks), "SUCCEEDED") | {"remove": "FAILED"}
 
 
 @pytest.mark.parametrize("broken", [True, False])

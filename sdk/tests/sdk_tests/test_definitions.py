@@ -514,6 +514,29 @@ def test_a_timer_takes_times_and_values() -> None:
     assert only(timer("t", after=param("wait", int))).gate.timer.after_ms.parameter == "wait"
 
 
+def test_hooks_beside_a_step_start_by_rules_and_nothing_waits_for_them() -> None:
+    train, after = shell("train", deadline="1h"), shell("after")
+    a, b, c, e = (shell(name) for name in "abce")
+    watched = train.on_running(a).on_retry(b >> c, e.optional())
+    graph = Workflow("w", watched.on_late(shell("late")) >> after).definition().body
+    assert edges(graph) == [
+        "b->c",
+        "train->a",
+        "train->after",
+        "train->b",
+        "train->e",
+        "train->late",
+    ]
+    rules = {block.name: block.trigger for block in graph.blocks if block.trigger}
+    assert rules == {
+        "a": d.TRIGGER_RULE_ANY_RUNNING,
+        "b": d.TRIGGER_RULE_ANY_RETRIED,
+        "e": d.TRIGGER_RULE_ANY_RETRIED,
+        "late": d.TRIGGER_RULE_ANY_LATE,
+    }
+    assert [block.name for block in graph.blocks if block.optional] == ["e"]
+
+
 def test_a_sub_workflow_is_not_waited_for_gets_parameters_passed_on_or_has_a_memo() -> None:
     day, more = param("day", "date"), param("more", int, default=1)
     child = Workflow("child", shell("c", day=day, more=more))

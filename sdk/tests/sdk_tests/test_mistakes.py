@@ -359,6 +359,9 @@ MISTAKES = [
         5,
         "parameter 'n' is of type date here and of type int there",
     ),
+    # hooks beside a step
+    ('body = (a >> b).on_late(step("c"))', 5, "on_late() belongs to one block"),
+    ("body = a.on_retry()", 5, "on_retry() is empty"),
     # sweeps
     ('body = b ** each("t", grid())', 5, "grid() has no axis"),
     ('body = b ** each("t", grid(lr=[]))', 5, "axis 'lr' is empty"),

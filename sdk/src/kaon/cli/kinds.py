@@ -18,6 +18,9 @@ RULES = {
     d.TRIGGER_RULE_ANY_FAILED: "any failure of ",
     d.TRIGGER_RULE_ALL_FAILED: "failure of ",
     d.TRIGGER_RULE_ALWAYS: "nothing, drawn behind ",
+    d.TRIGGER_RULE_ANY_RUNNING: "a run of ",
+    d.TRIGGER_RULE_ANY_RETRIED: "a retry of ",
+    d.TRIGGER_RULE_ANY_LATE: "lateness of ",
 }
 # Start rules on the edges that lead to a block.
 EDGES = {
@@ -27,6 +30,9 @@ EDGES = {
     d.TRIGGER_RULE_ANY_FAILED: "any failed",
     d.TRIGGER_RULE_ALL_FAILED: "all failed",
     d.TRIGGER_RULE_ALWAYS: "always",
+    d.TRIGGER_RULE_ANY_RUNNING: "on running",
+    d.TRIGGER_RULE_ANY_RETRIED: "on retry",
+    d.TRIGGER_RULE_ANY_LATE: "on late",
 }
 _ON_ERROR = {
     d.ON_ERROR_FAIL: ", a failure stops all",

@@ -77,6 +77,33 @@ class Part:
         source = caller()
         return _with_hooks(self, failure=_checked(hooks, "on_failure", source), source=source)
 
+    def on_running(self, *hooks: Part) -> Watched:
+        """Add hooks that start as soon as this step runs at a runner.
+
+        Raises:
+            WorkflowError: there is none, one is no part, or this is not one block.
+        """
+        source = caller()
+        return _watched(self, hooks, "on_running", d.TRIGGER_RULE_ANY_RUNNING, source)
+
+    def on_retry(self, *hooks: Part) -> Watched:
+        """Add hooks that start as soon as an attempt of this step has failed and is repeated; once, however often.
+
+        Raises:
+            WorkflowError: there is none, one is no part, or this is not one block.
+        """
+        source = caller()
+        return _watched(self, hooks, "on_retry", d.TRIGGER_RULE_ANY_RETRIED, source)
+
+    def on_late(self, *hooks: Part) -> Watched:
+        """Add hooks that start as soon as this step or block, which has a deadline, is late.
+
+        Raises:
+            WorkflowError: there is none, one is no part, or this is not one block.
+        """
+        source = caller()
+        return _watched(self, hooks, "on_late", d.TRIGGER_RULE_ANY_LATE, source)
+
     def when_any(self) -> Triggered:
         """Start this part as soon as one of the blocks before it has succeeded."""
         return _triggered(self, d.TRIGGER_RULE_ANY_SUCCEEDED)
@@ -214,6 +241,19 @@ class Triggered(HasEnd):
     def __getitem__(self, output: str) -> Reference:
         found: Reference = self.block[output]  # type: ignore[index]
         return found
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Watched(Part):
+    """A block with hooks that start while it goes on. What comes after it does not wait for them."""
+
+    block: Block | Triggered
+    # Each with the rule by which it starts.
+    hooks: tuple[tuple[Part, d.TriggerRule.ValueType], ...]
+    source: Source
+
+    def __repr__(self) -> str:
+        return repr(self.block)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -464,6 +504,20 @@ def _with_hooks(
         final_hooks=part.final_hooks + final,
         source=source,
     )
+
+
+def _watched(
+    part: Part,
+    hooks: tuple[object, ...],
+    verb: str,
+    rule: d.TriggerRule.ValueType,
+    source: Source,
+) -> Watched:
+    added = tuple((hook, rule) for hook in _checked(hooks, verb, source))
+    if isinstance(part, Watched):
+        return replace(part, hooks=part.hooks + added)
+    block = _one_block(part, f"{verb}() belongs to one block: give it to a step", source)
+    return Watched(block=block, hooks=added, source=source)
 
 
 def _triggered(part: Part, rule: d.TriggerRule.ValueType) -> Triggered:

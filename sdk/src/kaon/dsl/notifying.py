@@ -13,7 +13,9 @@ from kaon.dsl.source import Source, caller
 from kaon_wire.definitions.notifications import CHANNEL_NAME, CHANNEL_NAME_RULE
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-Occasion: TypeAlias = Literal["succeeded", "failed", "cancelled", "late", "retry", "waiting"]
+Occasion: TypeAlias = Literal[
+    "succeeded", "failed", "cancelled", "late", "retry", "waiting", "running"
+]
 _PREFIX = "OCCASION_"
 _OCCASIONS = {
     name.removeprefix(_PREFIX).lower(): value
@@ -40,7 +42,7 @@ def notify(*on: Occasion, to: str) -> Notification:
 
     Args:
         on: "succeeded", "failed" (timed out, too), "cancelled", "late" (a deadline was missed), "retry" (a step failed and is
-            tried again) and "waiting" (an approval or signal is waited for).
+            tried again), "waiting" (an approval or signal is waited for) and "running" (the run has begun).
         to: the name of the channel; the deployment's administrator makes channels.
 
     Raises:

@@ -16,6 +16,7 @@ from kaon.dsl.blocks import (
     Repeat,
     Sequence,
     Triggered,
+    Watched,
     unwrapped,
 )
 from kaon.dsl.checks import limits
@@ -23,6 +24,15 @@ from kaon.dsl.errors import WorkflowError
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 BODY, ON_FAILURE, FINALLY = d.PHASE_BODY, d.PHASE_ON_FAILURE, d.PHASE_FINALLY
+# Rules of blocks that need not wait for the end of those before them.
+_AT_ONCE = frozenset(
+    {
+        d.TRIGGER_RULE_ALWAYS,
+        d.TRIGGER_RULE_ANY_RUNNING,
+        d.TRIGGER_RULE_ANY_RETRIED,
+        d.TRIGGER_RULE_ANY_LATE,
+    }
+)
 _PHASES = {BODY: "the body", ON_FAILURE: "on_failure", FINALLY: "finally_"}
 
 
@@ -141,6 +151,11 @@ def _flatten(
                 first |= begins
                 last |= finishes
             return first, last
+        case Watched():
+            begins, finishes = _flatten(part.block, scope, phase)
+            for hook, rule in part.hooks:
+                _beside(hook, rule, finishes, scope, phase)
+            return begins, finishes
         case Triggered():
             _add(part.block, scope, phase, part)
             return {part.block: None}, {part.block: None}
@@ -148,6 +163,20 @@ def _flatten(
             _add(part, scope, phase, None)
             return {part: None}, {part: None}
     raise WorkflowError(f"{part!r} cannot stand in a body", part.source)
+
+
+def _beside(
+    hook: Part,
+    rule: d.TriggerRule.ValueType,
+    watched: dict[Block, None],
+    scope: Scope,
+    phase: d.Phase.ValueType,
+) -> None:
+    """Add a hook that starts while a block goes on."""
+    first, _ = _flatten(hook, scope, phase)
+    scope.edges.update((source, target) for source in watched for target in first)
+    for block in first:
+        _add(block, scope, phase, Triggered(block=block, rule=rule, source=hook.source))
 
 
 def _add(block: Block, scope: Scope, phase: d.Phase.ValueType, trigger: Triggered | None) -> None:
@@ -237,7 +266,7 @@ def _order(scope: Scope) -> None:
 
 
 def _starts_at_once(place: Place) -> bool:
-    return place.trigger is not None and place.trigger.rule == d.TRIGGER_RULE_ALWAYS
+    return place.trigger is not None and place.trigger.rule in _AT_ONCE
 
 
 def _check_triggers(scope: Scope) -> None:

@@ -27,6 +27,13 @@ _INNER = re.compile(r"(?P<field>[a-z_]+)(?:\[(?P<index>[0-9]+)\])?\.")
 # Start rules that mean nothing without predecessors.
 _OVER_FAILURES = frozenset({d.TRIGGER_RULE_ANY_FAILED, d.TRIGGER_RULE_ALL_FAILED})
 
+# Rules of hooks that start while a block before them goes on, in words.
+_BESIDE = {
+    d.TRIGGER_RULE_ANY_RUNNING: "runs",
+    d.TRIGGER_RULE_ANY_RETRIED: "is retried",
+    d.TRIGGER_RULE_ANY_LATE: "is late",
+}
+
 
 def accept_any(expression: str) -> str:
     """Leave the check of an expression to its evaluation."""
@@ -94,6 +101,7 @@ def _graph_problems(
         if {edge.source, edge.target} <= names and phases[edge.source] != phases[edge.target]:
             yield f"{place}: edge {edge.source} -> {edge.target} leads from one phase to another; hooks start by themselves"
     yield from _rule_problems(graph)
+    yield from _hook_problems(graph)
     if _cyclic(graph):
         yield f"{place}: the blocks wait for one another in a circle"
     for block in graph.blocks:
@@ -109,6 +117,26 @@ def _rule_problems(graph: d.Graph) -> Iterator[str]:
     for block in graph.blocks:
         if block.trigger in _OVER_FAILURES and block.name not in targets:
             yield f"{block.name}: it starts after failures of the blocks before it, and there are none"
+
+
+def _hook_problems(graph: d.Graph) -> Iterator[str]:
+    """Yield the problems of hooks that start while a block before them goes on."""
+    blocks = {block.name: block for block in graph.blocks}
+    before: dict[str, list[d.Block]] = {block.name: [] for block in graph.blocks}
+    for edge in graph.edges:
+        if edge.source in blocks and edge.target in blocks:
+            before[edge.target].append(blocks[edge.source])
+    for block in graph.blocks:
+        if block.trigger not in _BESIDE:
+            continue
+        if not before[block.name]:
+            yield f"{block.name}: it starts when a block before it {_BESIDE[block.trigger]}, and there is none"
+        for other in before[block.name]:
+            if block.trigger == d.TRIGGER_RULE_ANY_LATE:
+                if not other.deadline_ms and "deadline_ms" not in other.bound:
+                    yield f"{block.name}: it starts when {other.name} is late, and {other.name} has no deadline"
+            elif not other.HasField("step"):
+                yield f"{block.name}: it starts when {other.name} {_BESIDE[block.trigger]}, and that is no step"
 
 
 def _cyclic(graph: d.Graph) -> bool:

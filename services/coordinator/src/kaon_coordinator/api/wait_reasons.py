@@ -36,6 +36,9 @@ _WHY_CHARACTERS = 2_000
 _RULES = {
     d.TRIGGER_RULE_ANY_FAILED: ", which starts only after a failure,",
     d.TRIGGER_RULE_ALL_FAILED: ", which starts only when all before it have failed,",
+    d.TRIGGER_RULE_ANY_RUNNING: ", a hook that starts as soon as what is before it runs,",
+    d.TRIGGER_RULE_ANY_RETRIED: ", a hook that starts when what is before it is retried,",
+    d.TRIGGER_RULE_ANY_LATE: ", a hook that starts when what is before it is late,",
 }
 
 

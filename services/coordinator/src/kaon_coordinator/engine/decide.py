@@ -7,8 +7,9 @@ from kaon_coordinator.engine.commands.retry import failed_nodes
 from kaon_coordinator.engine.decision import Context, Decision
 from kaon_coordinator.engine.handlers import handle
 from kaon_coordinator.engine.kinds.table import KINDS
-from kaon_coordinator.engine.messages import Message
+from kaon_coordinator.engine.messages import Lease, Message
 from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.engine.steps.leases import revoke_unless_current
 from kaonapi.run.v1 import history_pb2
 
 
@@ -22,6 +23,16 @@ def decide(state: RunState, message: Message, context: Context) -> Decision:
     handle(decision, message)
     decision.settle()
     return decision
+
+
+def renew(
+    state: RunState, lease: Lease, context: Context, *, queued: bool
+) -> tuple[bool, Decision]:
+    """Decide what follows from the renewal of a lease; return whether it is, or may still become, the step's."""
+    decision = Decision(state=state, context=context, kinds=KINDS)
+    current = revoke_unless_current(decision, lease, queued=queued)
+    decision.settle()
+    return current, decision
 
 
 def submit(state: RunState, *, submitted: history_pb2.RunSubmitted, context: Context) -> Decision:

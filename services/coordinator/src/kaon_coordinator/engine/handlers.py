@@ -36,6 +36,13 @@ def _timeout(decision: Decision, message: Due) -> None:
     answer(decision, message)
 
 
+def _deadline(decision: Decision, message: Due) -> None:
+    timing.deadline(decision, message)
+    node = decision.state.node(message.path)
+    if node is not None and node.late:
+        scopes.happened(decision, node)
+
+
 def _permits_granted(decision: Decision, message: PermitsGranted) -> None:
     if not message.path:
         lifecycle.permits_granted(decision, message)
@@ -57,7 +64,7 @@ def _memo_missed(decision: Decision, message: MemoMissed) -> None:
 
 _DUE: dict[Timer, Callable[[Decision, Due], None]] = {
     Timer.TIMEOUT: _timeout,
-    Timer.DEADLINE: timing.deadline,
+    Timer.DEADLINE: _deadline,
     Timer.GATE: gates.due,
     Timer.ITERATION: repeat.due,
     Timer.GRANT: leases.grant_due,

@@ -14,6 +14,7 @@ _WORDS = {
     "late": "is late",
     "retry": "has a step that failed and is tried again",
     "waiting": "waits for an answer",
+    "running": "has begun",
 }
 
 

@@ -46,6 +46,8 @@ def _occasion(state: RunState, event: history_pb2.HistoryEvent) -> d.Occasion.Va
     match event.WhichOneof("event"):
         case "run_ended":
             return _ENDS.get(event.run_ended.status, d.OCCASION_UNSPECIFIED)
+        case "run_started":
+            return d.OCCASION_RUNNING
         case "deadline_missed":
             return d.OCCASION_LATE
         case "step_retry_scheduled":
@@ -79,7 +81,7 @@ def _payload(
             "tenant": state.tenant,
             "submitter": state.submitter,
             "origin": state.origin,
-            "path": "" if kind == "run_ended" else what.path,
+            "path": "" if kind in ("run_ended", "run_started") else what.path,
             "status": ended.removeprefix("STATUS_"),
             "error_type": error.type,
             "error": _cut(error.message),

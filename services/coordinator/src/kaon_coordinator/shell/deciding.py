@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from kaon_coordinator import replay
-from kaon_coordinator.engine.decide import submit
+from kaon_coordinator.engine.decide import renew, submit
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import LeaseExpired, Message, PermitsGranted
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.engine.steps.leases import revoke_unless_current
 from kaon_coordinator.shell.inbound.commands import message_of as message_of_command
 from kaon_coordinator.shell.inbound.newcomers import Beginning
 from kaon_coordinator.shell.inbound.reports import lease_of, message_of
@@ -126,9 +125,9 @@ class Decider:
     def _renew_lease(
         self, state: RunState, record: step_pb2.StepEvents, key: step_pb2.StepKey, *, queued: bool
     ) -> None:
-        decision = Decision(state=state, context=self.turn.context)
         lease = lease_of(record, key)
-        if revoke_unless_current(decision, lease, queued=queued) and not queued:
+        current, decision = renew(state, lease, self.turn.context, queued=queued)
+        if current and not queued:
             held = LeaseId(run_id=key.run_id, issue=lease.issue)
             self.partition.watch.leases.renew(held, self.now)
         self.turn.absorb(state, decision)

@@ -395,3 +395,23 @@ def test_registration_refuses_a_rule_over_failures_with_nothing_before_it() -> N
 def test_outputs_of_what_failed_are_null() -> None:
     driver = played(chain(optional(step("broken")), step("after", x=output("broken"))))
     assert driver.state.steps["after"].inputs["x"] == "null"
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize("settles", [False, True])
+def test_a_teardown_that_fails_fails_nothing_where_it_is_optional(
+    grouped: bool, settles: bool
+) -> None:
+    teardown = _hook(step("broken-teardown"))
+    teardown.optional = settles
+    body = graph(step("first"), teardown)
+    if grouped:
+        body = graph(
+            d.Block(name="around", group=d.Group(body=body)), step("after"), ("around", "after")
+        )
+    driver = Driver(workflow(body), behave)
+    driver.run()
+    path = "around/broken-teardown" if grouped else "broken-teardown"
+    assert driver.state.steps[path].status == t.FAILED
+    assert driver.state.status == (t.SUCCEEDED if settles else t.FAILED)
+    driver.check_replay()

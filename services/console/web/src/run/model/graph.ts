@@ -162,6 +162,9 @@ const TRIGGERS: Partial<Record<TriggerRule, string>> = {
   [TriggerRule.ANY_FAILED]: "any failed",
   [TriggerRule.ALL_FAILED]: "all failed",
   [TriggerRule.ALWAYS]: "always",
+  [TriggerRule.ANY_RUNNING]: "on running",
+  [TriggerRule.ANY_RETRIED]: "on retry",
+  [TriggerRule.ANY_LATE]: "on late",
 };
 
 /** The failure policy of a foreach or group, after its other details. */

@@ -16,6 +16,16 @@ BODY = d.PHASE_BODY
 ON_FAILURE = d.PHASE_ON_FAILURE
 FINALLY = d.PHASE_FINALLY
 
+# Rules of hooks beside a block, which start while it goes on.
+WATCHING = frozenset(
+    {
+        d.TRIGGER_RULE_ANY_RUNNING,
+        d.TRIGGER_RULE_ANY_RETRIED,
+        d.TRIGGER_RULE_ANY_LATE,
+    }
+)
+# Rules of blocks that do not depend on how their predecessors end.
+INDEPENDENT = WATCHING | {d.TRIGGER_RULE_ALWAYS}
 # Rules under which a block handles whatever becomes of its predecessors, cancels included.
 _FORGIVING = frozenset({d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE})
 # Rules under which a block starts after every failure of a predecessor, or itself fails for it.
@@ -223,7 +233,7 @@ def _all_before(
         name = waiting.pop()
         if name not in found:
             found.add(name)
-            waiting += predecessors[name] if rules[name] != d.TRIGGER_RULE_ALWAYS else ()
+            waiting += predecessors[name] if rules[name] not in INDEPENDENT else ()
     return frozenset(found)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.definition.compiled import BODY
+from kaon_coordinator.engine.definition.compiled import BODY, INDEPENDENT, WATCHING
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_blocked, too_many_failed
 from kaon_coordinator.engine.state.state import Node, ScopeState, StepState
@@ -19,8 +19,8 @@ _EAGER = frozenset(
     {
         d.TRIGGER_RULE_ANY_SUCCEEDED,
         d.TRIGGER_RULE_ANY_FAILED,
-        d.TRIGGER_RULE_ALWAYS,
     }
+    | INDEPENDENT
 )
 
 
@@ -61,7 +61,21 @@ def lets_start(node: Node, after: str) -> bool:
             return node.status == t.SUCCEEDED
         case d.TRIGGER_RULE_ANY_FAILED:
             return node.status in t.BROKEN or is_blocked(node)
+        case rule if rule in WATCHING:
+            return has_happened(node, rule)
     return False
+
+
+def has_happened(node: Node, rule: d.TriggerRule.ValueType) -> bool:
+    """Tell whether what a hook beside a node waits for has happened: the node runs or has run, was retried, or is late."""
+    if rule == d.TRIGGER_RULE_ANY_LATE:
+        return node.late
+    if not isinstance(node, StepState):
+        return False
+    retried = node.attempt > 1 or node.platform_failures > 0
+    if rule == d.TRIGGER_RULE_ANY_RETRIED:
+        return retried or node.retry_us > 0
+    return retried or node.start_us > 0
 
 
 def in_turn(node: Node) -> bool:
@@ -142,10 +156,18 @@ def verdict(node: Node, left_out: Collection[str] = ()) -> Verdict:
         case d.TRIGGER_RULE_ALL_SUCCEEDED:
             good = all(each.status == t.SUCCEEDED for each in earlier)
         case _:
-            good = all(_has_passed(each) for each in earlier)
+            good = _is_good(rule, earlier)
+            waits = waits and not (good and rule in WATCHING)
     if waits:
         return "wait"
     return "start" if good else "skip"
+
+
+def _is_good(rule: d.TriggerRule.ValueType, earlier: list[Node]) -> bool:
+    """Tell whether a hook beside blocks may start, or all predecessors of another node have passed."""
+    if rule in WATCHING:
+        return any(has_happened(each, rule) for each in earlier)
+    return all(_has_passed(each) for each in earlier)
 
 
 def _has_passed(node: Node) -> bool:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 from kaon_coordinator.engine.actions import ReleasePermits
 from kaon_coordinator.engine.decision import Decision, user_error
-from kaon_coordinator.engine.definition.compiled import BODY, FINALLY, ON_FAILURE
+from kaon_coordinator.engine.definition.compiled import BODY, FINALLY, ON_FAILURE, WATCHING
 from kaon_coordinator.engine.messages import Continued, PermitsGranted
 from kaon_coordinator.engine.scopes import locks, policies, run_ends, upstream
 from kaon_coordinator.engine.scopes.readiness import (
     before,
     ending,
     had_turn,
+    has_happened,
     is_broken,
     lets_start,
     may_go,
@@ -177,6 +178,15 @@ def node_ended(decision: Decision, node: Node) -> None:
     if stops and scope.phase == BODY and not _stopping(decision, scope):
         stop_scope(decision, scope)
     decision.then(check_scope, scope)
+
+
+def happened(decision: Decision, node: Node) -> None:
+    """Start the hooks beside a node that now runs, is retried or is late."""
+    graph = node.scope.graph
+    for after in graph.successors[node.block.name]:
+        rule = graph.rules[after]
+        if rule in WATCHING and has_happened(node, rule):
+            decision.then(_start_named, node.scope, after)
 
 
 def check_scope(decision: Decision, scope: ScopeState) -> None:

@@ -16,6 +16,12 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 SKIPPED = "Skipped"
 # Rules of nodes that start only after failures.
 _FOR_FAILURES = frozenset({d.TRIGGER_RULE_ANY_FAILED, d.TRIGGER_RULE_ALL_FAILED})
+# Why hooks beside a block are skipped.
+_NOTHING_HAPPENED = {
+    d.TRIGGER_RULE_ANY_RUNNING: "has ended without having run",
+    d.TRIGGER_RULE_ANY_RETRIED: "has ended without having been retried",
+    d.TRIGGER_RULE_ANY_LATE: "has ended in time",
+}
 _NAMED = 5
 _MESSAGE_CHARACTERS = 200
 
@@ -38,6 +44,9 @@ def skipped(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
     rule = node.scope.graph.rules[node.block.name]
     if rule in _FOR_FAILURES and not has_failed(list(before)):
         return user_error(SKIPPED, "none of the blocks before it has failed")
+    if rule in _NOTHING_HAPPENED:
+        names = ", ".join(each.path for each in before[:_NAMED])
+        return user_error(SKIPPED, f"{names} {_NOTHING_HAPPENED[rule]}")
     others = [each for each in before if each.status != t.SUCCEEDED] or list(before)
     other = min(others, key=_rank)
     error = user_error(UPSTREAM_FAILED, f"{node.path}: {_outcome(other)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
+from kaon_coordinator.engine.definition.compiled import INDEPENDENT, CompiledWorkflow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_blocked
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState
@@ -95,7 +95,7 @@ def ahead_of(targets: Iterable[Node], called: Called) -> Iterator[d.Block]:
         scope = node.scope
         rule = scope.graph.rules[node.block.name]
         names = scope.graph.predecessors[node.block.name]
-        for name in names if rule != d.TRIGGER_RULE_ALWAYS else ():
+        for name in names if rule not in INDEPENDENT else ():
             before = scope.nodes[name]
             if before.status not in t.PASSED or is_blocked(before):
                 yield from guarded_in([before.block], called)
@@ -147,7 +147,7 @@ def _after(workflow: CompiledWorkflow, name: str) -> set[str]:
         waiting = list(graph.successors[around])
         while waiting:
             after = waiting.pop()
-            if after not in found and graph.rules[after] != d.TRIGGER_RULE_ALWAYS:
+            if after not in found and graph.rules[after] not in INDEPENDENT:
                 alone = d.Graph(blocks=[graph.blocks[after]])
                 found |= {each.name for each in all_blocks(alone)}
                 waiting += graph.successors[after]

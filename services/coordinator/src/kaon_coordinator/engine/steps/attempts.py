@@ -25,7 +25,7 @@ from kaon_coordinator.engine.messages import (
     Succeeded,
 )
 from kaon_coordinator.engine.scopes.locks import may_hold
-from kaon_coordinator.engine.scopes.scopes import node_ended, stop_error
+from kaon_coordinator.engine.scopes.scopes import happened, node_ended, stop_error
 from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.scopes.upstream import SKIPPED
@@ -215,6 +215,7 @@ def _attempt_failed(
             log_json=log_json,
         )
     )
+    happened(decision, step)
     decision.act(WatchRetry(issue=step.issue, due_us=step.retry_us))
 
 
