@@ -306,7 +306,6 @@ async def work(settings: Settings, transport: RunnerTransport, world: World) -> 
         logs=settings.work,
         seal=unsigned,
         execution=cast(Callable[..., Execution], partial(Played, world=world)),
-        seal=unsigned,
     )
     runner = compose_runner(settings, parts)
     world.witness.works(world.incarnation, runner)
