@@ -150,6 +150,20 @@ def test_a_report_waits_for_the_run_of_its_day_and_takes_its_outputs(
     assert ended(client, again).run.outputs_json["text"] == text
 
 
+def test_a_schedule_with_several_triggers_follows_what_its_filter_keeps(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
+    for name in ("events", "schedule"):
+        client.register(load(name))
+    follow = schedule_file.read(EXAMPLES / "events" / "follow.toml")
+    assert client.schedules.put(follow).schedule.HasField("next_time")
+    today = datetime.now(UTC).date().isoformat()
+    client.submit(load("schedule"), {"day": today})
+    run = first_from(client, "schedule:report-when-sold")
+    client.schedules.delete("report-when-sold")
+    assert ended(client, run.run_id).run.outputs_json["text"].startswith(f'"{today}')
+
+
 def test_runs_follow_one_another_and_regions_are_locked(
     load: Callable[[str], Workflow], client: Client
 ) -> None:
@@ -351,7 +365,7 @@ def test_a_schedule_submits_runs_for_its_times(
 ) -> None:
     client.register(load("schedule"))
     often = schedule_file.read(EXAMPLES / "schedule" / "nightly.toml")
-    often.name = "often"
+    often.name, often.jitter_ms = "often", 0
     often.interval.CopyFrom(schedule_pb2.Interval(every_ms=1000))
     client.schedules.put(often)
     run = first_from(client, "schedule:often")

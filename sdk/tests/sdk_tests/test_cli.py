@@ -710,6 +710,13 @@ _EVERY = '{"name": "n", "workflow": "w", "every": "1h", %s}'
             "there is no status 'x'",
         ),
         ('{"name": "n", "workflow": "w", "cron": []}', "cron is an empty list"),
+        (_EVERY % '"any": []', "there are several"),
+        ('{"name": "n", "workflow": "w", "any": [3]}', "any: 3 is no table"),
+        ('{"name": "n", "workflow": "w", "any": [{"jitter": "1s"}]}', "no setting 'jitter'"),
+        ('{"name": "n", "workflow": "w", "all": [{"name": "x"}]}', "give one of cron, every"),
+        ('{"name": "n", "workflow": "w", "all": ["x"]}', "'x' is no trigger"),
+        ('{"name": "n", "workflow": "w", "any": [{"all": [], "cron": "x"}]}', "no setting 'cron'"),
+        ('{"name": "n", "workflow": "w", "all": [], "within": "soon"}', "'soon' is no duration"),
         ('{"name": "n", "workflow": "w", "cron": ["@daily", 3]}', "cron is 3, which is no str"),
         (_EVERY % '"jitter": "2d"', "jitter_ms 172800000: must be from 0 to 86400000"),
         (
@@ -775,6 +782,27 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
     for text in ("every 6h00m", "after a run of other", "on a record of topic", "on model m"):
         assert text in listed
     assert "0 3 * * 1-5, @monthly UTC with jitter 10m00s" in listed
+
+
+def test_several_triggers_are_written_as_any_and_all(
+    kaon: Kaon, world: World, project: Path
+) -> None:
+    sales = {"name": "sales", "run_finished": "daily-sales", "filter": "event.outputs.total > 0"}
+    both = {"within": "6h", "all": [sales, {"record_arrived": "stock"}]}
+    flat = {"name": "flat", "workflow": "w", "filter": "true", **both}
+    several = {"name": "several", "workflow": "w", "any": [both, {"cron": "@daily"}]}
+    for given in (flat, several):
+        (project / "n.json").write_text(json.dumps(given))
+        assert kaon("schedule", "put", str(project / "n.json"))[0] == 0
+    first, second = (world.schedules[name] for name in ("flat", "several"))
+    assert first.filter_cel == "true"
+    assert list(first.triggers.any) == [second.triggers.any[0]]
+    assert first.triggers.any[0].within_ms == 21_600_000
+    assert first.triggers.any[0].all[0].filter_cel == "event.outputs.total > 0"
+    listed = kaon("schedule", "list")[1]
+    text = "after a run of daily-sales and on a record of stock"
+    assert f"{text} or @daily UTC" in " ".join(listed.split())
+    assert "filter true" in kaon("schedule", "show", "flat")[1]
 
 
 def test_a_command_that_stops_or_repeats_steps_says_which(

@@ -4,6 +4,7 @@ name = "nightly"
 workflow = "recommendations"
 cron = "0 3 * * *"                 # or "@daily", or several: ["0 3 * * 1-5", "@monthly"]
                                    # or every = "6h", run_finished = "other", record_arrived = "topic", model_published = "name"
+filter = "date != '2026-12-25'"    # CEL over `time`, `date`, `event` and `trigger`: when it is false, there is no run
 jitter = "10m"                     # of cron and every: a run is submitted up to so much after its time
 time_zone = "Europe/Berlin"        # of cron; UTC without it
 catch_up = "latest"                # none, latest, all: times that passed while nobody could submit
@@ -11,10 +12,19 @@ overlap = "skip"                   # allow, skip, buffer, cancel_other: when the
 start_time = 2026-12-01T00:00:00Z
 end_time = 2027-12-01T00:00:00Z
 
+[[any]]                            # in place of the above: several triggers, each of which gives a run
+cron = "@daily"
+[[any]]                            # all of these, within an hour of each other
+within = "1h"
+all = [
+    {name = "sales", run_finished = "daily-sales", filter = "event.outputs.total > 0"},
+    {name = "stock", run_finished = "daily-stock"},
+]
+
 [params]
 min_ratings = 30
 
-[params_cel]                       # over `time` and `date` (what the run stands for) and `event` (what happened)
+[params_cel]                       # over `time` and `date` (what the run stands for), `event` (what happened) and `trigger`
 day = "date"
 """
 
@@ -22,7 +32,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -40,16 +50,17 @@ from kaonapi.schedule.v1 import schedule_pb2 as s
 
 _NOWHERE = Source(file="", line=0)
 _WHEN = ("cron", "every", "run_finished", "record_arrived", "model_published")
+_DETAILS = ("time_zone", "anchor", "statuses", "stage", "filter")
 _KEYS = (
     "name",
     "workflow",
     "version",
     *_WHEN,
-    "time_zone",
-    "anchor",
+    *_DETAILS,
+    "any",
+    "all",
+    "within",
     "jitter",
-    "statuses",
-    "stage",
     "params",
     "params_cel",
     "priority",
@@ -88,10 +99,7 @@ def from_mapping(given: object) -> s.Schedule:
     """
     if not isinstance(given, Mapping):
         raise InvalidValue("a schedule is a table of settings by name")
-    if unknown := sorted(set(given) - set(_KEYS)):
-        raise InvalidValue(
-            f"there is no setting {unknown[0]!r}; the settings are {', '.join(_KEYS)}"
-        )
+    _check_known(given, _KEYS)
     schedule = bounds.made(
         s.Schedule,
         name=_text(given, "name"),
@@ -102,7 +110,11 @@ def from_mapping(given: object) -> s.Schedule:
     )
     if not schedule.name or not schedule.workflow:
         raise InvalidValue("name and workflow are required")
-    _set_when(schedule, given)
+    if _combines(given):
+        schedule.triggers.any.extend(_alternatives(given))
+    else:
+        _set_when(schedule, given)
+    schedule.filter_cel = _text(given, "filter")
     if "jitter" in given:
         schedule.jitter_ms = _duration(given, "jitter")
     schedule.catch_up = _enum(given, "catch_up", s.CatchUp, "CATCH_UP_")
@@ -117,6 +129,47 @@ def from_mapping(given: object) -> s.Schedule:
     return schedule
 
 
+def _check_known(given: Mapping[str, Any], known: Sequence[str]) -> None:
+    if unknown := sorted(set(given) - set(known)):
+        raise InvalidValue(
+            f"there is no setting {unknown[0]!r}; the settings are {', '.join(known)}"
+        )
+
+
+def _combines(given: Mapping[str, Any]) -> bool:
+    """Tell whether several triggers are given."""
+    ways = [key for key in (*_WHEN, "any", "all") if key in given]
+    if not {"any", "all"} & set(ways):
+        return False
+    if len(ways) > 1:
+        raise InvalidValue(f"give one of {', '.join((*_WHEN, 'any', 'all'))}; there are several")
+    return True
+
+
+def _alternatives(given: Mapping[str, Any]) -> Iterator[s.Alternative]:
+    for each in _of_type(given, "any", list, [given]):
+        if not isinstance(each, Mapping):
+            raise InvalidValue(f"any: {each!r} is no table of settings")
+        if "all" not in each:
+            yield s.Alternative(all=[_trigger(each)])
+            continue
+        if each is not given:
+            _check_known(each, ("all", "within"))
+        alternative = s.Alternative(all=[_trigger(one) for one in _of_type(each, "all", list, [])])
+        if "within" in each:
+            alternative.within_ms = _duration(each, "within")
+        yield alternative
+
+
+def _trigger(given: object) -> s.Trigger:
+    if not isinstance(given, Mapping):
+        raise InvalidValue(f"{given!r} is no trigger; write a table such as {{cron = '@daily'}}")
+    _check_known(given, ("name", *_WHEN, *_DETAILS))
+    trigger = s.Trigger(name=_text(given, "name"), filter_cel=_text(given, "filter"))
+    _set_when(trigger, given)
+    return trigger
+
+
 def _set_params(
     schedule: s.Schedule, values: Mapping[str, Any], expressions: Mapping[str, Any]
 ) -> None:
@@ -129,7 +182,7 @@ def _set_params(
         schedule.params_cel[_kept(name, "params_cel")] = _text(expressions, name)
 
 
-def _set_when(schedule: s.Schedule, given: Mapping[str, Any]) -> None:
+def _set_when(schedule: s.Schedule | s.Trigger, given: Mapping[str, Any]) -> None:
     chosen = [key for key in _WHEN if key in given]
     if len(chosen) != 1:
         raise InvalidValue(

@@ -44,7 +44,8 @@ def put(
     workflow = "recommendations"
     cron = "0 3 * * *"           # or "@daily", \\["0 3 * * 1-5", "@monthly"]; every = "6h",
     time_zone = "Europe/Berlin"  # run_finished = "other-workflow", record_arrived = "topic",
-    jitter = "10m"               # model_published = "model"
+    jitter = "10m"               # model_published = "model"; several: \\[\\[any]], all = \\[...]
+    filter = "date != '2026-12-25'"  # CEL: false gives no run
     overlap = "skip"             # allow, skip, buffer, cancel_other
     catch_up = "latest"          # none, latest, all
     \\[params]
@@ -148,6 +149,7 @@ def show(name: Name, server: options.Server = options.SERVER, json: options.AsJs
     for key, cel in sorted(found.params_cel.items()):
         out.print(f"  {key} = {cel}  (CEL)", markup=False)
     told = (
+        ("filter", found.filter_cel),
         ("next", formatting.moment(found.next_time)),
         ("last", formatting.moment(found.last_time)),
         ("last run", found.last_run_id),
@@ -289,14 +291,20 @@ def _next(schedule: schedule_pb2.Schedule) -> str:
     )
 
 
-def _jitter(schedule: schedule_pb2.Schedule) -> str:
-    if not schedule.jitter_ms:
+def _jitter(schedule: schedule_pb2.Schedule | schedule_pb2.Trigger) -> str:
+    if not isinstance(schedule, schedule_pb2.Schedule) or not schedule.jitter_ms:
         return ""
     return f" with jitter {formatting.duration(schedule.jitter_ms / 1000)}"
 
 
-def _when(schedule: schedule_pb2.Schedule) -> str:
+def _when(schedule: schedule_pb2.Schedule | schedule_pb2.Trigger) -> str:
     match schedule.WhichOneof("when"):
+        case "triggers":
+            alternatives = (
+                " and ".join(map(_when, each.all))
+                for each in schedule.triggers.any  # type: ignore[union-attr]
+            )
+            return " or ".join(alternatives)
         case "cron":
             crons = ", ".join([schedule.cron.expression, *schedule.cron.more_expressions])
             return f"{crons} {schedule.cron.time_zone or 'UTC'}{_jitter(schedule)}"

@@ -46,10 +46,14 @@ def problem(store: AccessStore, tenant: str, schedule: s.Schedule, now_us: int) 
 
 
 def topic_problem(schedule: s.Schedule, caller: Principal, tenant: TenantRecord | None) -> str:
-    """Return why a schedule may not read its topic; empty when it may, or reads none that a client names."""
-    topic = schedule.record_arrived.topic
-    if not topic:
-        return ""
+    """Return why a schedule may not read one of its topics; empty when it may, or reads none that a client names."""
+    triggers = (trigger for each in schedule.triggers.any for trigger in each.all)
+    named = [schedule.record_arrived.topic, *(trigger.record_arrived.topic for trigger in triggers)]
+    problems = (_problem(topic, caller, tenant) for topic in named if topic)
+    return next(filter(None, problems), "")
+
+
+def _problem(topic: str, caller: Principal, tenant: TenantRecord | None) -> str:
     if topics.is_own(topic):
         return f"topic {topic!r} is Kaon's or the broker's own: schedules do not read it"
     granted = tenant is not None and topic in tenant.topics

@@ -14,7 +14,7 @@ from kaon_coordinator.api.submission import Submission, checked_key
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.problems import Denied, InvalidRequest, Problem
 from kaon_coordinator.schedules import checking
-from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us
+from kaon_coordinator.schedules.due import NEVER_US, first_state, next_scan_us, next_time_us
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_coordinator.schedules.scheduled_runs import run_for
 from kaon_coordinator.store.base import NewRun, PermitRecord, ScheduleRecord, WorkflowRecord
@@ -285,8 +285,8 @@ def _view(record: ScheduleRecord) -> s.Schedule:
     state = ScheduleState.from_json(record.state)
     schedule = s.Schedule()
     schedule.CopyFrom(record.definition)
-    next_us = next_scan_us(schedule, replace(state, buffered=None), 0)
-    if 0 < next_us < NEVER_US:
+    next_us = NEVER_US if schedule.paused else next_time_us(schedule, state)
+    if next_us < NEVER_US:
         schedule.next_time.FromMicroseconds(next_us)
     if state.last_run_us:
         schedule.last_time.FromMicroseconds(state.last_run_us)

@@ -9,13 +9,15 @@ from zoneinfo import ZoneInfoNotFoundError
 from kaon_coordinator import expressions, params
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
-from kaon_coordinator.schedules import scheduled_runs, times
+from kaon_coordinator.schedules import combining, scheduled_runs, times
+from kaon_coordinator.schedules.schedule_state import Occasion
 from kaon_wire.errors import InvalidValue
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # A sample time with which expressions are tried.
 _SOME_TIME_US = 1_767_225_600_000_000
+_TRIGGER = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}\Z")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}\Z")
 
 
@@ -39,6 +41,7 @@ def _problems(
     if not _NAME.match(schedule.name):
         yield "name", f"name {schedule.name[:80]!r}: use lower-case letters, digits and hyphens"
     yield from _when(schedule)
+    yield from _filter(schedule.filter_cel, "filter_cel")
     bounded = schedule.HasField("start_time") and schedule.HasField("end_time")
     if bounded and schedule.end_time.ToMicroseconds() <= schedule.start_time.ToMicroseconds():
         yield "end_time", "end_time: must be after start_time"
@@ -50,8 +53,11 @@ def _when(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
     if when is None:
         yield (
             "when",
-            "one of cron, interval, run_finished, record_arrived and model_published must be set",
+            "one of cron, interval, run_finished, record_arrived, model_published and triggers must be set",
         )
+    elif when == "triggers":
+        yield from _triggers(schedule)
+        return
     elif when == "run_finished" and not schedule.run_finished.workflow:
         yield "run_finished.workflow", "run_finished.workflow: name a workflow"
     elif when == "record_arrived" and not schedule.record_arrived.topic:
@@ -60,6 +66,31 @@ def _when(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
         times.check(schedule)
     except InvalidValue as error:
         yield "when", str(error)
+
+
+def _triggers(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
+    found = list(combining.leaves(schedule))
+    empty = not schedule.triggers.any or not all(each.all for each in schedule.triggers.any)
+    if empty or len(found) > combining.MOST_TRIGGERS:
+        text = f"use 1 to {combining.MOST_TRIGGERS} triggers, and none of the alternatives empty"
+        yield "triggers", f"triggers: {text}"
+    if schedule.jitter_ms and not any(times.is_timed(leaf.schedule) for leaf in found):
+        yield "jitter_ms", "jitter_ms: only a cron or an interval has a jitter"
+    names = [leaf.name for leaf in found]
+    for leaf in found:
+        place = f"triggers.any[{leaf.alternative}].all[{leaf.place.split('.')[1]}]"
+        if leaf.name != leaf.place and not _TRIGGER.match(leaf.name):
+            yield f"{place}.name", f"name {leaf.name[:80]!r}: use letters, digits and underscores"
+        if names.count(leaf.name) > 1:
+            yield f"{place}.name", f"name {leaf.name[:80]!r}: several triggers have it"
+        for field, text in (*_when(leaf.schedule), *_filter(leaf.filter_cel, "filter_cel")):
+            yield f"{place}.{field}", f"trigger {leaf.name[:80]}: {text}"
+
+
+def _filter(cel: str, field: str) -> Iterator[tuple[str, str]]:
+    problem = expressions.check(cel) if cel else ""
+    if problem:
+        yield field, f"{field}: {problem}"
 
 
 def _parameters(
@@ -89,8 +120,9 @@ def _problem_by_trying(schedule: s.Schedule, cel: str) -> str:
     """Describe the fault of an expression that depends only on the time; return "" when it has a value."""
     if not times.is_timed(schedule):
         return ""
+    some = Occasion(key="", time_us=_SOME_TIME_US)
     try:
-        expressions.evaluate(cel, scheduled_runs.variables(schedule, _SOME_TIME_US, None))
+        expressions.evaluate(cel, scheduled_runs.variables(schedule, some))
     except expressions.ExpressionError as error:
         return str(error)
     except (ZoneInfoNotFoundError, ValueError, OSError):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from kaon_coordinator.schedules import times
+from kaon_coordinator.schedules.combining import leaves, state_of
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
@@ -26,11 +29,22 @@ def next_scan_us(schedule: s.Schedule, state: ScheduleState, now_us: int) -> int
         return NEVER_US
     if state.buffered is not None:
         return ALWAYS_US
+    if schedule.HasField("triggers"):
+        parts = ((leaf.schedule, state_of(leaf, state)) for leaf in leaves(schedule))
+        return min(next_scan_us(alone, part, now_us) for alone, part in parts)
     if times.is_timed(schedule):
         return times.next_due_us(schedule, state.last_us) or NEVER_US
     if schedule.HasField("end_time") and schedule.end_time.ToMicroseconds() < now_us:
         return NEVER_US
     return ALWAYS_US
+
+
+def next_time_us(schedule: s.Schedule, state: ScheduleState) -> int:
+    """Return when the next time is due; `NEVER_US` when there is none."""
+    parts = [(leaf.schedule, state_of(leaf, state)) for leaf in leaves(schedule)]
+    timed = [each for each in [(schedule, state), *parts] if times.is_timed(each[0])]
+    alone = [next_scan_us(one, replace(part, buffered=None), 0) for one, part in timed]
+    return min(alone, default=NEVER_US)
 
 
 def due_occasions(

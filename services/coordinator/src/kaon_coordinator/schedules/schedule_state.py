@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from kaon_wire import canonical
 
@@ -18,6 +19,8 @@ class Occasion:
     time_us: int
     # The event, canonical JSON; empty for a time.
     event_json: str = ""
+    # Which of several triggers it was; empty for a schedule with one.
+    trigger: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,19 +41,46 @@ class ScheduleState:
     seen: tuple[str, ...] = ()
     # Records: the next offset by partition.
     positions: Mapping[int, int] = field(default_factory=dict)
+    # Several triggers: how far each has come, and what waits for the others of its alternative, by place.
+    parts: Mapping[str, ScheduleState] = field(default_factory=dict)
+    waiting: Mapping[str, Occasion] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the state as canonical JSON."""
-        return canonical.dumps(
-            {**asdict(self), "positions": {str(k): v for k, v in self.positions.items()}}
-        )
+        return canonical.dumps(self._data())
+
+    def _data(self) -> dict[str, Any]:
+        """Return the fields; what earlier versions do not know is left out where it is empty."""
+        data = {each.name: getattr(self, each.name) for each in fields(self)}
+        data["positions"] = {str(k): v for k, v in self.positions.items()}
+        data["buffered"] = self.buffered and _told(self.buffered)
+        del data["parts"], data["waiting"]
+        if self.parts:
+            data["parts"] = {place: part._data() for place, part in self.parts.items()}
+        if self.waiting:
+            data["waiting"] = {place: _told(each) for place, each in self.waiting.items()}
+        return data
 
     @classmethod
     def from_json(cls, text: str) -> ScheduleState:
         """Parse the JSON of `to_json`."""
-        data = canonical.loads(text)
+        return cls._of(canonical.loads(text))
+
+    @classmethod
+    def _of(cls, data: dict[str, Any]) -> ScheduleState:
+        parts = {place: cls._of(part) for place, part in data.pop("parts", {}).items()}
+        waiting = {place: Occasion(**each) for place, each in data.pop("waiting", {}).items()}
         buffered = Occasion(**data["buffered"]) if data["buffered"] else None
         positions = {int(partition): offset for partition, offset in data["positions"].items()}
         return cls(
-            **{**data, "buffered": buffered, "positions": positions, "seen": tuple(data["seen"])}
+            **{**data, "buffered": buffered, "positions": positions, "seen": tuple(data["seen"])},
+            parts=parts,
+            waiting=waiting,
         )
+
+
+def _told(occasion: Occasion) -> dict[str, Any]:
+    data = asdict(occasion)
+    if not occasion.trigger:
+        del data["trigger"]
+    return data

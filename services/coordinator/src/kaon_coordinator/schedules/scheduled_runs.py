@@ -36,11 +36,13 @@ def run_for(
     """
     definition = schedule.definition
     given = dict(definition.params_json)
-    values = variables(definition, occasion.time_us, _event(occasion))
+    values = variables(definition, occasion)
     for name, cel in sorted(definition.params_cel.items()):
         given[name] = canonical.dumps(expressions.evaluate(cel, values, limits.cel_cost))
     run_id = new_run_id(now_us)
-    scheduled_us = occasion.time_us if times.is_timed(definition) else 0
+    # One of several triggers that has no event is a time.
+    timed = times.is_timed(definition) or bool(occasion.trigger and not occasion.event_json)
+    scheduled_us = occasion.time_us if timed else 0
     told = run_info(
         run_id=run_id,
         workflow=workflow.name,
@@ -68,19 +70,22 @@ def run_for(
     )
 
 
-def variables(definition: schedule_pb2.Schedule, time_us: int, event: object) -> dict[str, object]:
-    """Return the variables of `params_cel`: the time of the occasion, its date in the schedule's zone, and its event."""
-    zone = ZoneInfo(definition.cron.time_zone or "UTC")
-    moment = datetime.fromtimestamp(time_us / 1_000_000, UTC)
+def variables(definition: schedule_pb2.Schedule, occasion: Occasion) -> dict[str, object]:
+    """Return the variables of expressions: the time of the occasion, its date in the schedule's zone, its event and trigger."""
+    moment = datetime.fromtimestamp(occasion.time_us / 1_000_000, UTC)
     return {
-        "time": _rfc3339(time_us),
-        "date": moment.astimezone(zone).date().isoformat(),
-        "event": event,
+        "time": times.rfc3339(occasion.time_us),
+        "date": moment.astimezone(ZoneInfo(_zone(definition))).date().isoformat(),
+        "event": _event(occasion),
+        "trigger": occasion.trigger,
     }
 
 
-def _rfc3339(time_us: int) -> str:
-    return datetime.fromtimestamp(time_us / 1_000_000, UTC).isoformat().replace("+00:00", "Z")
+def _zone(definition: schedule_pb2.Schedule) -> str:
+    """Return the time zone of the schedule: that of its cron, or of the first of its triggers that has one."""
+    triggers = (trigger for each in definition.triggers.any for trigger in each.all)
+    crons = (definition.cron, *(trigger.cron for trigger in triggers))
+    return next((cron.time_zone for cron in crons if cron.time_zone), "UTC")
 
 
 def _event(occasion: Occasion) -> object:

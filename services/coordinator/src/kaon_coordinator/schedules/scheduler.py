@@ -20,7 +20,8 @@ from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, going_on, note_fault
-from kaon_coordinator.schedules import due, overlap, times
+from kaon_coordinator.schedules import combining, due, filtering, overlap, times
+from kaon_coordinator.schedules.combining import leaves
 from kaon_coordinator.schedules.run_finished import run_finished
 from kaon_coordinator.schedules.schedule_backoff import Backoff
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
@@ -291,6 +292,7 @@ class Scheduler:
             fault = note_fault("runs of a schedule were stored", error, schedule=schedule.name)
             passed = replace(state, last_us=came.last_us, cursor_us=came.cursor_us, seen=came.seen)
             passed = replace(passed, positions=came.positions, buffered=None, last_error=str(fault))
+            passed = replace(passed, parts=came.parts, waiting=came.waiting)
             await self._write(replace(step, runs=(), messages=(), state=passed.to_json()), epoch)
 
     async def _check_standing(self, schedule: ScheduleRecord, now_us: int) -> None:
@@ -329,7 +331,33 @@ class Scheduler:
     async def _occasions(
         self, schedule: ScheduleRecord, state: ScheduleState, now_us: int
     ) -> tuple[list[Occasion], ScheduleState]:
-        """Return the occasions since the last evaluation, and the state after them."""
+        """Return the occasions since the last evaluation that the filter keeps, and the state after them."""
+        definition, cost = schedule.definition, self._parts.limits.cel_cost
+        if definition.HasField("triggers"):
+            found, came = await self._combined(schedule, state, now_us)
+        else:
+            found, came = await self._happened(schedule, state, now_us)
+        return filtering.kept(definition.filter_cel, definition, found, came, cost)
+
+    async def _combined(
+        self, schedule: ScheduleRecord, state: ScheduleState, now_us: int
+    ) -> tuple[list[Occasion], ScheduleState]:
+        """Return the occasions of several triggers, and the state after them."""
+        arrived, parts, cost = [], {}, self._parts.limits.cel_cost
+        for leaf in combining.leaves(schedule.definition):
+            alone = replace(schedule, definition=leaf.schedule)
+            found, came = await self._happened(alone, combining.state_of(leaf, state), now_us)
+            named = [replace(each, trigger=leaf.name) for each in found]
+            kept, came = filtering.kept(leaf.filter_cel, leaf.schedule, named, came, cost)
+            arrived += [(leaf, each) for each in kept]
+            parts[leaf.place] = came
+        occasions, came = combining.combine(schedule.definition, state, arrived)
+        return occasions, combining.with_parts(came, parts)
+
+    async def _happened(
+        self, schedule: ScheduleRecord, state: ScheduleState, now_us: int
+    ) -> tuple[list[Occasion], ScheduleState]:
+        """Return what has happened since the last evaluation, and the state after it."""
         definition = schedule.definition
         if times.is_timed(definition):
             found, last_us = due.due_occasions(definition, state, now_us)
@@ -426,8 +454,10 @@ class Scheduler:
 
 
 def _reads_topic(schedule: ScheduleRecord) -> bool:
-    definition = schedule.definition
-    return definition.HasField("record_arrived") or definition.HasField("model_published")
+    alone = [schedule.definition, *(leaf.schedule for leaf in leaves(schedule.definition))]
+    return any(
+        each.HasField("record_arrived") or each.HasField("model_published") for each in alone
+    )
 
 
 def _cancel(schedule: ScheduleRecord, run_id: str, now_us: int) -> Message:

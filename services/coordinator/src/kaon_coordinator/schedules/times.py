@@ -103,6 +103,11 @@ def after(schedule: s.Schedule, time_us: int) -> Iterator[int]:
             yield each
 
 
+def rfc3339(time_us: int) -> str:
+    """Return a time as text."""
+    return datetime.fromtimestamp(time_us / SECOND_US, UTC).isoformat().replace("+00:00", "Z")
+
+
 def next_due_us(schedule: s.Schedule, last_us: int) -> int | None:
     """Return when the first time after `last_us` is due, with its delay; None when there is none."""
     time_us = next(after(schedule, last_us), None)
