@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kaon_service.access.access_settings import AccessSettings, Auth, access_from
-from kaon_service.access.limits import AllLimits, load_limits
+from kaon_service.access.limits import AllLimits, limits_in, load_limits
 from kaon_service.audit.settings import AuditSettings, audit_settings
 
 
@@ -22,15 +23,21 @@ class CallSettings:
     limits: AllLimits = field(default_factory=AllLimits)
 
 
-def call_settings(environment: Mapping[str, str]) -> CallSettings:
+def call_settings(
+    environment: Mapping[str, str], tenants: Mapping[str, Any] | None = None
+) -> CallSettings:
     """Read the settings from the environment; absent variables have their defaults.
+
+    Args:
+        environment: The variables.
+        tenants: The content of the file KAON_TENANTS; None: it is read.
 
     Raises:
         InvalidValue: A variable has an invalid value; the message names it.
     """
-    access = access_from(environment)
+    access, path = access_from(environment), environment.get("KAON_TENANTS", "")
     return CallSettings(
         access=access,
         audit=audit_settings(environment, authenticated=access.auth is Auth.ON),
-        limits=load_limits(environment.get("KAON_TENANTS", "")),
+        limits=load_limits(path) if tenants is None else limits_in(path, tenants),
     )

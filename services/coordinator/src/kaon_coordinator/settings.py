@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits, limits_from
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
@@ -92,7 +93,8 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     Raises:
         InvalidValue: A variable has an invalid value; the message names it.
     """
-    default = Settings()
+    default, path = Settings(), environment.get("KAON_TENANTS", "")
+    document = tenant_file(path)
     durability = environment.get("KAON_DURABILITY", default.durability)
     if durability not in {"synchronous", "relaxed"}:
         raise InvalidValue(
@@ -104,11 +106,11 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         database=environment.get("KAON_DATABASE", default.database),
         address=environment.get("KAON_ADDRESS", default.address),
         advertised_address=environment.get("KAON_ADVERTISED_ADDRESS", default.advertised_address),
-        tenants=load_tenants(environment.get("KAON_TENANTS", "")),
+        tenants=_tenants(path, document),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         scratch=environment.get("KAON_SCRATCH", default.scratch),
         durability=durability,
-        calls=call_settings(environment),
+        calls=call_settings(environment, document),
         metrics=environment.get("KAON_METRICS", default.metrics),
         metrics_token=metrics_token(environment),
         owner=environment.get("KAON_OWNER", default.owner),
@@ -157,7 +159,10 @@ def load_tenants(path: str) -> Tenants:
     Raises:
         InvalidValue: The file is missing or malformed; the message names the place.
     """
-    document = tenant_file(path)
+    return _tenants(path, tenant_file(path))
+
+
+def _tenants(path: str, document: Mapping[str, Any]) -> Tenants:
     try:
         return tenants_from(document)
     except InvalidValue as error:

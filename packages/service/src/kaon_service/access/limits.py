@@ -96,7 +96,15 @@ def load_limits(path: str) -> AllLimits:
     Raises:
         InvalidValue: The file is missing or malformed; the message names the place.
     """
-    document = tenant_file(path)
+    return limits_in(path, tenant_file(path))
+
+
+def limits_in(path: str, document: Mapping[str, Any]) -> AllLimits:
+    """Return the limits in the content of the file KAON_TENANTS.
+
+    Raises:
+        InvalidValue: The content is malformed; the message names the place.
+    """
     try:
         return limits_from(document)
     except InvalidValue as error:
