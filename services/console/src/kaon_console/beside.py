@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
+from kaon.client import Client, Endpoints
 from kaon.client.bearer import Bearer
 from kaon_console.bootstrap import Application
 from kaon_console.pages import check_built
@@ -53,6 +54,25 @@ def local_settings(
     )
 
 
+def of_the_token(settings: Settings, bearer: Bearer) -> Settings:
+    """Return settings whose link logs in as the person of a token; as they are without a token, or where no token counts.
+
+    Raises:
+        KaonError: The coordinator does not answer, or does not accept the token.
+    """
+    if not bearer():
+        return settings
+    # KAON_TENANT: a platform administrator may name another tenant.
+    endpoints = replace(Endpoints.from_environment(), server=settings.server)
+    with Client(endpoints) as client:
+        caller = client.access.whoami()
+    if caller.authentication == "off":
+        return settings
+    return replace(
+        settings, tenant=caller.tenant, name=caller.name, roles=",".join(sorted(caller.roles))
+    )
+
+
 class Console:
     """A console at work; a context manager. It keeps its secrets in a directory of its own, which goes with it.
 
@@ -64,7 +84,7 @@ class Console:
         access: see there.
 
     Raises:
-        KaonError: the page is not built, or the port is taken.
+        KaonError: the page is not built, the port is taken, or the coordinator does not accept the token of whoever starts it.
     """
 
     def __init__(
@@ -88,6 +108,11 @@ class Console:
         )
         # Whoever runs this command has logged in at the server, or has a token.
         bearer = Bearer(server)
+        try:
+            settings = of_the_token(settings, bearer)
+        except BaseException:
+            self._secrets.cleanup()
+            raise
         self._application = Application(settings, how_to_link=_AGAIN, bearer=bearer)
         self._thread = ApplicationThread("console", lambda: self._application)
 

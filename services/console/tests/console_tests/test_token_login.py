@@ -16,6 +16,8 @@ import jwt
 import pytest
 import trustme
 
+from kaon.client.bearer import Bearer
+from kaon_console.beside import of_the_token
 from kaon_service.access.access_settings import access_from
 from kaon_service.principal import Principal
 from kaon_wire.errors import InvalidValue
@@ -87,6 +89,26 @@ def closed(console: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         )
         with serving(settings) as served:
             yield served
+
+
+@pytest.mark.parametrize(
+    ("token", "whose"),
+    [
+        (
+            "kaon_1_ann",
+            Principal(tenant="blue", name="ann", roles=frozenset({"author", "operator"})),
+        ),
+        ("kaon_3_off", Principal(tenant="other", name="somebody")),
+        ("", Principal(tenant="other", name="somebody")),
+    ],
+)
+def test_the_link_of_a_command_logs_in_as_whoever_the_token_of_the_command_is_of(
+    closed: Served, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, token: str, whose: Principal
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("KAON_TOKEN", token)
+    settings = replace(closed.settings, tenant="other", name="somebody", roles="")
+    assert of_the_token(settings, Bearer(settings.server)).principal == whose
 
 
 def log_in(browser: Browser, token: str, **headers: str | None) -> Answer:
