@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from kaon import Workflow, steps
+from kaon import Workflow, param, steps
 from kaon.client import Client, placement
 from kaon_wire.definitions.graphs import all_blocks
 from kaonapi.runner.v1 import runner_pb2 as r
@@ -48,6 +48,12 @@ def test_steps_that_no_runner_can_take_are_named(
     step = steps.shell("a", argv=["true"], pool=pool) if pool else steps.shell("a", argv=["true"])
     definition = Workflow("w", step).definition()
     assert placement.problems(_client(pools, runners, []), definition) == told
+
+
+def test_a_pool_that_only_the_run_knows_is_not_judged() -> None:
+    step = steps.shell("a", argv=["true"], pool=param("pool", str, default="gpu"))
+    definition = Workflow("w", step).definition()
+    assert placement.problems(_client([], [], []), definition) == []
 
 
 def test_a_pool_whose_owner_does_not_answer_is_not_judged() -> None:

@@ -55,10 +55,10 @@ def builds(client: Client, definition: d.WorkflowDefinition) -> list[str]:
 
 
 def _steps(definition: d.WorkflowDefinition) -> dict[str, list[d.Block]]:
-    """Return the steps of a workflow, by pool."""
+    """Return the steps of a workflow, by pool; without those whose pool is known only at run time."""
     steps: dict[str, list[d.Block]] = {}
     for block in all_blocks(definition.body):
-        if block.HasField("step"):
+        if block.HasField("step") and "step.pool" not in block.bound:
             steps.setdefault(block.step.pool or DEFAULT_POOL, []).append(block)
     return steps
 

@@ -138,6 +138,8 @@ def _needs(definition: d.WorkflowDefinition) -> _Needs:
     amounts = {
         (block.step.pool or _DEFAULT_POOL, wanted(block.step.resources)): block.name
         for block in steps
+        # Of others the run knows the pool, and they are checked there (`RunBounds`).
+        if "step.pool" not in block.bound
     }
     return _Needs(
         priority=urgent.step.priority,

@@ -16,6 +16,8 @@ from kaon_coordinator.engine.actions import (
     WatchAttempt,
     WatchTime,
 )
+from kaon_coordinator.engine.definition.compiled import compile_workflow
+from kaon_coordinator.engine.definition.differences import differences
 from kaon_coordinator.engine.messages import (
     Cancel,
     ChildPrepared,
@@ -26,6 +28,7 @@ from kaon_coordinator.engine.messages import (
     Started,
 )
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.adopting import adopt
 from kaon_coordinator.expressions import evaluate
 from kaon_coordinator.shell.requests import pool_of, priority_of, step_request
 from kaon_wire.definitions import policies
@@ -356,6 +359,40 @@ def test_wrong_policies_are_found_before_any_run(
     definition = workflow(chain(with_bound(made, bound)))
     definition.parameters.add(name="n", type=d.VALUE_TYPE_INT)
     assert any(told in each for each in validate(definition)), validate(definition)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "kept"),
+    [
+        ("step.timeout_ms", 5, True),
+        ("step.pool", "gpu", True),
+        ("step.config.image", "app:2", False),
+        ("step.config.env", {"A": "2"}, False),
+    ],
+)
+def test_a_fork_keeps_what_differs_only_in_how_it_was_scheduled(
+    field: str, value: object, kept: bool
+) -> None:
+    versions = [
+        compile_workflow(workflow(chain(with_bound(step("a"), bound))), "v")
+        for bound in ({}, {field: literal(value)})
+    ]
+    found = differences(*versions)
+    assert (found == {}) is kept
+    assert kept or found["a"].what == "has other policies that are known only at run time"
+
+
+def test_a_fork_into_a_version_that_binds_no_more_has_the_values_of_that_version() -> None:
+    each = for_each("each", literal([1, 2]), chain(step("a")))
+    before = with_bound(each, {"for_each.max_concurrency": parameter("n")})
+    driver = driven(chain(before), n=1)
+    assert len(driver.requested) == 1
+    after = for_each("each", literal([1, 2]), chain(step("a")), at_once=2)
+    node = driver.state.blocks["each"]
+    adopt(driver.state, compile_workflow(workflow(chain(after)), "v2"), 1)
+    assert (node.block.for_each.max_concurrency, node.bound) == (2, {})
+    adopt(driver.state, compile_workflow(driver.definition, "v3"), 1)
+    assert node.bound == {}
 
 
 def test_every_policy_names_a_field_of_a_block() -> None:

@@ -131,6 +131,34 @@ it("writes whom the workflow notifies", () => {
   );
 });
 
+it("writes policies that are values of the run", () => {
+  const parameter = (value: string) => ({ source: { case: "parameter" as const, value } });
+  const definition = create(WorkflowDefinitionSchema, {
+    name: "w",
+    body: {
+      blocks: [
+        {
+          name: "a",
+          bound: {
+            "step.timeout_ms": parameter("limit"),
+            "step.retry.max_attempts": parameter("n"),
+            "step.resources.gpu": parameter("gpus"),
+          },
+          kind: { case: "step", value: { type: "shell" } },
+        },
+        {
+          name: "b",
+          bound: { "sub_workflow.workflow": parameter("which") },
+          kind: { case: "subWorkflow", value: {} },
+        },
+      ],
+    },
+  });
+  const written = definitionText(definition);
+  expect(written).toContain("timeout=limit, retry=Retry(max_attempts=n), resources=Resources(gpu=gpus)");
+  expect(written).toContain('sub_workflow("b", workflow=which)');
+});
+
 it("writes what blocks hold", () => {
   const definition = create(WorkflowDefinitionSchema, {
     name: "w",
