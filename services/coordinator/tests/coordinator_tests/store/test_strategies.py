@@ -16,7 +16,7 @@ from kaon_coordinator.store.strategies import (
 )
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-from .build import run_row, submitted
+from .build import VERSION, run_row, submitted
 
 KEY = "strategy:nightly"
 ALL = (
@@ -206,3 +206,83 @@ def test_a_strategy_and_a_backfill_do_not_hold_each_other_up(store: Store) -> No
     assert owners.ask("a", keys=both) is True
     owners.becomes("a", t.SUCCEEDED)
     assert owners.ask("b", keys=both) is True
+
+
+class Families:
+    """Runs of two sequential workflows, in one partition; each is submitted after those before."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.epoch = store.claim_partition(0, "me")
+        self.workflows: dict[str, str] = {}
+        for name in ("one", "two"):
+            definition = d.WorkflowDefinition(name=name, strategy=d.SUBMIT_STRATEGY_SEQUENTIAL)
+            store.put_workflow("default", definition, VERSION, 1)
+
+    def submit(self, run_id: str, workflow: str, parent: str = "") -> None:
+        self.workflows[run_id] = workflow
+        place = {"parent_run_id": parent, "parent_path": "sub", "depth": 1} if parent else {}
+        submitted(
+            self.store,
+            run_id=run_id,
+            workflow=workflow,
+            partition=0,
+            now_us=len(self.workflows),
+            **place,
+        )
+
+    def ask(self, run_id: str) -> object:
+        workflow = self.workflows[run_id]
+        key = f"strategy:{workflow}"
+        wish = PermitWish(
+            tenant="default",
+            holder=Holder(run_id=run_id, path=""),
+            keys=frozenset([key]),
+            bounds={key: 1},
+            turn=Turn(workflow=workflow, strategy=d.SUBMIT_STRATEGY_SEQUENTIAL),
+        )
+        return self.store.take_permits(0, self.epoch, [wish], 1)[0]
+
+    def becomes(self, run_id: str, status: int) -> None:
+        released = [Holder(run_id=run_id, path="")] if status in t.TERMINAL else []
+        batch = PartitionBatch(
+            partition=0,
+            epoch=self.epoch,
+            runs=[run_row(run_id, status=status)],
+            released=released,
+        )
+        assert not self.store.commit_all([batch])
+
+
+def test_of_children_that_wait_for_each_other_the_last_one_is_refused(store: Store) -> None:
+    runs = Families(store)
+    for run_id, workflow in (("a", "one"), ("b", "two")):
+        runs.submit(run_id, workflow)
+        assert runs.ask(run_id) is True
+        runs.becomes(run_id, t.RUNNING)
+    runs.submit("child-of-a", "two", "a")
+    assert runs.ask("child-of-a") is False, "b may end"
+    runs.submit("child-of-b", "one", "b")
+    assert runs.ask("child-of-a") is False, "it was submitted first"
+    refused = runs.ask("child-of-b")
+    assert isinstance(refused, Refusal)
+    assert refused.kind == DEADLOCK
+    assert "it waits for run a of workflow one" in refused.text
+    assert "waits for b, which is around this one" in refused.text
+    runs.becomes("child-of-b", t.FAILED)
+    runs.becomes("b", t.FAILED)
+    assert runs.ask("child-of-a") is True
+
+
+def test_a_child_that_waits_for_a_run_which_goes_on_is_not_refused(store: Store) -> None:
+    runs = Families(store)
+    for run_id, workflow in (("a", "one"), ("b", "two")):
+        runs.submit(run_id, workflow)
+        assert runs.ask(run_id) is True
+        runs.becomes(run_id, t.RUNNING)
+    runs.submit("child-of-b", "one", "b")
+    runs.submit("later", "two")
+    assert runs.ask("later") is False
+    assert runs.ask("child-of-b") is False
+    runs.becomes("a", t.SUCCEEDED)
+    assert runs.ask("child-of-b") is True
