@@ -193,6 +193,8 @@ _BY_KIND: Mapping[str, Mapping[str, Policy]] = {
     "branch": _OF_ALL,
     "group": _OF_ALL,
 }
+# By the last word of a field's name.
+_UNITS = {"ms": " ms", "bytes": " bytes"}
 
 
 def policy(kind: str, field: str) -> Policy | None:
@@ -230,7 +232,8 @@ def _check_bounds(field: str, value: Any, limits: DefinitionLimits) -> None:
     *_, last = _descriptors(field)
     bound = bounds.range_of(last) if isinstance(value, int) else None
     if bound is not None and not bound.low <= value <= bound.high:
-        raise InvalidValue(f"it must be from {bound.low} to {bound.high}, as {last.name} counts it")
+        unit = _UNITS.get(last.name.rpartition("_")[2], "")
+        raise InvalidValue(f"it must be from {bound.low} to {bound.high}{unit}")
 
 
 def _descriptors(field: str) -> list[Any]:
