@@ -8,6 +8,6 @@ def load(ratings: list[float]) -> dict[str, float]:
     return {"mean": sum(ratings) / len(ratings) if ratings else 0.0}
 
 
-def publish(mean: float, by: str) -> dict[str, str]:
+def publish(mean: float, by: str, channel: str) -> dict[str, str]:
     """Says what is published, and who agreed."""
-    return {"text": f"mean {mean:.2f}, released by {by or 'nobody'}"}
+    return {"text": f"mean {mean:.2f}, released by {by or 'nobody'} to {channel}"}

@@ -108,9 +108,11 @@ def test_gates_wait_for_a_signal_a_time_and_somebody(
     waits(client, run_id, "data-ready")
     client.signal(run_id, "data-ready", {"ratings": [3, 4, 5]})
     waits(client, run_id, "release")
-    client.answer(run_id, "release", approved=True, comment="looks good")
+    client.answer(
+        run_id, "release", approved=True, comment="looks good", values={"channel": "stable"}
+    )
     run = ended(client, run_id).run
-    assert dict(run.outputs_json) == {"text": '"mean 4.00, released by ada"'}
+    assert dict(run.outputs_json) == {"text": '"mean 4.00, released by ada to stable"'}
 
 
 def test_a_step_waits_at_a_breakpoint_with_its_inputs(
@@ -125,7 +127,7 @@ def test_a_step_waits_at_a_breakpoint_with_its_inputs(
             break
     (step,) = [step for step in client.run(run_id).steps if step.path == "load"]
     assert (step.status, step.at_breakpoint) == (run_pb2.STATUS_PENDING, True)
-    assert dict(step.inputs_json) == {"ratings": "[3,4,5]"}
+    assert dict(step.inputs_json) == {"ratings": "[3.0,4.0,5.0]"}
     why = client.why(run_id, "load")
     assert [reason.cause for reason in why.reasons] == [runner_pb2.WAIT_CAUSE_BREAKPOINT]
     client.pass_breakpoint(run_id, "load")

@@ -304,7 +304,11 @@ class Generator:
             case "approval":
                 gate.approval.roles.append("lead")
                 gate.approval.reject_fails = self._chance(0.5)
-                self._known.append(d.OutputReference(step=name, output="approved"))
+                gate.approval.fields.add(
+                    name="share", type=d.VALUE_TYPE_FLOAT, default_json="0.5", optional=True
+                )
+                shown = "approved" if len(name) % 2 else "share"
+                self._known.append(d.OutputReference(step=name, output=shown))
             case "signal":
                 gate.signal.name = self._random.choice(SIGNALS)
                 gate.default_json = "0"

@@ -134,3 +134,43 @@ def test_a_registered_parameter_is_consistent(parameter: d.Parameter, problem: s
     )
     assert len(found) == 1
     assert problem in found[0]
+
+
+RATE = d.Parameter(name="rate", type=d.VALUE_TYPE_FLOAT)
+
+
+@pytest.mark.parametrize(
+    ("gate", "problem"),
+    [
+        (
+            d.Gate(approval=d.Approval(fields=[d.Parameter(name="by", type=d.VALUE_TYPE_STRING)])),
+            "every approval has an output of that name",
+        ),
+        (
+            d.Gate(approval=d.Approval(fields=[d.Parameter(name="a", type=d.VALUE_TYPE_FILE)])),
+            "it is no artifact",
+        ),
+        (
+            d.Gate(
+                approval=d.Approval(fields=[RATE]),
+                timeout_ms=1,
+                on_timeout=d.GATE_TIMEOUT_DEFAULT,
+            ),
+            "rate needs a default",
+        ),
+        (
+            d.Gate(signal=d.SignalGate(name="go", fields=[RATE]), default_json='{"rate": "x"}'),
+            "the default of field rate must be a number",
+        ),
+        (
+            d.Gate(signal=d.SignalGate(name="go", fields=[RATE]), default_json="0"),
+            "the default is an object with all fields: rate",
+        ),
+        (d.Gate(approval=d.Approval(fields=[RATE, RATE])), "declared twice"),
+    ],
+)
+def test_a_registered_gate_has_fields_that_a_form_can_hold(gate: d.Gate, problem: str) -> None:
+    block = d.Block(name="g", gate=gate)
+    found = validate(d.WorkflowDefinition(name="w", body=d.Graph(blocks=[block])))
+    assert len(found) == 1
+    assert problem in found[0]

@@ -103,18 +103,32 @@ class RunCommands:
 
         One that comes before its gate is kept for it.
         """
-        text = canonical.dumps(payload)
+        text = canonical.dumps(types.as_json(payload))
         request = _S.SignalRunRequest(run_id=run_id, name=name, payload_json=text, path=path)
         return self._once(self._runs.SignalRun, request).run
 
-    def answer(self, run_id: str, path: str, *, approved: bool, comment: str = "") -> run_pb2.Run:
-        """Answers the approval at a path.
+    def answer(
+        self,
+        run_id: str,
+        path: str,
+        *,
+        approved: bool,
+        comment: str = "",
+        values: Mapping[str, Any] | None = None,
+    ) -> run_pb2.Run:
+        """Answers the approval at a path, with the values of its fields.
 
         Raises:
+            InvalidValue: a value is missing or not allowed; the message names the field.
             AccessDenied: the principal has none of the roles that may answer.
             Conflict: it does not wait for an answer.
         """
-        request = _S.AnswerGateRequest(run_id=run_id, path=path, approved=approved, comment=comment)
+        given = {
+            name: canonical.dumps(types.as_json(value)) for name, value in (values or {}).items()
+        }
+        request = _S.AnswerGateRequest(
+            run_id=run_id, path=path, approved=approved, comment=comment, values_json=given
+        )
         return self._once(self._runs.AnswerGate, request).run
 
     def retry(self, run_id: str, path: str = "", reason: str = "") -> run_pb2.Run:

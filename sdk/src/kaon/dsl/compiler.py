@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -443,26 +443,3 @@ def _check_file(step: Step, file: str, root: Path) -> str:
             step.source,
         )
     return path.relative_to(root).as_posix()
-
-
-def parameter_messages(
-    parameters: Iterable[Parameter], computed: Mapping[str, d.Binding]
-) -> list[d.Parameter]:
-    """Convert the declarations to messages, sorted by name."""
-    messages = []
-    for parameter in sorted(parameters, key=lambda each: each.name):
-        assert parameter.type is not None
-        message = d.Parameter(
-            name=parameter.name,
-            type=parameter.type,
-            description=parameter.description,
-            constraint_cel=parameter.check,
-            choices_json=parameter.choices_json,
-            of=parameter.of,
-            optional=parameter.optional,
-            computed=computed.get(parameter.name),
-        )
-        if parameter.default_json is not None:
-            message.default_json = parameter.default_json
-        messages.append(message)
-    return messages

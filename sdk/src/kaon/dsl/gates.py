@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from kaon.dsl import checks, names, types, values
+from kaon.dsl.declaring import parameter_messages
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others, sub_workflow_advice
 from kaon.dsl.later import Later
@@ -18,9 +19,10 @@ from kaon.dsl.producers import Gate, SubWorkflow
 from kaon.dsl.source import Source, caller
 from kaon.dsl.stepmaking import outputs_by_name
 from kaon.dsl.times import times
-from kaon.dsl.values import Value
+from kaon.dsl.values import Parameter, Value
 from kaon.dsl.workflow import Workflow
 from kaon_wire.definitions.kinds import RUN_ID
+from kaon_wire.value_types import is_required
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # The output of a sub-workflow that is not waited for.
@@ -54,9 +56,10 @@ def approval(
     on_timeout: Literal["fail", "approve", "reject", "skip"] | None = None,
     reject_fails: bool = True,
     not_submitter: bool = False,
+    fields: Iterable[Parameter] = (),
     deadline: Duration | Value = 0,
 ) -> Gate:
-    """Wait for the approval of a person; outputs: approved (bool), by (string), comment (string).
+    """Wait for the approval of a person; outputs: approved (bool), by (string), comment (string), its fields.
 
         check >> approval("release", message="Publish the model?", roles=["owner"], timeout="2d") >> publish
 
@@ -70,6 +73,7 @@ def approval(
         on_timeout: what then happens: "fail" (default), "approve", "reject" or "skip".
         reject_fails: False: a rejection does not fail the gate, and `approved` tells it.
         not_submitter: True: who submitted the run may not answer.
+        fields: what who approves fills in, each a `param(...)` and an output of the gate: `[param("share", float, default=0.1)]`.
         deadline: after this it counts as late, and goes on.
 
     Raises:
@@ -82,6 +86,7 @@ def approval(
         message=message,
         reject_fails=bool(reject_fails),
         not_submitter=bool(not_submitter),
+        fields=_fields(f"approval {name!r}", fields, source),
     )
     gate = d.Gate(approval=asked)
     later = Later()
@@ -92,6 +97,20 @@ def approval(
         "by": d.VALUE_TYPE_STRING,
         "comment": d.VALUE_TYPE_STRING,
     }
+    for each in asked.fields:
+        if each.name in outputs:
+            raise WorkflowError(
+                f"approval {name!r}: field {each.name!r}: every approval has an output of that name",
+                source,
+            )
+        outputs[each.name] = each.type
+    if gate.on_timeout == d.GATE_TIMEOUT_DEFAULT and (
+        missing := [each.name for each in asked.fields if is_required(each)]
+    ):
+        raise WorkflowError(
+            f"approval {name!r}: when its time is over it is approved, so field {missing[0]!r} needs a default",
+            source,
+        )
     return _gate(name, gate, outputs, None, deadline, later, source)
 
 
@@ -105,6 +124,7 @@ def signal(
     timeout: Duration | Value = 0,
     on_timeout: Literal["fail", "default", "skip"] | None = None,
     default: Any = _NOTHING,
+    fields: Iterable[Parameter] = (),
     deadline: Duration | Value = 0,
 ) -> Gate:
     """Wait for a signal; outputs: payload (any), by (string). An earlier signal that no gate has used counts.
@@ -121,6 +141,7 @@ def signal(
         timeout: how long it waits; 0 means without limit.
         on_timeout: what then happens: "fail" (default), "default" (which needs `default`) or "skip".
         default: the payload when the time is over.
+        fields: what the payload, an object, consists of, each a `param(...)`; none means any JSON.
         deadline: after this it counts as late, and goes on.
 
     Raises:
@@ -134,8 +155,12 @@ def signal(
             f"{what}: {wanted!r} is no good name for a signal; use letters, digits and hyphens",
             source,
         )
-    gate = d.Gate(signal=d.SignalGate(name=wanted, roles=_roles(what, roles, source)))
+    asked = d.SignalGate(
+        name=wanted, roles=_roles(what, roles, source), fields=_fields(what, fields, source)
+    )
+    gate = d.Gate(signal=asked)
     if default is not _NOTHING:
+        default = types.as_json(default)
         gate.default_json = values.literal(default, f"{what}: default", source)
         on_timeout = on_timeout or "default"
     later = Later()
@@ -345,6 +370,29 @@ def _gate(
         **times(later, 0, deadline, f"gate {name!r}", source),
         source=source,
     )
+
+
+def _fields(what: str, fields: Iterable[Parameter], source: Source) -> list[d.Parameter]:
+    """Convert the fields of a gate to messages, in their order.
+
+    Raises:
+        WorkflowError: one is no `param(...)` with a type, is there twice, or is what no form can hold.
+    """
+    messages: list[d.Parameter] = []
+    for each in fields:
+        if not isinstance(each, Parameter) or each.type is None:
+            raise WorkflowError(
+                f'{what}: fields is a list such as [param("share", float)], not {each!r}', source
+            )
+        if each.computed is not None or types.is_artifact(each.type):
+            raise WorkflowError(
+                f"{what}: field {each.name!r} is no artifact, and its default is not computed",
+                source,
+            )
+        if each.name in {other.name for other in messages}:
+            raise WorkflowError(f"{what}: field {each.name!r} is there twice", source)
+        messages += parameter_messages([each], {})
+    return messages
 
 
 def _roles(what: str, roles: object, source: Source) -> list[str]:

@@ -12,7 +12,8 @@ from kaon.dsl import checks, functions, modules, names, types, values
 from kaon.dsl.bindings import check_same_parameter
 from kaon.dsl.blocks import Part, check_part
 from kaon.dsl.bundle import Bundle, digest_of_files, make_bundle
-from kaon.dsl.compiler import compile_body, parameter_messages
+from kaon.dsl.compiler import compile_body
+from kaon.dsl.declaring import parameter_messages
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
 from kaon.dsl.ignore import IGNORE_FILE

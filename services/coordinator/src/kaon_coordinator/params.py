@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from kaon_artifacts import ArtifactError, checked_name
@@ -35,48 +36,92 @@ def complete(
         InvalidRequest: Parameters are unknown, missing, malformed, of another type, not among the allowed
             values, or too large together; the error names each of them.
     """
+    what = f"parameters of workflow {definition.name!r}"
     size = sum(len(name) + len(text) for name, text in given.items())
     if size > limits.params_bytes:
         text = f"they have {size} bytes; the limit params_bytes is {limits.params_bytes}: use an artifact"
-        problem = Problem(field="params_json", text=text)
-        raise InvalidRequest(f"parameters of workflow {definition.name!r}", [problem])
-    declared = {parameter.name: parameter for parameter in definition.parameters}
-    problems = list(_unknown(declared, given))
-    values: dict[str, str] = {}
+        raise InvalidRequest(what, [Problem(field="params_json", text=text)])
     computed = computed_names(definition, given)
-    for name, parameter in declared.items():
-        if name in computed:
-            continue
-        try:
-            values[name] = _value(parameter, given.get(name))
-        except InvalidValue as error:
-            problems.append(_problem(name, str(error)))
-    if not problems:
-        computer = Computer(definition, values, run, limits.cel_cost)
-        for name in sorted(computed):
+    plain = [each for each in definition.parameters if each.name not in computed]
+    names = [each.name for each in definition.parameters]
+    values = _complete(
+        plain, given, names, _Words(what=what, noun="parameter", field="params_json")
+    )
+    computer = Computer(definition, values, run, limits.cel_cost)
+    problems = []
+    for parameter in definition.parameters:
+        if parameter.name in computed:
             try:
-                values[name] = _value(declared[name], computer.value(name))
+                values[parameter.name] = _value(parameter, computer.value(parameter.name))
             except InvalidValue as error:
-                problems.append(_problem(name, f"the default of parameter {name!r}: {error}"))
+                text = f"the default of parameter {parameter.name!r}: {error}"
+                problems.append(Problem(field=f"params_json[{parameter.name}]", text=text))
     if problems:
-        raise InvalidRequest(f"parameters of workflow {definition.name!r}", problems)
+        raise InvalidRequest(what, problems)
     return values
 
 
-def _value(parameter: d.Parameter, given: str | None) -> str:
+def complete_fields(
+    fields: Sequence[d.Parameter], given: Mapping[str, str], *, what: str, field: str
+) -> dict[str, str]:
+    """Return the value of every field of a gate as canonical JSON.
+
+    Args:
+        fields: What is declared.
+        given: JSON by field.
+        what: What errors call the whole.
+        field: The field of the request that has the values.
+
+    Raises:
+        InvalidRequest: Values are unknown, missing, malformed or not allowed; the error names each of them.
+    """
+    names = [each.name for each in fields]
+    return _complete(fields, given, names, _Words(what=what, noun="field", field=field))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Words:
+    """What errors say."""
+
+    what: str
+    # What one declared value is.
+    noun: str
+    # The field of the request.
+    field: str
+
+
+def _complete(
+    declared: Sequence[d.Parameter],
+    given: Mapping[str, str],
+    names: Sequence[str],
+    words: _Words,
+) -> dict[str, str]:
+    values: dict[str, str] = {}
+    problems = list(_unknown(names, given, words))
+    for each in declared:
+        try:
+            values[each.name] = _value(each, given.get(each.name), words.noun)
+        except InvalidValue as error:
+            problems.append(Problem(field=f"{words.field}[{each.name}]", text=str(error)))
+    if problems:
+        raise InvalidRequest(words.what, problems)
+    return values
+
+
+def _value(parameter: d.Parameter, given: str | None, noun: str = "parameter") -> str:
     if given is None:
         if not parameter.HasField("default_json"):
             if parameter.optional:
                 return "null"
-            raise InvalidValue(f"parameter {parameter.name!r} is missing: it has no default")
+            raise InvalidValue(f"{noun} {parameter.name!r} is missing: it has no default")
         return _as_declared(parameter, canonical.loads(parameter.default_json))
     try:
         value = canonical.loads(canonical.strict(given))
     except InvalidValue as error:
-        raise InvalidValue(f"parameter {parameter.name!r} is {error}") from error
-    _check_type(parameter, value)
+        raise InvalidValue(f"{noun} {parameter.name!r} is {error}") from error
+    _check_type(parameter, value, noun)
     text = _as_declared(parameter, value)
-    _check_choice(parameter, canonical.loads(text), text)
+    _check_choice(parameter, canonical.loads(text), text, noun)
     return text
 
 
@@ -84,48 +129,46 @@ def _as_declared(parameter: d.Parameter, value: Any) -> str:
     return canonical.dumps(value_types.declared(value, parameter))
 
 
-def _check_type(parameter: d.Parameter, value: Any) -> None:
+def _check_type(parameter: d.Parameter, value: Any, noun: str) -> None:
     if problem := value_types.fault(value, parameter):
-        raise InvalidValue(f"parameter {parameter.name!r} {problem}")
+        raise InvalidValue(f"{noun} {parameter.name!r} {problem}")
     if value is not None and value_types.is_artifact(parameter.type):
-        _check_name(parameter, value)
+        _check_name(parameter, value, noun)
 
 
-def _check_name(parameter: d.Parameter, value: Any) -> None:
+def _check_name(parameter: d.Parameter, value: Any, noun: str) -> None:
     try:
         checked_name(value["artifact"].get("name", ""))
     except ArtifactError as error:
         raise InvalidValue(
-            f"parameter {parameter.name!r} is an artifact whose name {error}"
+            f"{noun} {parameter.name!r} is an artifact whose name {error}"
         ) from error
 
 
-def _check_choice(parameter: d.Parameter, value: Any, text: str) -> None:
+def _check_choice(parameter: d.Parameter, value: Any, text: str, noun: str) -> None:
     if problem := value_types.choice_fault(value, parameter):
-        raise InvalidValue(f"parameter {parameter.name!r} {problem}")
+        raise InvalidValue(f"{noun} {parameter.name!r} {problem}")
     if not parameter.constraint_cel or (value is None and parameter.optional):
         return
     native = value_types.native(value, parameter)
     try:
         holds = expressions.evaluate(parameter.constraint_cel, {"value": native})
     except expressions.ExpressionError as error:
-        raise InvalidValue(f"parameter {parameter.name!r}: {error}") from error
+        raise InvalidValue(f"{noun} {parameter.name!r}: {error}") from error
     if holds is not True:
         problem = f"{value_types.shown(text)} does not fulfil {parameter.constraint_cel!r}"
-        raise InvalidValue(f"parameter {parameter.name!r}: {problem}")
+        raise InvalidValue(f"{noun} {parameter.name!r}: {problem}")
 
 
-def _unknown(declared: Mapping[str, d.Parameter], given: Mapping[str, str]) -> Iterator[Problem]:
-    for name in sorted(set(given) - set(declared)):
-        close = difflib.get_close_matches(name, declared, n=1)
+def _unknown(names: Sequence[str], given: Mapping[str, str], words: _Words) -> Iterator[Problem]:
+    for name in sorted(set(given) - set(names)):
+        close = difflib.get_close_matches(name, names, n=1)
         if close:
             hint = f"did you mean {close[0]!r}?"
-        elif declared:
-            hint = f"there are {', '.join(sorted(declared))}"
+        elif names:
+            hint = f"there are {', '.join(sorted(names))}"
         else:
-            hint = "the workflow has none"
-        yield _problem(name, f"there is no parameter {name!r}: {hint}")
-
-
-def _problem(name: str, text: str) -> Problem:
-    return Problem(field=f"params_json[{name}]", text=text)
+            hint = "there are none" if words.noun == "field" else "the workflow has none"
+        yield Problem(
+            field=f"{words.field}[{name}]", text=f"there is no {words.noun} {name!r}: {hint}"
+        )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from kaon_wire.definitions import policies
 from kaon_wire.definitions.bindings import binding_problems
+from kaon_wire.definitions.gate_fields import field_problems
 from kaon_wire.definitions.kinds import ANY, RUN_ID, kind_of
 from kaon_wire.definitions.locks import lock_problems
 from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_names
@@ -249,6 +250,7 @@ def _gate(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
         size, most = len(gate.default_json.encode()), checks.limits.inline_output_bytes
         if size > most:
             yield f"{name}: the default has {size} bytes; the limit inline_output_bytes is {most}"
+    yield from field_problems(block, checks)
     if kind is None:
         yield f"{name}: a gate needs an approval, a signal, a timer or a run"
     elif kind == "signal" and not gate.signal.name:

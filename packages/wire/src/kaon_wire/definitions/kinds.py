@@ -88,6 +88,8 @@ def _output(reference: d.OutputReference, place: Place, checks: Checks) -> str:
             types = block.sub_workflow.outputs
         case "gate" if block.gate.HasField("run"):
             types = block.gate.run.outputs
+        case "gate":
+            types = {each.name: each.type for each in block.gate.approval.fields}
         case _:
             return ANY
     return KINDS.get(types.get(reference.output, d.VALUE_TYPE_ANY), ANY)
@@ -109,7 +111,8 @@ def declared_outputs(block: d.Block) -> tuple[str, ...] | None:
         case "gate" if block.gate.HasField("run"):
             return (*block.gate.run.outputs, RUN_ID)
         case "gate":
-            return _GATE_OUTPUTS.get(block.gate.WhichOneof("kind") or "", ())
+            fields = tuple(each.name for each in block.gate.approval.fields)
+            return _GATE_OUTPUTS.get(block.gate.WhichOneof("kind") or "", ()) + fields
         case "sub_workflow":
             return tuple(block.sub_workflow.outputs)
     return None

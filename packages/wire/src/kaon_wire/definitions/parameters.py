@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from kaon_wire import canonical
 from kaon_wire.cel.program import problem
@@ -20,10 +20,27 @@ COMPUTABLE = frozenset({"literal_json", "parameter", "run_info", "list", "map", 
 
 def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:
     """Yield the problems of the declared parameters, and of the workflow's own numbers."""
-    seen: set[str] = set()
-    yield from value_names("parameter", (parameter.name for parameter in definition.parameters))
+    yield from declaration_problems(definition.parameters, checks, "parameter")
     for parameter in definition.parameters:
         what = f"parameter {parameter.name}"
+        if parameter.HasField("computed"):
+            yield from _computed_problems(what, parameter, definition, checks)
+    if circle := circle_of({each.name: each.computed for each in definition.parameters}):
+        yield f"parameter {circle[0]}: its default depends on itself: {' -> '.join(circle)}"
+    if min(definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) < 0:
+        yield "workflow: timeout, deadline and max_active_runs must not be negative"
+    if definition.strategy > d.SUBMIT_STRATEGY_PARALLEL and definition.max_active_runs:
+        yield "workflow: max_active_runs belongs to the strategy parallel; by all others one run is active at once"
+
+
+def declaration_problems(
+    parameters: Sequence[d.Parameter], checks: Checks, noun: str
+) -> Iterator[str]:
+    """Yield the problems of declared values; `noun` is what errors call one."""
+    seen: set[str] = set()
+    yield from value_names(noun, (parameter.name for parameter in parameters))
+    for parameter in parameters:
+        what = f"{noun} {parameter.name}"
         if parameter.name in seen:
             yield f"{what}: declared twice"
         seen.add(parameter.name)
@@ -37,14 +54,6 @@ def parameter_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iter
             kinds = {"value": kind_of_parameter(parameter)}
             if fault := problem(parameter.constraint_cel, kinds):
                 yield f"{what}: {fault}"
-        if parameter.HasField("computed"):
-            yield from _computed_problems(what, parameter, definition, checks)
-    if circle := circle_of({each.name: each.computed for each in definition.parameters}):
-        yield f"parameter {circle[0]}: its default depends on itself: {' -> '.join(circle)}"
-    if min(definition.timeout_ms, definition.deadline_ms, definition.max_active_runs) < 0:
-        yield "workflow: timeout, deadline and max_active_runs must not be negative"
-    if definition.strategy > d.SUBMIT_STRATEGY_PARALLEL and definition.max_active_runs:
-        yield "workflow: max_active_runs belongs to the strategy parallel; by all others one run is active at once"
 
 
 def _computed_problems(

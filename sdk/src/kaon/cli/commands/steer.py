@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import formatting, new_code, options, output
+from kaon.cli import formatting, gate_form, new_code, options, output
 from kaon.cli.values import json_or_text, named
 from kaon.client import Client, KaonError, NotFound
+from kaon_wire.definitions.gate_fields import fields_of_signal
+from kaon_wire.paths import names
 from kaonapi.run.v1 import run_pb2
 
 # Exit code of a command that is stored and that the run's owner has not applied in time.
@@ -153,6 +155,7 @@ def signal(
     payload: Annotated[
         str, typer.Argument(metavar="[JSON]", help="Payload of the signal.")
     ] = "null",
+    param: options.Params = None,
     step: Annotated[
         str, typer.Option("--step", help="Send it to the running step at this path only.")
     ] = "",
@@ -163,11 +166,18 @@ def signal(
 
     \b
     kaon signal 01JD3Z... data-ready '{"rows": 12}'
+    kaon signal 01JD3Z... data-ready -p rows=12     # a signal with fields; asks for what is missing
     kaon signal 01JD3Z... stop-soon --step train
     """
     with options.client(server=server) as client:
+        given = json_or_text(payload)
+        if not step and given is None:
+            fields = fields_of_signal(client.definition_of(run), name)
+            given = gate_form.filled(fields, param) if fields or param else None
+        elif param:
+            raise typer.BadParameter("give the payload as JSON or by -p, and -p to gates only")
         _tell(
-            client.signal(run, name, json_or_text(payload), path=step),
+            client.signal(run, name, given, path=step),
             f"Sent signal {name}.",
             json=json,
         )
@@ -176,6 +186,7 @@ def signal(
 def approve(
     run: options.RunId,
     path: options.GatePath = "",
+    param: options.Params = None,
     comment: options.Comment = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
@@ -185,8 +196,9 @@ def approve(
     \b
     kaon approve 01JD3Z...                          # the only pending approval
     kaon approve 01JD3Z... release --comment "looks good"
+    kaon approve 01JD3Z... release -p share=0.2     # its fields; asks for what is missing
     """
-    _answer(run, path, comment, server, approved=True, json=json)
+    _answer(run, path, comment, server, approved=True, json=json, param=param)
 
 
 def reject(
@@ -343,30 +355,46 @@ def priority(
         _tell(client.set_priority(run, value), f"Set the priority to {value}.", json=json)
 
 
-def _answer(run: str, path: str, comment: str, server: str, *, approved: bool, json: bool) -> None:
+def _answer(
+    run: str,
+    path: str,
+    comment: str,
+    server: str,
+    *,
+    approved: bool,
+    json: bool,
+    param: list[str] | None = None,
+) -> None:
     with options.client(server=server) as client:
-        path = path or _only_approval(client, run)
-        found = client.answer(run, path, approved=approved, comment=comment)
+        gate = _approval(client, run, path)
+        path = path or gate.path
+        values = gate_form.filled(gate.fields, param) if approved else None
+        found = client.answer(run, path, approved=approved, comment=comment, values=values)
     _tell(found, f"{'Approved' if approved else 'Rejected'} {path}.", json=json)
 
 
-def _only_approval(client: Client, run: str) -> str:
-    """Return the path of the pending approval of the run.
+def _approval(client: Client, run: str, path: str) -> run_pb2.BlockView:
+    """Return the pending approval of the run that a path means; empty means the only one.
+
+    What the path means is decided by the coordinator; here it is looked up for the fields.
 
     Raises:
         KaonError: the run has no pending approval, or several.
     """
     blocks = client.run(run).blocks
     waiting = [
-        block.path
+        block
         for block in blocks
         if block.status == run_pb2.STATUS_WAITING and block.gate == "approval"
     ]
+    if path:
+        meant = [each for each in waiting if names(each.path, path)]
+        return meant[0] if len(meant) == 1 else run_pb2.BlockView(path=path)
     if not waiting:
         raise NotFound(f"run {run} has no pending approval")
     if len(waiting) > 1:
         raise KaonError(
-            f"run {run} has {len(waiting)} pending approvals; give the PATH of one: {', '.join(waiting)}"
+            f"run {run} has {len(waiting)} pending approvals; give the PATH of one: {', '.join(each.path for each in waiting)}"
         )
     return waiting[0]
 

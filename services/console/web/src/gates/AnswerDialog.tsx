@@ -5,6 +5,7 @@ import { faultOf } from "../api/fault";
 import { runs } from "../api/transport";
 import { shown } from "../common/text";
 import classes from "./AnswerGate.module.css";
+import { GateFields, useGateFields } from "./GateFields";
 import type { Approval } from "./gates";
 
 /** Asks for a comment, and sends the answer. */
@@ -19,9 +20,11 @@ export function AnswerDialog({
 }) {
   const { run, gate } = approval;
   const [comment, setComment] = useState("");
+  const form = useGateFields(approved ? gate.fields : []);
   const client = useQueryClient();
   const send = useMutation({
-    mutationFn: () => runs.answerGate({ runId: run.runId, path: gate.path, approved, comment }),
+    mutationFn: () =>
+      runs.answerGate({ runId: run.runId, path: gate.path, approved, comment, valuesJson: form.values }),
     onSuccess: () => {
       void client.invalidateQueries({ queryKey: ["approvals"] });
       onClose();
@@ -42,6 +45,7 @@ export function AnswerDialog({
           <code>{shown(gate.path)}</code>
         </dd>
       </dl>
+      {approved && <GateFields fields={gate.fields} form={form} />}
       <Textarea
         label="Comment"
         description="Kept in the history; later steps can read it."
@@ -61,7 +65,12 @@ export function AnswerDialog({
         <Button variant="subtle" color="gray" onClick={onClose}>
           Leave it
         </Button>
-        <Button color={approved ? undefined : "red"} loading={send.isPending} onClick={() => send.mutate()}>
+        <Button
+          color={approved ? undefined : "red"}
+          disabled={!form.complete}
+          loading={send.isPending}
+          onClick={() => send.mutate()}
+        >
           {word}
         </Button>
       </div>

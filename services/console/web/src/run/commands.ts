@@ -65,8 +65,13 @@ export const commands = {
   fork: (runId: string, seq: number, version: string, key: string, dryRun = false) =>
     runs.forkRun({ runId, seq: BigInt(seq), version, idempotencyKey: dryRun ? "" : key, dryRun }),
   priority: (runId: string, priority: number) => runs.setRunPriority({ runId, priority }),
-  answer: (runId: string, path: string, approved: boolean, comment: string) =>
-    runs.answerGate({ runId, path, approved, comment }),
+  answer: (
+    runId: string,
+    path: string,
+    approved: boolean,
+    comment: string,
+    valuesJson: Readonly<Record<string, string>> = {},
+  ) => runs.answerGate({ runId, path, approved, comment, valuesJson }),
   rerun: (runId: string, key: string) => runs.rerunRun({ runId, idempotencyKey: key }),
   signal: (runId: string, name: string, payloadJson: string) => runs.signalRun({ runId, name, payloadJson }),
 };

@@ -5,10 +5,12 @@ The API refuses impossible commands at once; the engine refuses outdated ones.
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
+from kaon_coordinator import params
 from kaon_coordinator.api import gate_rules, places, plans, views
 from kaon_coordinator.api.submission import Submission
 from kaon_coordinator.engine.commands.retry import any_failed
@@ -21,9 +23,11 @@ from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire import canonical
+from kaon_wire.definitions.gate_fields import fields_of_signal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import command_pb2, run_pb2, run_service_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2 as r
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 _FAILED = t.BROKEN | {t.CANCELLED}
 _MARKS = {t.SUCCEEDED, t.FAILED, t.SKIPPED}
@@ -135,7 +139,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
                 raise FailedPrecondition(f"{row.path} is {_status(row)}")
         roles = principal.current().roles
         if not request.path:
-            await self._check_signal(run, request.name, roles)
+            payload = await self._checked_payload(run, request.name, roles, payload)
         signal = command_pb2.SignalRun(
             name=request.name, payload_json=payload, path=request.path, roles=sorted(roles)
         )
@@ -166,7 +170,18 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             raise Denied(
                 f"{request.path} may be answered by somebody else than {run.submitter}, who submitted the run"
             )
+        if request.values_json and not request.approved:
+            raise InvalidValue("values_json: a rejection has no values")
+        fields = [d.Parameter.FromString(b64decode(text)) for text in gate.get("fields", ())]
+        what = f"the answer to {request.path}"
+        given = dict(request.values_json)
+        values = (
+            params.complete_fields(fields, given, what=what, field="values_json")
+            if request.approved
+            else {}
+        )
         answer = command_pb2.AnswerGate(
+            values_json=values,
             path=request.path,
             approved=request.approved,
             comment=request.comment,
@@ -259,11 +274,14 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
             gate_rules.answerer(),
         )
 
-    async def _check_signal(self, run: RunRecord, name: str, roles: frozenset[str]) -> None:
-        """Check that the caller may send a signal of this name.
+    async def _checked_payload(
+        self, run: RunRecord, name: str, roles: frozenset[str], payload: str
+    ) -> str:
+        """Check that the caller may send this signal, and return its payload, complete.
 
         Raises:
             Denied: A gate names other roles.
+            InvalidRequest: The payload is not what the gates declare; the error names each wrong field.
         """
         store = self._threads.store
         workflow = await self._threads.read(
@@ -272,6 +290,17 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         if problem := lacking(workflow.definition, name, roles):
             have = ", ".join(sorted(roles)) or "no role"
             raise Denied(f"signal {name!r} {problem}; you have {have}")
+        fields = fields_of_signal(workflow.definition, name)
+        if not fields:
+            return payload
+        value = canonical.loads(payload)
+        value = {} if value is None else value
+        if not isinstance(value, dict):
+            raise InvalidValue(f"payload_json: the payload of signal {name!r} is an object")
+        given = {key: canonical.dumps(each) for key, each in value.items()}
+        what = f"the payload of signal {name!r}"
+        values = params.complete_fields(fields, given, what=what, field="payload_json")
+        return canonical.dumps({key: canonical.loads(text) for key, text in values.items()})
 
     async def _plan(self, run: RunRecord, **command: Any) -> r.CommandPlan:
         """Compute what a command would do; nothing is stored."""

@@ -68,6 +68,8 @@ class Answer:
     comment: str
     requester: str
     roles: frozenset[str] = frozenset()
+    # By field of the gate.
+    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

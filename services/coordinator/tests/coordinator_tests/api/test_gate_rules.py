@@ -228,3 +228,61 @@ async def test_targets_lead_past_a_gate_only_who_may_answer_it(tmp_path: Path) -
         before = r.SubmitRunRequest(workflow="w", targets=run_pb2.RunTargets(until=["train"]))
         run_id = (await whole.runs.SubmitRun(before, metadata=ANN)).run.run_id
         assert await whole.ended(run_id) == t.SUCCEEDED
+
+
+async def test_the_fields_of_an_answer_are_checked_and_become_outputs(tmp_path: Path) -> None:
+    share = d.Parameter(name="share", type=d.VALUE_TYPE_FLOAT, constraint_cel="value <= 1.0")
+    channel = d.Parameter(
+        name="channel", type=d.VALUE_TYPE_STRING, default_json='"a"', choices_json=['"a"', '"b"']
+    )
+    gate = approval(fields=[share, channel])
+    async with waiting(tmp_path, gate) as (whole, run_id):
+        request = r.AnswerGateRequest(run_id=run_id, path="ask", approved=True)
+        for values, field, told in (
+            ({}, "values_json[share]", "field 'share' is missing"),
+            ({"share": "2"}, "values_json[share]", "does not fulfil 'value <= 1.0'"),
+            ({"share": "1", "channel": '"c"'}, "values_json[channel]", 'must be one of "a", "b"'),
+            ({"share": "1", "chanel": '"a"'}, "values_json[chanel]", "did you mean 'channel'?"),
+        ):
+            request.values_json.clear()
+            request.values_json.update(values)
+            with pytest.raises(aio.AioRpcError) as caught:
+                await whole.runs.AnswerGate(request, metadata=LEA)
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert told in (caught.value.details() or "")
+            assert (
+                field.encode()
+                in dict(caught.value.trailing_metadata() or ())["grpc-status-details-bin"]
+            )
+        request.values_json.clear()
+        request.values_json["share"] = "1"
+        found = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id), metadata=LEA)
+        assert list(found.blocks[0].fields) == [share, channel]
+        await whole.runs.AnswerGate(request, metadata=LEA)
+        found = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id), metadata=LEA)
+        outputs = found.blocks[0].outputs_json
+        assert (outputs["share"], outputs["channel"], outputs["by"]) == ("1.0", '"a"', '"lea"')
+        assert not found.blocks[0].fields
+
+
+async def test_the_payload_of_a_signal_with_fields_is_checked_and_completed(
+    tmp_path: Path,
+) -> None:
+    rows = d.Parameter(name="rows", type=d.VALUE_TYPE_INT)
+    note = d.Parameter(name="note", type=d.VALUE_TYPE_STRING, optional=True)
+    gate = d.Gate(signal=d.SignalGate(name="go", fields=[rows, note]))
+    async with waiting(tmp_path, d.Block(name="ask", gate=gate)) as (whole, run_id):
+        for payload, told in (
+            ("null", "field 'rows' is missing"),
+            ("3", "is an object"),
+            ('{"rows": "x"}', "field 'rows' must be an integer"),
+        ):
+            request = r.SignalRunRequest(run_id=run_id, name="go", payload_json=payload)
+            with pytest.raises(aio.AioRpcError) as caught:
+                await whole.runs.SignalRun(request, metadata=LEA)
+            assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+            assert told in (caught.value.details() or "")
+        request = r.SignalRunRequest(run_id=run_id, name="go", payload_json='{"rows": 3}')
+        await whole.runs.SignalRun(request, metadata=LEA)
+        found = await whole.runs.GetRun(r.GetRunRequest(run_id=run_id), metadata=LEA)
+        assert found.blocks[0].outputs_json["payload"] == '{"note":null,"rows":3}'

@@ -340,3 +340,32 @@ def test_runs_are_not_nested_deeper_than_the_limit() -> None:
     assert (
         "sub-workflow nesting depth 10 reaches the limit run_depth=10" in driver.state.error.message
     )
+
+
+def fields() -> d.WorkflowDefinition:
+    share = d.Parameter(name="share", type=d.VALUE_TYPE_FLOAT, default_json="0.5")
+    day = d.Parameter(name="day", type=d.VALUE_TYPE_DATETIME, optional=True)
+    gate = d.Block(name="ask", gate=d.Gate(approval=d.Approval(fields=[share, day])))
+    return workflow(chain(gate, step("s", share=output("ask", "share"), day=output("ask", "day"))))
+
+
+@pytest.mark.parametrize(
+    ("approved", "values", "outputs"),
+    [
+        (True, {"day": '"2026-11-24T06:00:00Z"'}, ("0.5", '"2026-11-24T06:00:00Z"')),
+        (True, {}, ("0.5", "null")),
+        (False, {}, ("null", "null")),
+    ],
+)
+def test_the_fields_of_an_approval_are_its_outputs(
+    approved: bool, values: dict[str, str], outputs: tuple[str, str]
+) -> None:
+    driver = Driver(fields(), lambda _: {"out": 1})
+    driver.run()
+    driver.tell(Answer(path="ask", approved=approved, comment="", requester="ann", values=values))
+    driver.drain()
+    given = driver.state.blocks["ask"].outputs
+    assert (given["share"], given["day"]) == outputs
+    if approved:
+        assert dict(driver.state.steps["s"].inputs) == {"share": outputs[0], "day": outputs[1]}
+    driver.check_replay()

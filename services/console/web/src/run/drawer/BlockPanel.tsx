@@ -7,6 +7,7 @@ import { sessionQuery } from "../../api/session";
 import { StatusLabel } from "../../common/StatusMark";
 import { Time } from "../../common/Time";
 import { clipped, formatCount, shown } from "../../common/text";
+import { GateFields, payloadOf, useGateFields } from "../../gates/GateFields";
 import { type BlockView, Status } from "../../gen/kaonapi/run/v1/run_pb";
 import { commands, outcomeText } from "../commands";
 import { useRunPage } from "../context";
@@ -118,30 +119,36 @@ function BlockFacts({
 function Gate({ block }: { block: BlockView }) {
   const { runId } = useRunPage();
   const [text, setText] = useState("");
+  const form = useGateFields(block.fields);
   const { data: session } = useQuery(sessionQuery);
   const may =
     block.roles.length === 0 || session === undefined || block.roles.some((role) => session.roles.includes(role));
   const answer = useMutation({
-    mutationFn: (approved: boolean) => commands.answer(runId, block.path, approved, text),
+    mutationFn: (approved: boolean) => commands.answer(runId, block.path, approved, text, approved ? form.values : {}),
     onSuccess: ({ run }, approved) => notify(outcomeText(approved ? "Approved" : "Rejected", run)),
   });
+  const typed = text.trim() === "" ? "null" : text;
+  const payload = block.fields.length > 0 ? payloadOf(form.values) : typed;
   const signal = useMutation({
-    mutationFn: () => commands.signal(runId, block.signal, text.trim() === "" ? "null" : text),
+    mutationFn: () => commands.signal(runId, block.signal, payload),
     onSuccess: ({ run }) => notify(outcomeText(`Sent the signal ${block.signal}`, run)),
   });
   if (block.gate === "signal") {
     return (
       <Section title={`Waits for the signal ${shown(block.signal)}`}>
-        <Textarea
-          label="Payload (JSON)"
-          value={text}
-          onChange={(event) => setText(event.currentTarget.value)}
-          autosize
-          minRows={2}
-        />
+        <GateFields fields={block.fields} form={form} />
+        {block.fields.length === 0 && (
+          <Textarea
+            label="Payload (JSON)"
+            value={text}
+            onChange={(event) => setText(event.currentTarget.value)}
+            autosize
+            minRows={2}
+          />
+        )}
         {signal.error && <Refusal error={signal.error} />}
         <div className={classes.actions}>
-          <Button loading={signal.isPending} onClick={() => signal.mutate()}>
+          <Button loading={signal.isPending} disabled={!form.complete} onClick={() => signal.mutate()}>
             Send the signal
           </Button>
         </div>
@@ -161,6 +168,7 @@ function Gate({ block }: { block: BlockView }) {
       <p className={classes.dim}>
         {block.roles.length > 0 ? `Who may answer: ${block.roles.map(shown).join(", ")}` : "Anybody may answer."}
       </p>
+      <GateFields fields={block.fields} form={form} />
       <Textarea
         label="Comment"
         value={text}
@@ -174,7 +182,7 @@ function Gate({ block }: { block: BlockView }) {
         <Button
           leftSection={<IconCheck size={14} />}
           loading={answer.isPending}
-          disabled={!may}
+          disabled={!may || !form.complete}
           onClick={() => answer.mutate(true)}
         >
           Approve

@@ -127,6 +127,7 @@ def compile_workflow(definition: d.WorkflowDefinition, version: str) -> Compiled
 def _natives(definition: d.WorkflowDefinition) -> dict[tuple[str, str], d.Shape]:
     found = {("", each.name): shape_of(each) for each in definition.parameters}
     for block in all_blocks(definition.body):
+        found |= {(block.name, each.name): shape_of(each) for each in block.gate.approval.fields}
         for outputs in (block.step.outputs, block.sub_workflow.outputs):
             found |= {(block.name, name): d.Shape(type=kind) for name, kind in outputs.items()}
     return {place: shape for place, shape in found.items() if has_natives(shape)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from kaon_coordinator.engine.actions import Timer, WatchTime
@@ -21,10 +22,12 @@ from kaon_coordinator.engine.steps.leases import hand_over
 from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS
 from kaon_wire.definitions.graphs import all_blocks
-from kaon_wire.errors import KaonError
+from kaon_wire.errors import InvalidValue, KaonError
 from kaon_wire.times import read_duration
 from kaonapi.run.v1 import history_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
+
+NO_VALUES: Mapping[str, str] = {}
 
 
 def _start(decision: Decision, block: BlockState) -> None:
@@ -56,8 +59,7 @@ def _timer_due(decision: Decision, block: BlockState) -> int:
         resolve(decision.state, block.scope, binding, decision.context.evaluate)
     )
     if after:
-        if isinstance(value, str):
-            value = read_duration(value) / timedelta(milliseconds=1)
+        value = _as_milliseconds(value)
         if (
             isinstance(value, bool)
             or not isinstance(value, int | float)
@@ -68,6 +70,14 @@ def _timer_due(decision: Decision, block: BlockState) -> int:
             )
         return max(later_us(decision.context.now_us, int(value * 1000)), 1)
     return max(parse_time(value), 1)
+
+
+def _as_milliseconds(value: object) -> object:
+    """Return a duration's milliseconds; what is no duration as it is."""
+    try:
+        return read_duration(value) / timedelta(milliseconds=1) if isinstance(value, str) else value
+    except InvalidValue:
+        return value
 
 
 def parse_time(value: object) -> int:
@@ -150,14 +160,27 @@ def answer(decision: Decision, message: Answer) -> None:
         )
     )
     _settle(
-        decision, block, approved=message.approved, by=message.requester, comment=message.comment
+        decision,
+        block,
+        approved=message.approved,
+        by=message.requester,
+        comment=message.comment,
+        values=message.values,
     )
 
 
 def _settle(
-    decision: Decision, block: BlockState, *, approved: bool, by: str, comment: str
+    decision: Decision,
+    block: BlockState,
+    *,
+    approved: bool,
+    by: str,
+    comment: str,
+    values: Mapping[str, str] = NO_VALUES,
 ) -> None:
-    outputs = {
+    fields = block.block.gate.approval.fields
+    known = {each.name: each.default_json if approved else "" for each in fields} | dict(values)
+    outputs = {name: text or "null" for name, text in known.items()} | {
         name: canonical.dumps(value) for name, value in _answer(approved, by, comment).items()
     }
     if approved or not block.block.gate.approval.reject_fails:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from kaon_coordinator.engine.state.state import (
     named,
 )
 from kaon_wire import canonical
+from kaon_wire.definitions.gate_fields import fields_of
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -217,11 +219,13 @@ def _shown_gate(block: BlockState) -> dict[str, Any]:
     if block.kind != "gate":
         return {}
     gate = block.block.gate
+    fields = [b64encode(each.SerializeToString()).decode() for each in fields_of(gate)]
     return {
         "gate": gate.WhichOneof("kind"),
         "roles": roles_of(gate),
         # Only where it is so, as rows of earlier versions.
         **({"not_submitter": True} if gate.approval.not_submitter else {}),
+        **({"fields": fields} if fields else {}),
         "message": gate.approval.message or in_words(block.awaited),
         "signal": gate.signal.name,
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_wire import canonical
 from kaonapi.run.v1 import run_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 
 def step_view(row: StepRow) -> run_pb2.StepView:
@@ -59,6 +61,11 @@ def block_view(row: BlockRow, cells: Mapping[int, int]) -> run_pb2.BlockView:
         roles=data.get("roles", ()),
         message=data.get("message", ""),
         signal=data.get("signal", ""),
+        fields=[
+            d.Parameter.FromString(b64decode(text))
+            for text in data.get("fields", ())
+            if row.status == t.WAITING
+        ],
         due_time=timestamp(data.get("due", 0)),
         bound_json=data.get("bound", {}),
         cells={t.short(status): number for status, number in cells.items()},  # type: ignore[arg-type]

@@ -51,6 +51,7 @@ def _answer(command: command_pb2.RunCommand) -> m.Answer:
         comment=answer.comment,
         requester=command.requester,
         roles=frozenset(answer.roles),
+        values=dict(answer.values_json),
     )
 
 
