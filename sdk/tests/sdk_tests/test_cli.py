@@ -953,7 +953,7 @@ def test_validating_needs_no_server(kaon: Kaon, flow: str, world: World) -> None
         (("submit", "FLOW", "-p", "n"), 2, "write -p NAME=JSON"),
         (("submit", "FLOW", "-p", "n=1", "-p", "n=2"), 2, "-p n is given twice"),
         (("submit", "FLOW", "-p", "m=1"), 1, "has no parameter 'm'; it has: n, who"),
-        (("submit", "FLOW", "-p", "n=x"), 1, "'n' must be of type int"),
+        (("submit", "FLOW", "-p", "n=x"), 1, "'n' must be an integer"),
     ],
 )
 def test_mistakes_are_one_line_and_a_code(

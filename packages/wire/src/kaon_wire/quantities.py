@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue
-from kaon_wire.times import read_duration
+from kaon_wire.times import TooLong, read_duration
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(B|kB|KB|MB|GB|TB|KiB|MiB|GiB|TiB)")
 _BYTES = {"B": 1, "kB": 10**3, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
@@ -26,7 +26,10 @@ def milliseconds(duration: object) -> int:
     """
     total = -1.0
     with suppress(InvalidValue):
-        given = read_duration(duration) if isinstance(duration, str) else duration
+        try:
+            given = read_duration(duration) if isinstance(duration, str) else duration
+        except TooLong:
+            given = bounds.LONGEST_MS
         if isinstance(given, timedelta):
             given = given.total_seconds()
         if isinstance(given, int | float) and not isinstance(given, bool):

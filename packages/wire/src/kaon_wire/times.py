@@ -49,11 +49,16 @@ def read_time(text: str) -> datetime:
     raise InvalidValue(f'{_shown(text)} is no time such as "2026-11-24T06:00:00Z"')
 
 
+class TooLong(InvalidValue):
+    """A duration is longer than any that is computed with."""
+
+
 def read_duration(text: str) -> timedelta:
     """Read a length of time such as "1h30m" or "2d"; "-" before it makes it negative.
 
     Raises:
-        InvalidValue: The text is none, or is too long.
+        InvalidValue: The text is none.
+        TooLong: The duration is too long.
     """
     body = text.removeprefix("-")
     parts = _PART.findall(body[:_LONGEST])
@@ -62,7 +67,7 @@ def read_duration(text: str) -> timedelta:
     try:
         total = timedelta(seconds=sum(float(amount) * _SECONDS[unit] for amount, unit in parts))
     except OverflowError:
-        raise InvalidValue(f"{_shown(text)} is longer than a duration can be") from None
+        raise TooLong(f"{_shown(text)} is longer than a duration can be") from None
     return total if body == text else -total
 
 
