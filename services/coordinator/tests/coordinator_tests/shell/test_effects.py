@@ -248,11 +248,15 @@ def _child() -> d.WorkflowDefinition:
     )
 
 
+CALLS = 12
+
+
 async def test_a_sub_workflow_has_a_run_of_its_own_and_gives_its_outputs(
     world: World, member: Member
 ) -> None:
     world.register(member, _child())
-    calls = [_calls("child", f"call{n}", n=literal(n)) for n in range(6)]
+    # So many that chance does not give all of them one partition.
+    calls = [_calls("child", f"call{n}", n=literal(n)) for n in range(CALLS)]
     version = world.register(member, workflow(fan(*calls)))
     async with playing(world, lambda request: {"out": request.spec.inputs_json["n"]}):
         world.submit_run(member, "w", version, priority=4)
@@ -261,7 +265,7 @@ async def test_a_sub_workflow_has_a_run_of_its_own_and_gives_its_outputs(
     children = [
         run for run in member.store.store.list_runs("default").runs if run.parent_run_id == "run"
     ]
-    assert len(children) == 6
+    assert len(children) == CALLS
     assert {run.row.priority for run in children} == {4}
     assert {run.depth for run in children} == {1}
     assert len({run.partition for run in children}) > 1, (
