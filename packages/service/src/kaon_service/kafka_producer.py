@@ -7,6 +7,7 @@ so it is replaced by a new one.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias
@@ -23,6 +24,8 @@ log = structlog.get_logger(__name__)
 Done: TypeAlias = Callable[[Exception | None], None]
 # How often the thread looks whether it should end; acknowledgements wake it at once.
 _POLL_SECONDS = 0.5
+# Seconds between reminders in the log.
+_AGAIN_SECONDS = 60.0
 _CONNECTION: dict[str, Any] = {
     # The client's own default of 10 s would keep a service disconnected for that long after the broker is back.
     "reconnect.backoff.ms": 50,
@@ -39,11 +42,31 @@ _PRODUCER: dict[str, Any] = {
 }
 
 
+class Reminder:
+    """Logs errors of a connection, each kind once a minute: the client reports every attempt.
+
+    Args:
+        clock: Returns monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        # When each kind of error was logged last, by its code.
+        self._told: dict[int, float] = {}
+
+    def __call__(self, error: KafkaError) -> None:
+        """Take an error."""
+        now = self._clock()
+        if now - self._told.get(error.code(), -_AGAIN_SECONDS) >= _AGAIN_SECONDS:
+            self._told[error.code()] = now
+            log.warning("Kafka connection", reason=str(error))
+
+
 def connection(bootstrap: str, security: KafkaSecurity) -> dict[str, Any]:
     """Return the settings of any client of librdkafka that connects to a broker."""
     return {
         "bootstrap.servers": bootstrap,
-        "error_cb": _note,
+        "error_cb": Reminder(),
         **_CONNECTION,
         **security.settings,
     }
@@ -140,7 +163,3 @@ class KafkaProducer:
         # What still waits in it fails, and is sent again by the new one.
         failed.purge()
         failed.poll(0)
-
-
-def _note(error: KafkaError) -> None:
-    log.warning("Kafka connection", reason=str(error))
