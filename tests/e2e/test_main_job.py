@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import pandas as pd
 import pytest
 from shared_system import revive
 from support import Api
@@ -92,7 +93,8 @@ def test_the_main_job_survives_deaths_repeats_until_stable_and_publishes_a_model
     )
     assert all((each["low"] >= each["threshold"]) == each["stable"] for each in history)
     assert len(regions_of(steps)) == 7
-    assert "<img" in Path(uri_of(steps["report"], "html")).read_text()
+    check_errors(steps)
+    check_report(steps)
     check_published(system, steps["publish"])
     check_consumer(system, tmp_path)
 
@@ -100,6 +102,36 @@ def test_the_main_job_survives_deaths_repeats_until_stable_and_publishes_a_model
 def uri_of(step: run_pb2.StepView, output: str) -> str:
     uri: str = json.loads(step.outputs_json[output])["artifact"]["uri"]
     return uri.removeprefix("file://")
+
+
+def check_errors(steps: dict[str, run_pb2.StepView]) -> None:
+    """Every model of every pass beats one who knows only the mean rating."""
+    table = pd.read_csv(uri_of(steps["cycle#1/wrangle"], "regional_set"), dtype={"region": str})
+    checked = {"validate-global": 0, "validate-region": 0}
+    for path, step in steps.items():
+        name = path.rpartition("/")[2]
+        if name not in checked:
+            continue
+        region = path.partition("[")[2].partition("]")[0]
+        rated = table[table["region"] == region] if region else table
+        known, held_out = rated[~rated["holdout"]]["rating"], rated[rated["holdout"]]["rating"]
+        error_of_the_mean = float(((held_out - known.mean()) ** 2).mean() ** 0.5)
+        assert json.loads(step.outputs_json["rmse"]) < error_of_the_mean, path
+        checked[name] += 1
+    passes = len(passes_of(steps))
+    assert checked == {"validate-global": passes, "validate-region": 7 * passes}
+
+
+def check_report(steps: dict[str, run_pb2.StepView]) -> None:
+    """What people read of the passes, and the pictures in it."""
+    report, rows = steps["report"], json.loads(steps["cycle#1/get-users"].outputs_json["rows"])
+    texts = {name: Path(uri_of(report, name)).read_text() for name in ("markdown", "html")}
+    for text in texts.values():
+        assert "not stable" in text
+        assert f"{rows} users in 7 regions" in text
+    assert texts["html"].count("data:image/png;base64,") == 2
+    for name in ("error_plot", "convergence_plot"):
+        assert Path(uri_of(report, name)).read_bytes().startswith(b"\x89PNG")
 
 
 def check_published(system: System, step: run_pb2.StepView) -> None:
