@@ -91,6 +91,7 @@ NOT_NAMES = {
     "first_date",
     "last_date",
     "expression",
+    "more_expressions",
     "time_zone",
     "last_error",
     "stage",
