@@ -91,7 +91,6 @@ NOT_NAMES = {
     "first_date",
     "last_date",
     "expression",
-    "more_expressions",
     "time_zone",
     "last_error",
     "stage",
