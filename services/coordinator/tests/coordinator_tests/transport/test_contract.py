@@ -159,7 +159,9 @@ async def test_nothing_is_lost_and_order_holds_while_members_come_and_go(backend
     for recorder in (one, two):
         for partition in range(8):
             values = [int(value) for value in recorder.values(STEP_EVENTS, partition)]
-            assert values == sorted(values)
+            # What was not committed when a partition was given up comes again.
+            first_arrivals = list(dict.fromkeys(values))
+            assert first_arrivals == sorted(first_arrivals)
 
 
 async def test_the_remaining_member_takes_over_what_a_stopped_one_owned(backend: Backend) -> None:
