@@ -14,6 +14,7 @@ from kaon_coordinator.api.run_parts import Part, part_of
 from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
+from kaon_coordinator.engine.rows.codec import CELL
 from kaon_coordinator.engine.rows.row_views import step_view
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.fork_states import PastStore
@@ -156,10 +157,14 @@ def _whole(
         if aside is not None:
             shown.error.CopyFrom(asides.error(aside))
     rows = part.read(store, run_id)
+    is_cut = bool(rows.next_page_token) or part.after >= 0
+    has_blocks = any(row.kind != CELL for row in rows.blocks)
+    # Cells of a block may be on later pages.
+    every = store.list_blocks(run_id) if is_cut and has_blocks else None
     return run_service_pb2.GetRunResponse(
         run=shown,
         steps=[_with_progress(step_view(row), progress.get(row.path)) for row in rows.steps],
-        blocks=views.blocks(rows.blocks),
+        blocks=views.blocks(rows.blocks, every),
         cells=views.cells(rows.blocks) if with_cells else (),
         next_page_token=rows.next_page_token,
     )

@@ -56,16 +56,21 @@ def run(record: RunRecord) -> run_pb2.Run:
     )
 
 
-def blocks(rows: Iterable[BlockRow]) -> list[run_pb2.BlockView]:
-    """Convert the blocks, with the counts of their cells."""
-    shown: list[BlockRow] = []
+def blocks(
+    rows: Iterable[BlockRow], every: Iterable[BlockRow] | None = None
+) -> list[run_pb2.BlockView]:
+    """Convert the blocks, with the counts of their cells.
+
+    Args:
+        rows: The blocks, and cells, which are not shown.
+        every: All cells of the run; without them `rows` has them.
+    """
+    rows = list(rows)
     cells: dict[str, Counter[int]] = defaultdict(Counter)
-    for row in rows:
+    for row in rows if every is None else every:
         if row.kind == CELL:
             cells[cell_block(row)][row.status] += 1
-        else:
-            shown.append(row)
-    return [block_view(row, cells[row.path]) for row in shown]
+    return [block_view(row, cells[row.path]) for row in rows if row.kind != CELL]
 
 
 def cells(rows: Iterable[BlockRow]) -> list[run_pb2.CellView]:

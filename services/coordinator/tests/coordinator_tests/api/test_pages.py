@@ -91,6 +91,34 @@ async def test_a_run_comes_in_parts_steps_first(api: Api, size: int) -> None:
     assert all(len(part) == size for part in found[:-1])
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+async def test_a_foreach_counts_its_cells_of_later_parts(api: Api, size: int) -> None:
+    await api.register()
+    run = await api.submit()
+    record = api.record(run)
+    own = '{"block":"regions"}'
+    cells = [
+        block_row(f"regions[{key}]", position=3 + key, kind="cell", data=own) for key in range(4)
+    ]
+    api.store.commit(
+        PartitionBatch(
+            partition=record.partition,
+            epoch=api.store.claim_partition(record.partition, "owner"),
+            blocks={run.run_id: [block_row("regions", position=2), *cells]},
+        )
+    )
+    whole = (await api.runs.GetRun(r.GetRunRequest(run_id=run.run_id))).blocks
+
+    found = await pages(
+        api.runs.GetRun,
+        r.GetRunRequest(run_id=run.run_id, page_size=size),
+        lambda page: list(page.blocks),
+    )
+
+    assert [*itertools.chain(*found)] == list(whole)
+    assert dict(whole[0].cells) == {"RUNNING": 4}
+
+
 @pytest.mark.parametrize(
     "token", ["x", "OTk5OTk5OTk5OTk5Om5vdGhpbmc=", "OTk5OTk5OTk5OTk5OTk6c3RlcHM="]
 )
