@@ -13,6 +13,7 @@ from kaon_coordinator.engine.messages import (
     Due,
     Pause,
     PermitsGranted,
+    Restart,
     Resume,
     Retry,
     Start,
@@ -191,3 +192,28 @@ def test_a_step_gives_its_locks_back_with_its_end() -> None:
     assert driver.asked(RequestStep) == [RequestStep(path="a")]
     driver.drain()
     assert ReleasePermits(path="a") in driver.actions
+
+
+def hooked(block: d.Block) -> d.Block:
+    block.phase = d.PHASE_FINALLY
+    return block
+
+
+@pytest.mark.parametrize("path", ["g/a", "g/hook"])
+def test_a_group_that_waits_for_its_locks_again_ends_without_its_hooks_when_the_run_is_cancelled(
+    path: str,
+) -> None:
+    """It would wait for ever: what ends takes no locks, and its hooks have run before."""
+    block = held(group(step("a")))
+    block.group.body.blocks.append(hooked(step("hook")))
+    driver = begun(block)
+    grant(driver, "g")
+    driver.drain()
+    assert driver.state.status == t.SUCCEEDED
+    driver.tell(Restart(path=path, **BY))
+    assert driver.state.blocks["g"].unlocked
+    driver.take_over()
+    driver.tell(Cancel(**BY))
+    assert driver.state.status == t.CANCELLED
+    assert driver.requested == []
+    driver.check_replay()

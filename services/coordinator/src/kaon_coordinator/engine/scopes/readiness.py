@@ -96,7 +96,7 @@ def ending(decision: Decision, scope: ScopeState) -> bool:
 
     Hooks are not affected by the end of their surroundings.
     """
-    if decision.state.force_stop:
+    if decision.state.force_stop or never_locked(decision, scope):
         return True
     around: ScopeState | None = scope
     while around is not None:
@@ -110,6 +110,21 @@ def ending(decision: Decision, scope: ScopeState) -> bool:
         if parent is not None and (parent.stop != t.NONE or too_many_failed(parent)):
             return True
         around = parent.scope if parent is not None else None
+    return False
+
+
+def never_locked(decision: Decision, scope: ScopeState) -> bool:
+    """Tell whether a block around was opened again and ends without its locks: not even hooks start in it.
+
+    Its hooks ran when it ended before.
+    """
+    if not decision.state.workflow.takes_locks:
+        return False
+    parent = scope.parent
+    while parent is not None:
+        if parent.unlocked and (parent.stop == t.FAILED or ending(decision, parent.scope)):
+            return True
+        parent = parent.scope.parent
     return False
 
 

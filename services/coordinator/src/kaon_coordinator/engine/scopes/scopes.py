@@ -18,6 +18,7 @@ from kaon_coordinator.engine.scopes.readiness import (
     lets_start,
     may_go,
     may_start,
+    never_locked,
     verdict,
 )
 from kaon_coordinator.engine.scopes.timing import watch_node
@@ -230,7 +231,7 @@ def _next_phase(
     decision: Decision, scope: ScopeState, outcome: t.Status
 ) -> d.Phase.ValueType | None:
     sizes = scope.graph.sizes
-    if decision.state.force_stop:
+    if decision.state.force_stop or never_locked(decision, scope):
         return None
     if scope.phase == BODY and sizes[ON_FAILURE] and outcome in t.BROKEN:
         return ON_FAILURE
@@ -293,7 +294,7 @@ def stop_scope(decision: Decision, scope: ScopeState) -> None:
     """Stop all active nodes in a scope's body; hooks continue unless `force` is set."""
     if scope.status != t.RUNNING:
         return
-    if scope.phase == BODY or decision.state.force_stop:
+    if scope.phase == BODY or decision.state.force_stop or never_locked(decision, scope):
         decision.state.transient.stopping.add(scope.key)
         for node in list(scope.nodes.values()):
             if is_active(node):
