@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { useMediaQuery } from "@mantine/hooks";
 import { IconDownload, IconPlayerPlay } from "@tabler/icons-react";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { useCallback, useMemo, useRef, useState } from "react";
+import { lazy, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { faultOf } from "../api/fault";
 import { useSession } from "../api/session";
 import { useShortcut } from "../app/keys/shortcuts";
@@ -14,7 +14,6 @@ import { Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
 import { statusOf } from "../common/status";
 import { counted, formatCount } from "../common/text";
-import { BulkBar } from "./BulkBar";
 import { choose } from "./bulk";
 import { BAR, DensityAxis } from "./DensityAxis";
 import { barsOf } from "./density";
@@ -25,6 +24,9 @@ import classes from "./RunsPage.module.css";
 import { RunsTable } from "./RunsTable";
 import type { RunsSearch } from "./search";
 import { useCounts, useRuns } from "./useRuns";
+
+// Comes when a run is chosen.
+const BulkBar = lazy(() => import("./BulkBar").then(({ BulkBar }) => ({ default: BulkBar })));
 
 /** Lists runs under an axis of time. The address holds every filter. */
 export function RunsPage() {
@@ -37,6 +39,9 @@ export function RunsPage() {
   const list = useRuns(search);
   const counts = useCounts(search, buckets, list.changed);
   const { chosen, onChoose, onChooseAll, clear } = useChoice(list.runs.map(({ runId }) => runId));
+  // It stays: its dialog may be open when the choice is cleared.
+  const wasChosen = useRef(false);
+  wasChosen.current ||= chosen.size > 0;
 
   const onSearch = useCallback(
     (next: RunsSearch, replace = false) => void navigate({ to: "/runs", search: next, replace }),
@@ -95,7 +100,11 @@ export function RunsPage() {
             onChooseAll={onChooseAll}
           />
         )}
-        {!readOnly && <BulkBar chosen={list.runs.filter(({ runId }) => chosen.has(runId))} onClear={clear} />}
+        {!readOnly && (
+          <Suspense>
+            {chosen.size > 0 && <BulkBar chosen={list.runs.filter(({ runId }) => chosen.has(runId))} onClear={clear} />}
+          </Suspense>
+        )}
       </div>
     </Page>
   );

@@ -1,11 +1,28 @@
-import { python } from "@codemirror/lang-python";
-import { foldGutter, HighlightStyle, syntaxHighlighting } from "@codemirror/language";
+import {
+  foldGutter,
+  foldInside,
+  foldNodeProp,
+  HighlightStyle,
+  LRLanguage,
+  syntaxHighlighting,
+} from "@codemirror/language";
 import { EditorState } from "@codemirror/state";
 import { drawSelection, EditorView, lineNumbers } from "@codemirror/view";
 import { tags } from "@lezer/highlight";
+import { parser } from "@lezer/python";
 import { useEffect, useRef } from "react";
 import { nonce } from "../../common/nonce";
 import classes from "./CodeView.module.css";
+
+/** Python to read: the grammar alone, without what completes and indents while one writes. */
+const PYTHON = LRLanguage.define({
+  name: "python",
+  parser: parser.configure({
+    props: [
+      foldNodeProp.add({ "ArgList ArrayExpression DictionaryExpression SetExpression TupleExpression": foldInside }),
+    ],
+  }),
+});
 
 /** A colour of a shape, made darker or lighter until letters can be read in it. */
 const readable = (color: string) => `color-mix(in srgb, var(${color}) 65%, var(--text))`;
@@ -41,7 +58,7 @@ export function CodeText({ text }: { text: string }) {
           lineNumbers(),
           foldGutter(),
           drawSelection(),
-          python(),
+          PYTHON,
           syntaxHighlighting(COLORS),
           LOOK,
           EditorState.readOnly.of(true),
