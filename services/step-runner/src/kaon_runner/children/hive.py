@@ -153,7 +153,7 @@ def _execute(cursor: Any, statement: str, tenant: str) -> None:
         cursor.execute_async(statement)
         _await_end(cursor)
     except BaseException:
-        _cancel(cursor, tenant, age=time.monotonic() - began)
+        _cancel(cursor, statement, tenant, age=time.monotonic() - began)
         raise
 
 
@@ -176,12 +176,12 @@ def _status(cursor: Any) -> Any:
     return answer
 
 
-def _cancel(cursor: Any, tenant: str, *, age: float) -> None:
+def _cancel(cursor: Any, statement: str, tenant: str, *, age: float) -> None:
     """Cancel the running statement over a second connection: this one may be waiting for an answer.
 
     A server that is still planning the statement (`age` is in seconds) has no job to cancel, forgets the
     cancel, and starts the job afterwards. Closing the operation cancels a second time; no call tells when
-    there is a job.
+    there is a job, so this waits for as long as the server, busy as it is, needs for another plan, and longer.
     """
     operation = getattr(cursor, "_last_operation", None)
     if operation is None:
@@ -192,7 +192,7 @@ def _cancel(cursor: Any, tenant: str, *, age: float) -> None:
             request = TCancelOperationReq(operationHandle=operation.handle)
             other.service.client.CancelOperation(request)
             if age < _PLANNING_SECONDS:
-                time.sleep(_LATE_SECONDS)
+                time.sleep(max(_LATE_SECONDS, 2 * _planning_seconds(other, statement, tenant)))
             other.service.client.CloseOperation(
                 TCloseOperationReq(operationHandle=operation.handle)
             )
@@ -204,6 +204,19 @@ def _cancel(cursor: Any, tenant: str, *, age: float) -> None:
             f"cancelling by a second connection failed ({error}); the session is closed instead",
             flush=True,
         )
+
+
+def _planning_seconds(connection: Any, statement: str, tenant: str) -> float:
+    """Return how long the server takes now to plan a statement; 0 for one that it does not explain."""
+    began = time.monotonic()
+    cursor = connection.cursor(user=tenant)
+    try:
+        cursor.execute(f"EXPLAIN {statement}")
+    except HiveError:
+        return 0.0
+    finally:
+        _end_session(cursor)
+    return time.monotonic() - began
 
 
 def _outputs(context: StepContext, cursor: Any) -> dict[str, Any]:

@@ -172,6 +172,8 @@ class WorkerSpec:
     preload: tuple[str, ...] = ()
     # Prepended to sys.path, the code bundle for example.
     sys_path: tuple[str, ...] = ()
+    # Seconds between TERM and KILL.
+    grace_seconds: float = DEFAULT_GRACE_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)

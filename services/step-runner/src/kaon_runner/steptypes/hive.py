@@ -15,6 +15,9 @@ from kaon_runner.steptypes.base import (
     WorkerSpec,
 )
 
+# A cancelled step waits until its statement is planned, which a busy server takes long for.
+_GRACE_SECONDS = 30.0
+
 
 class HiveStepType(StepType):
     """Config: {"query": "SELECT ..."} or {"file": "sql/x.sql"}; several statements are separated by `;`.
@@ -54,6 +57,7 @@ class HiveStepType(StepType):
             python=sys.executable,
             env=env,
             preload=("impala.dbapi", "pandas"),
+            grace_seconds=_GRACE_SECONDS,
         )
         return WorkerLaunch(
             worker=spec, target="kaon_runner.children.hive:run", inputs_as_arguments=False

@@ -152,6 +152,7 @@ class WarmWorker:
             ),
             env=env,
             cwd=self._owner.directory,
+            grace_seconds=spec.grace_seconds,
             deadline_seconds=deadline_seconds,
             bounds=self.bounds,
             about={"worker": spec.key},
