@@ -46,14 +46,14 @@ def load_of(system: System) -> float:
     return float(times.user + times.system)
 
 
-def cancel_and_check(api: Api, system: System, run: str) -> None:
+def cancel_and_check(api: Api, system: System, run: str, seconds: float = 5) -> None:
     began = time.monotonic()
     api.cancel(run)
-    ended = api.wait(run, 10)
+    ended = api.wait(run, 2 * seconds)
     took = time.monotonic() - began
     assert ended.status == run_pb2.STATUS_CANCELLED
     assert processes_of_steps(system, run) == []
-    assert took < 5, f"cancelled after {took:.1f} s"
+    assert took < seconds, f"cancelled after {took:.1f} s"
 
 
 @pytest.mark.parametrize("engine", ["spark", "r", "scala", "hive"])
@@ -65,7 +65,8 @@ def test_a_cancelled_step_leaves_nothing(system: System, api: Api, engine: str) 
         until(lambda: load_of(system) > before + 1, seconds=60, what="the query is at work")
     else:
         until(lambda: step_progress(api, run) > 0, seconds=90, what="the step is at work")
-    cancel_and_check(api, system, run)
+    # A Hive step stays until the server must have planned its statement, which takes long on a busy machine.
+    cancel_and_check(api, system, run, seconds=35 if engine == "hive" else 5)
     if engine in {"spark", "hive"}:
         until(
             lambda: is_idle(system), seconds=15, what="the server has stopped working for the step"
