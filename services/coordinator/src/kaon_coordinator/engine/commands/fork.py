@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
+from kaon_coordinator.engine.definition.compiled import BODY, CompiledWorkflow
 from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.rows.codec import touch_all
 from kaon_coordinator.engine.state import transitions as t
@@ -29,6 +29,7 @@ def fork_state(origin: RunState, run_id: str, workflow: CompiledWorkflow | None 
     reset(state, plan(_under_way(state)).paths)
     if ended:
         reopen(state, state.root)
+    _discard_stops(state)
     state.run_id, state.seq, state.status, state.waits_since = run_id, 0, t.PENDING, 0
     state.parent_run_id = state.parent_path = ""
     state.asked = 0
@@ -46,6 +47,16 @@ def fork_state(origin: RunState, run_id: str, workflow: CompiledWorkflow | None 
     state.transient.dropped.clear()
     touch_all(state)
     return state
+
+
+def _discard_stops(state: RunState) -> None:
+    """Discard the stops of what has not ended; hooks keep the outcome for which they run."""
+    for scope in state.scopes.values():
+        if scope.status == t.RUNNING and scope.phase == BODY:
+            scope.stop = t.NONE
+    for block in state.blocks.values():
+        if block.status == t.RUNNING:
+            block.stop = t.NONE
 
 
 def _under_way(state: RunState) -> Iterator[Node]:

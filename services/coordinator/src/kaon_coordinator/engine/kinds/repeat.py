@@ -114,8 +114,10 @@ def _schedule_iteration(decision: Decision, block: BlockState, number: int) -> N
 
 
 def _enter(decision: Decision, block: BlockState) -> None:
-    """Begin the next iteration, unless it must wait. Idempotent."""
-    if not block.cells and not block.due_us:
+    """Begin the next iteration, unless it must wait or its surroundings end. Idempotent."""
+    if ending(decision, block.scope):
+        end_block(decision, block, t.CANCELLED)
+    elif not block.cells and not block.due_us:
         _begin(decision, block)
     elif decision.context.now_us >= block.due_us:
         _start_iteration(decision, block, len(block.cells) + 1)

@@ -336,10 +336,10 @@ def advance_block(decision: Decision, block: BlockState) -> None:
     """Continue a running block after a pause, a reopening, a takeover or a fork. Idempotent."""
     if block.status != t.RUNNING or decision.state.halted:
         return
-    if block.unlocked:
-        if not ending(decision, block.scope):
-            _request_again(decision, block)
+    if block.unlocked and not ending(decision, block.scope):
+        _request_again(decision, block)
     else:
+        # What ends takes no locks: it ends with its cells, also if they had ended before.
         decision.kinds.blocks[block.kind].advance(decision, block)
 
 
@@ -376,7 +376,7 @@ def continued(decision: Decision, message: Continued) -> None:
     if node is None:
         return
     if isinstance(node, BlockState) and node.status == t.RUNNING:
-        if not ending(decision, node.scope):
+        if node.active == 0 or not ending(decision, node.scope):
             advance_block(decision, node)
     else:
         start_node(decision, node)
