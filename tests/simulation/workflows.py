@@ -234,6 +234,12 @@ class Generator:
                 },
             )
             return d.Binding(expression=later)
+        if kind == 4:
+            told = d.Expression(
+                cel="[i.id, i.previous_success == null ? '' : i.previous_success.id, v]",
+                variables={"i": d.Binding(run_info=d.RunInfo()), "v": value},
+            )
+            return d.Binding(expression=told)
         if kind == 2:
             coalesced = d.Expression(cel="coalesce(v, [0])", variables={"v": value})
             return d.Binding(expression=coalesced)

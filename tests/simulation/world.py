@@ -13,6 +13,7 @@ from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.matching.tenants import NO_LIMITS
+from kaon_coordinator.previous_success import previous_success
 from kaon_coordinator.schedules.scheduler import Scheduler as SchedulesRunner
 from kaon_coordinator.schedules.scheduler import SchedulerParts
 from kaon_coordinator.shell.coordinator import Coordinator
@@ -484,6 +485,7 @@ class World:
         """A run as the API makes one."""
         run_id = self.new_run_id()
         definition = next(each for each in self.plan.definitions if each.name == name)
+        previous = previous_success(self.store, self.store.get_workflow(TENANT, name, version))
         return NewRun(
             run_id=run_id,
             tenant=TENANT,
@@ -494,6 +496,7 @@ class World:
             submitter=submitter,
             idempotency_key=key,
             now_us=now_us,
+            previous=previous,
         )
 
 

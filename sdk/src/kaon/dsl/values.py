@@ -341,7 +341,12 @@ def outcome() -> Outcome:
 
 
 def run_info() -> RunInfo:
-    """Refer to the identity of the run: {"id", "workflow", "version", "tenant", "submit_time"}, as in `run_info()["id"]`."""
+    """Refer to what the run is, as in `run_info()["id"]`.
+
+    {"id", "workflow", "version", "tenant", "submit_time", "origin", "scheduled_time", "previous_success"}; the time is null for
+    runs that no schedule or backfill made. The last is the run of the same workflow that had succeeded last when this one was
+    submitted, {"id", "end_time", "scheduled_time"}, or null.
+    """
     return RunInfo(source=caller())
 
 

@@ -8,6 +8,7 @@ from kaon_coordinator import params
 from kaon_coordinator.engine.state.run_info import run_info
 from kaon_coordinator.problems import InvalidRequest
 from kaon_wire.definitions.validate import validate
+from kaonapi.run.v1 import run_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 RUN = run_info(
@@ -18,6 +19,7 @@ RUN = run_info(
     submit_us=1_767_225_600_000_000,
     origin="schedule:nightly",
     scheduled_us=1_767_225_600_000_000,
+    previous=run_pb2.PreviousRun(run_id="r0", end_time_us=1_767_225_599_000_000),
 )
 
 
@@ -49,6 +51,11 @@ WINDOW = definition(
         computed=d.Binding(list=d.BindingList(bindings=[of("start"), of("end")])),
     ),
     d.Parameter(
+        name="since",
+        type=d.VALUE_TYPE_DATETIME,
+        computed=computed("i.previous_success.end_time", i=INFO),
+    ),
+    d.Parameter(
         name="start",
         type=d.VALUE_TYPE_DATETIME,
         computed=computed("i.scheduled_time", i=INFO),
@@ -62,6 +69,7 @@ def test_defaults_are_computed_from_other_parameters_and_the_run() -> None:
         "end": '"2026-01-02T00:00:00Z"',
         "name": '"run r1"',
         "pair": '["2026-01-01T00:00:00Z","2026-01-02T00:00:00Z"]',
+        "since": '"2025-12-31T23:59:59.000000Z"',
         "start": '"2026-01-01T00:00:00Z"',
     }
 

@@ -71,6 +71,7 @@ class RunServicer(RunCommandsServicer, TimeTravelServicer):
             priority=request.priority,
             labels=request.labels,
             targets=request.targets,
+            previous=await self._submission.previous_success(workflow),
         )
         if request.targets.only:
             await self._threads.study(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Protocol
 
 from kaon_coordinator.access import standing
@@ -27,6 +27,7 @@ from kaon_service.page_tokens import window
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
 from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import run_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.schedule.v1 import schedule_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -139,6 +140,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             partitions=self._submission.partitions,
             new_run_id=new_run_id,
             limits=self._submission.limits,
+            previous=await self._submission.previous_success(workflow),
         )
         made, created = await self._submission.submit(replace(run, submitter=caller.name))
         return s.RunScheduleResponse(run=views.run(made), created=created)
@@ -147,8 +149,10 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         """Submit one run for each date of a range, with at most `max_active` of them active at once."""
         workflow = await self._submission.workflow(request.workflow, request.version)
         name = request.name or request.workflow
+        previous = await self._submission.previous_success(workflow)
         runs = [
-            self._backfilled(request, workflow, name, each) for each in _dates(request, workflow)
+            self._backfilled(request, workflow, name, each, previous)
+            for each in _dates(request, workflow)
         ]
         key = f"backfill:{name}"
         await self._threads.run(self._store.set_permits, workflow.tenant, key, request.max_active)
@@ -214,7 +218,12 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
         )
 
     def _backfilled(
-        self, request: s.BackfillRequest, workflow: WorkflowRecord, name: str, day: date
+        self,
+        request: s.BackfillRequest,
+        workflow: WorkflowRecord,
+        name: str,
+        day: date,
+        previous: run_pb2.PreviousRun | None,
     ) -> NewRun:
         given = {**request.params_json, request.parameter: canonical.dumps(day.isoformat())}
         key = f"backfill:{name}:{day.isoformat()}"
@@ -224,7 +233,14 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             idempotency_key=key,
             priority=request.priority,
             origin=f"backfill:{name}",
+            scheduled_us=_midnight_us(day),
+            previous=previous,
         )
+
+
+def _midnight_us(day: date) -> int:
+    """Return the begin of a date in UTC: a backfill's dates have no time zone."""
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def _dates(request: s.BackfillRequest, workflow: WorkflowRecord) -> list[date]:

@@ -22,12 +22,14 @@ from kaon_coordinator.api.submitter import Submitter
 from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.run_info import run_info
+from kaon_coordinator.engine.state.run_info import may_use_run_info, run_info
 from kaon_coordinator.ids import new_run_id
+from kaon_coordinator.previous_success import previous_success
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store import submission_sql
 from kaon_coordinator.store.base import NO_LABELS, NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.submission_store import SubmissionStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -49,7 +51,7 @@ _KEPT_VERSIONS = 200
 _TOGETHER = 200
 
 
-class SubmitterStore(WorkflowStore, SubmissionStore, AsideStore, Protocol):
+class SubmitterStore(WorkflowStore, SubmissionStore, AsideStore, RunStore, Protocol):
     """What submissions need of the store."""
 
 
@@ -138,6 +140,12 @@ class Submission:
         await self.renewal.bundle(found.definition.code_bundle)
         return found
 
+    async def previous_success(self, workflow: WorkflowRecord) -> run_pb2.PreviousRun | None:
+        """Return what a new run of a workflow is told of the last success; None without one, or when the workflow does not ask."""
+        if not may_use_run_info(workflow.definition):
+            return None
+        return await self._threads.read(previous_success, self._threads.store, workflow)
+
     def new_run(
         self,
         workflow: WorkflowRecord,
@@ -148,6 +156,8 @@ class Submission:
         labels: Mapping[str, str] = NO_LABELS,
         targets: run_pb2.RunTargets | None = None,
         origin: str = "",
+        scheduled_us: int = 0,
+        previous: run_pb2.PreviousRun | None = None,
     ) -> NewRun:
         """Build a run of the caller with checked and complete parameters and labels.
 
@@ -166,7 +176,8 @@ class Submission:
             tenant=workflow.tenant,
             submit_us=now_us,
             origin=origin,
-            scheduled_us=0,
+            scheduled_us=scheduled_us,
+            previous=previous,
         )
         return NewRun(
             run_id=run_id,
@@ -183,6 +194,8 @@ class Submission:
             trace_parent=caller.trace_parent,
             labels=run_labels.checked(labels),
             origin=origin,
+            scheduled_us=scheduled_us,
+            previous=previous,
             only=tuple(dict.fromkeys(targets.only)),
             until=tuple(dict.fromkeys(targets.until)),
         )

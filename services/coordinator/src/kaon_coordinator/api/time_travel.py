@@ -40,7 +40,8 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         """Submit a new run with the parameters of an earlier one, some of them replaced."""
         run = await self._found(request.run_id)
         workflow = await self._submission.workflow(run.workflow, request.version or run.version)
-        new = self._new_run(run, workflow, request)
+        previous = await self._submission.previous_success(workflow)
+        new = self._new_run(run, workflow, request, (0, previous))
         new = await self._submission.like(run, new, origin=f"rerun:{run.run_id}")
         made, created = await self._submission.submit(new)
         return r.RerunRunResponse(run=views.run(made), created=created)
@@ -61,7 +62,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
                 f"run {run.run_id} has not begun: there is nothing to fork from"
             )
         workflow = await self._submission.workflow(run.workflow, request.version or run.version)
-        new = self._new_run(run, workflow, request)
+        new = self._new_run(run, workflow, request, codec.occasion_of(run.row))
         reset = tuple(dict.fromkeys(request.reset))
         if len(reset) > _PLACES:
             raise InvalidValue(
@@ -114,6 +115,7 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         run: RunRecord,
         workflow: WorkflowRecord,
         request: r.RerunRunRequest | r.ForkRunRequest,
+        occasion: tuple[int, run_pb2.PreviousRun | None],
     ) -> NewRun:
         # A default may be null where a value that is given may not.
         defaults = {each.name: each.default_json for each in workflow.definition.parameters}
@@ -125,7 +127,15 @@ class TimeTravelServicer(run_service_pb2_grpc.RunServiceServicer):
         }
         given = {**kept, **request.params_json}
         key, labels = checked_key(request.idempotency_key), {**run.labels, **request.labels}
-        return self._submission.new_run(workflow, given, idempotency_key=key, labels=labels)
+        scheduled_us, previous = occasion
+        return self._submission.new_run(
+            workflow,
+            given,
+            idempotency_key=key,
+            labels=labels,
+            scheduled_us=scheduled_us,
+            previous=previous,
+        )
 
     async def _found(self, run_id: str) -> RunRecord:
         tenant = principal.current().tenant

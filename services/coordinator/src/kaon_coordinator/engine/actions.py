@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from kaon_coordinator.engine.issue import StepIssue
-from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2, run_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +252,8 @@ class SubmitChild:
     depth: int
     # It is no child: it stands by itself.
     detached: bool = False
+    # Of that workflow; None without one, or when it does not use run_info().
+    previous: run_pb2.PreviousRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

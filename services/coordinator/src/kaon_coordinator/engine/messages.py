@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from kaon_coordinator.engine.actions import Timer
 from kaon_coordinator.engine.issue import StepIssue
-from kaonapi.run.v1 import history_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 
 
@@ -322,6 +322,8 @@ class ChildPrepared:
     workflow: str
     version: str
     params: Mapping[str, str]
+    # Of that workflow; None without one, or when it does not use run_info().
+    previous: run_pb2.PreviousRun | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,7 @@ from kaon_coordinator.schedules.schedule_state import Occasion
 from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
 from kaon_wire import canonical
 from kaon_wire.partitioning import partition_of
+from kaonapi.run.v1 import run_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 
 
@@ -28,6 +29,7 @@ def run_for(
     partitions: int,
     new_run_id: Callable[[int], str],
     limits: Limits = DEFAULT,
+    previous: run_pb2.PreviousRun | None = None,
 ) -> NewRun:
     """Create the run of an occasion, with its parameters evaluated and complete.
 
@@ -51,6 +53,7 @@ def run_for(
         submit_us=now_us,
         origin=f"schedule:{schedule.name}",
         scheduled_us=scheduled_us,
+        previous=previous,
     )
     return NewRun(
         run_id=run_id,
@@ -61,6 +64,7 @@ def run_for(
         params=params.complete(workflow.definition, given, limits, run=told),
         computed=computed_names(workflow.definition, given),
         scheduled_us=scheduled_us,
+        previous=previous,
         submitter=standing.submitter(schedule.tenant, definition),
         # The time of creation, because another schedule may reuse the name of a deleted one.
         idempotency_key=f"schedule:{schedule.name}:{schedule.create_us}:{occasion.key}",

@@ -19,7 +19,9 @@ from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.engine.state.run_info import may_use_run_info
 from kaon_coordinator.faults import Fault, going_on, note_fault
+from kaon_coordinator.previous_success import previous_success
 from kaon_coordinator.schedules import combining, due, filtering, overlap, times
 from kaon_coordinator.schedules.combining import leaves
 from kaon_coordinator.schedules.run_finished import run_finished
@@ -424,6 +426,9 @@ class Scheduler:
                     schedule.definition.workflow,
                     schedule.definition.version,
                 )
+                previous = None
+                if may_use_run_info(workflow.definition):
+                    previous = await self._parts.store.read(previous_success, self._store, workflow)
                 run = run_for(
                     schedule,
                     occasion,
@@ -432,6 +437,7 @@ class Scheduler:
                     partitions=self._parts.partitions,
                     new_run_id=self._parts.new_run_id,
                     limits=self._parts.limits,
+                    previous=previous,
                 )
                 caller = standing.putter(schedule.tenant, schedule.definition)
                 await self._parts.bounds.check(workflow, run.priority, caller)

@@ -99,4 +99,5 @@ def _child(state: RunState, action: SubmitChild, now_us: int, partitions: int) -
         depth=action.depth,
         origin=f"run:{state.run_id}",
         scheduled_us=state.scheduled_us,
+        previous=action.previous,
     )

@@ -205,6 +205,8 @@ def submitted(run: LoadedRun, command: command_pb2.RunCommand) -> history_pb2.Ru
         trace_parent=command.start.trace_parent,
         scheduled_time_us=command.start.scheduled_time_us,
     )
+    if command.start.HasField("previous_success"):
+        event.previous_success.CopyFrom(command.start.previous_success)
     if command.start.HasField("targets"):
         event.targets.CopyFrom(command.start.targets)
     if run.parent_run_id or run.depth:

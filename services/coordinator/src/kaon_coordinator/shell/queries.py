@@ -42,9 +42,10 @@ from kaon_coordinator.engine.messages import (
     Unprepared,
 )
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.run_info import run_info
+from kaon_coordinator.engine.state.run_info import may_use_run_info, run_info
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
+from kaon_coordinator.previous_success import previous_success
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.permits import Grant, PermitQueue, Refused, still_wanted
@@ -299,6 +300,11 @@ class Queries:
             given = passed | dict(action.params)
             now_us = self._outside.now_us()
             fresh = self._outside.new_run_id(now_us)
+            previous = None
+            if may_use_run_info(workflow.definition):
+                previous = await _patiently(
+                    lambda: store.read(previous_success, store.store, workflow)
+                )
             told = run_info(
                 run_id=fresh,
                 workflow=workflow.name,
@@ -307,6 +313,7 @@ class Queries:
                 submit_us=now_us,
                 origin=f"run:{state.run_id}",
                 scheduled_us=state.scheduled_us,
+                previous=previous,
             )
             complete = params.complete(workflow.definition, given, self._outside.limits, run=told)
             computed = computed_names(workflow.definition, given)
@@ -323,6 +330,7 @@ class Queries:
             workflow=workflow.name,
             version=workflow.version,
             params=complete,
+            previous=previous,
         )
 
     async def _may_call(self, workflow: WorkflowRecord, priority: int) -> str:

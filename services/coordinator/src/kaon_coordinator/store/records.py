@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.store.strategies import Refusal, Turn
-from kaonapi.run.v1 import command_pb2, history_pb2
+from kaonapi.run.v1 import command_pb2, history_pb2, run_pb2
 from kaonapi.schedule.v1 import schedule_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2
@@ -68,8 +68,10 @@ class NewRun:
     # What of its workflow it runs: names of blocks that run alone, and of those that run with what is before them.
     only: Sequence[str] = ()
     until: Sequence[str] = ()
-    # For which a schedule made the run, microseconds since the epoch; 0 for others.
+    # For which a schedule or backfill made the run, microseconds since the epoch; 0 for others.
     scheduled_us: int = 0
+    # Of the same workflow; None without one, or when the workflow does not use run_info().
+    previous: run_pb2.PreviousRun | None = None
     # Parameters whose values were computed, because none were given.
     computed: Collection[str] = ()
 

@@ -189,6 +189,7 @@ def start_of(run: NewRun) -> command_pb2.StartRun:
         failed=run.fork_failed,
         trace_parent=run.trace_parent,
         scheduled_time_us=run.scheduled_us,
+        previous_success=run.previous,
     )
     if run.only or run.until:
         start.targets.CopyFrom(run_pb2.RunTargets(only=run.only, until=run.until))

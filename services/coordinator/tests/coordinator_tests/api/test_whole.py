@@ -386,6 +386,74 @@ async def test_a_computed_parameter_is_bound_once_and_a_second_submission_with_t
     await refused(whole.runs.SubmitRun, request, StatusCode.ALREADY_EXISTS, "other parameters")
 
 
+async def _told(whole: Whole, run_id: str) -> dict[str, Any]:
+    """What `run_info()` of a run was recorded to be."""
+    await whole.ended(run_id)
+    event = whole.member.store.store.history(run_id, limit=1)[0].run_submitted
+    previous = event.previous_success
+    return {
+        "origin": event.origin,
+        "for": event.scheduled_time_us,
+        "previous": (previous.run_id, previous.scheduled_time_us),
+    }
+
+
+async def test_a_run_knows_the_last_success_before_it(whole: Whole) -> None:
+    info = d.Binding(run_info=d.RunInfo())
+    since = d.Expression(cel="i.previous_success == null", variables={"i": info})
+    first = d.Parameter(name="first", type=d.VALUE_TYPE_BOOL, computed=d.Binding(expression=since))
+    day = d.Parameter(name="day", type=d.VALUE_TYPE_STRING, default_json='""')
+    whole.register(step("a", info=info), parameters=[first, day])
+    whole.register(step("a"), name="plain")
+    sub = d.Block(name="s", sub_workflow=d.SubWorkflow(workflow="w"))
+    whole.register(sub, name="parent")
+
+    async with playing(whole.world):
+        one = await whole.submit()
+        assert (await _told(whole, one))["previous"] == ("", 0)
+        plain = await whole.submit(workflow="plain")
+        await whole.ended(plain)
+        assert (await _told(whole, await whole.submit(workflow="plain")))["previous"] == ("", 0)
+
+        filled = await whole.schedules.Backfill(
+            _backfill(first_date="2026-03-01", last_date="2026-03-02", max_active=1)
+        )
+        midnight = [1_772_323_200_000_000, 1_772_409_600_000_000]
+        for run, time_us in zip(filled.runs, midnight, strict=True):
+            assert await _told(whole, run.run_id) == {
+                "origin": "backfill:w",
+                "for": time_us,
+                "previous": (one, 0),
+            }
+            assert run.params_json["first"] == "false"
+        store = whole.member.store.store
+        ends = {run.run_id: store.get_run("default", run.run_id).row.end_us for run in filled.runs}
+        newest = max(ends, key=lambda run_id: (ends[run_id], run_id))
+        newest_us = midnight[list(ends).index(newest)]
+
+        parent = await whole.submit(workflow="parent")
+        await whole.ended(parent)
+        child = next(
+            event.child_run_started.child_run_id
+            for event in store.history(parent)
+            if event.HasField("child_run_started")
+        )
+        assert (await _told(whole, child))["previous"] == (newest, newest_us)
+        assert store.get_run("default", child).params["first"] == "false"
+
+        again = await whole.runs.RerunRun(r.RerunRunRequest(run_id=one))
+        assert (await _told(whole, again.run.run_id))["previous"] == (child, 0)
+        assert again.run.params_json["first"] == "true", (
+            "a rerun has the parameters of its original"
+        )
+        forked = await whole.runs.ForkRun(r.ForkRunRequest(run_id=newest, reset=["a"]))
+        assert await _told(whole, forked.run.run_id) == {
+            "origin": f"fork:{newest}",
+            "for": newest_us,
+            "previous": (one, 0),
+        }
+
+
 def _backfill(**fields: Any) -> s.BackfillRequest:
     usual = {
         "workflow": "w",

@@ -70,6 +70,8 @@ class Driver:
     seed: int = 0
     evaluate: Callable[[str, Mapping[str, object]], object] = no_expressions
     run_id: str = "r1"
+    # What the first event has besides.
+    submission: history_pb2.RunSubmitted = field(default_factory=history_pb2.RunSubmitted)
     refusal: Callable[[str, int, d.Step], str] = field(default=lambda tenant, priority, step: "")
 
     def __post_init__(self) -> None:
@@ -90,6 +92,7 @@ class Driver:
             workflow=self.definition.name,
             params_json={name: canonical.dumps(value) for name, value in self.params.items()},
         )
+        submitted.MergeFrom(self.submission)
         self.absorb(submit(self.state, submitted=submitted, context=self.context()))
 
     def fresh(self) -> RunState:
@@ -208,6 +211,7 @@ class Driver:
             blocks=[row for row in self.rows.values() if isinstance(row, BlockRow)],
             fork_run_id=state.fork_run_id,
             fork_seq=state.fork_seq,
+            origin=state.origin,
         )
         assert digest(self.state) == digest(state)
         # What is beside the state is the old owner's alone.

@@ -494,3 +494,29 @@ async def test_a_run_of_a_schedule_that_cannot_be_stored_passes(desk: Desk) -> N
     await desk.scan(hours=1)
     assert len(desk.runs()) == 2
     assert desk.state("a-bad").last_us == desk.now_us
+
+
+async def test_a_run_of_a_schedule_knows_the_last_success_before_it(desk: Desk) -> None:
+    info = {"i": d.Binding(run_info=d.RunInfo())}
+    text = (
+        "i.previous_success == null ? 'none' : i.previous_success.id + ' for ' + i.scheduled_time"
+    )
+    since = d.Parameter(
+        name="since",
+        type=d.VALUE_TYPE_STRING,
+        computed=d.Binding(expression=d.Expression(cel=text, variables=info)),
+    )
+    definition = d.WorkflowDefinition(name="w", parameters=[since])
+    desk.store.put_workflow("default", definition, canonical.digest_message(definition), 2)
+    desk.put(cron=HOURLY)
+    await desk.scan(hours=1)
+    first = desk.runs()[0]
+    await desk.scan(hours=1)
+    desk.end(first)
+    await desk.scan(hours=1)
+    desk.end(desk.runs()[1], run_pb2.STATUS_FAILED)
+    await desk.scan(hours=1)
+    told = [canonical.loads(run.params["since"]) for run in desk.runs()]
+    assert told[:2] == ["none", "none"]
+    times = ("2026-05-01T13:00:00Z", "2026-05-01T14:00:00Z")
+    assert told[2:] == [f"{first.run_id} for {time}" for time in times]

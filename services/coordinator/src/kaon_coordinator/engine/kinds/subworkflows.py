@@ -184,6 +184,7 @@ def _submit(decision: Decision, block: BlockState, message: ChildPrepared) -> No
             priority=state.priority,
             depth=state.depth + 1,
             detached=block.block.sub_workflow.detached,
+            previous=message.previous,
         )
     )
 

@@ -79,6 +79,7 @@ def run_row(state: RunState) -> RunRow:
         "grant_floor": state.grant_floor_us,
         "submit": state.submit_us,
         "scheduled": state.scheduled_us,
+        "previous": _previous_data(state.previous),
         "since": state.since_us,
         "fork_reset": list(state.fork_reset),
         "depth": state.depth,
@@ -319,6 +320,25 @@ def restore(
     return state
 
 
+def _previous_data(run: run_pb2.PreviousRun | None) -> list[Any]:
+    return [] if run is None else [run.run_id, run.end_time_us, run.scheduled_time_us]
+
+
+def occasion_of(run: RunRow) -> tuple[int, run_pb2.PreviousRun | None]:
+    """Return the time for which a schedule or backfill made a run, 0 without one, and the success before it."""
+    return _occasion(canonical.loads(run.data) if run.data else {})
+
+
+def _occasion(data: Mapping[str, Any]) -> tuple[int, run_pb2.PreviousRun | None]:
+    previous = None
+    if "previous" in data:
+        run_id, end_us, scheduled_us = data["previous"]
+        previous = run_pb2.PreviousRun(
+            run_id=run_id, end_time_us=end_us, scheduled_time_us=scheduled_us
+        )
+    return data.get("scheduled", 0), previous
+
+
 def _restore_run(state: RunState, run: RunRow) -> None:
     data: dict[str, Any] = canonical.loads(run.data) if run.data else {}
     state.status = run.status  # type: ignore[assignment]
@@ -330,7 +350,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
     state.grant_floor_us, state.next_position = data.get("grant_floor", 0), data.get("next", 1)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
-    state.scheduled_us = data.get("scheduled", 0)
+    state.scheduled_us, state.previous = _occasion(data)
     state.waits_since = data.get("waits", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
     state.asked = data.get("asked", 0)

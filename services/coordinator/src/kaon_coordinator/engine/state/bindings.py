@@ -263,6 +263,7 @@ def _run_info(state: RunState) -> str:
             submit_us=state.submit_us,
             origin=state.origin,
             scheduled_us=state.scheduled_us,
+            previous=state.previous,
         )
     )
 

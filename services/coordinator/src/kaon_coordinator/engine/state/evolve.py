@@ -36,6 +36,8 @@ def _run_submitted(state: RunState, event: history_pb2.HistoryEvent) -> None:
     state.trace_parent = submitted.trace_parent
     # A fork keeps that of its original.
     state.scheduled_us = submitted.scheduled_time_us or state.scheduled_us
+    if submitted.HasField("previous_success"):
+        state.previous = submitted.previous_success
     if submitted.HasField("targets"):
         state.aim(submitted.targets)
     state.parent_run_id, state.parent_path = submitted.parent.run_id, submitted.parent.path

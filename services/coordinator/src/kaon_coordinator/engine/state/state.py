@@ -345,8 +345,10 @@ class RunState:
     # Sequence number of the newest event.
     seq: int = 0
     submit_us: int = 0
-    # For which a schedule made the run; 0 for others.
+    # For which a schedule or backfill made the run; 0 for others.
     scheduled_us: int = 0
+    # Of the same workflow, when this run was submitted; None without one, or when the workflow does not ask.
+    previous: run_pb2.PreviousRun | None = None
     start_us: int = 0
     # When its time starts to count, if not at its start: when it was reopened.
     since_us: int = 0
