@@ -20,6 +20,7 @@ from kaon.dsl import Workflow
 from kaon.step.artifact import Artifact
 from kaon.testing.running import FinishedRun, FinishedStep, Wanted
 from kaon_embedded.in_process import InProcessRunner, Stage
+from kaon_embedded.last_runs import provide
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, pools_of, step_types_of
 from kaon_telemetry.logs import configure_logs
 from kaon_wire import canonical
@@ -69,6 +70,7 @@ def _finish(
     definitions: list[d.WorkflowDefinition],
     directory: Path,
 ) -> FinishedRun:
+    provide(client, definitions, wanted.last_runs)
     for workflow, definition in zip(workflows, definitions, strict=True):
         if definition.code_bundle:
             client.upload_bundle(workflow.bundle().digest, workflow.bundle().data)
@@ -86,13 +88,20 @@ def _finish(
     return _finished(client.run(submitted.run.run_id), directory)
 
 
-def _attend(client: Client, run_id: str, approvals: Mapping[str, bool]) -> None:
+def _attend(client: Client, run_id: str, approvals: Mapping[str, bool | Mapping[str, Any]]) -> None:
     """Answer approvals as they come, until the run has ended."""
     for update in client.watch(run_id):
         path = update.event.block_started.path
         name = path.rsplit("/", 1)[-1]
         if name in approvals:
-            client.answer(run_id, path, approved=approvals[name], comment="kaon.testing")
+            answer = approvals[name]
+            client.answer(
+                run_id,
+                path,
+                approved=answer is not False,
+                comment="kaon.testing",
+                values=None if isinstance(answer, bool) else answer,
+            )
 
 
 def _stuck(client: Client, run_id: str, seconds: float) -> str:

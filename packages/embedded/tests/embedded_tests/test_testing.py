@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -129,6 +130,65 @@ def test_a_step_asks_to_be_skipped_in_a_test_too(
         )
     ).succeeded()
     assert done.outputs == {"how": "SKIPPED", "why": "nothing to do"}
+
+
+OTHERS = """
+from kaon import *
+
+day = param("day", "date", default="2026-01-01")
+sales = last_run("sales", "daily-sales", params={"day": day}, outputs={"total": float, "rows": "dataset"},
+                 max_age="1d", timeout="1h")
+before = last_run("before", "nightly", outputs={"loss": float}, timeout="6h", on_timeout="skip")
+ask = approval("ask", fields=[param("share", float), param("why", str, default="-")])
+body = (sales | before | ask)
+workflow = Workflow("w", body, outputs={"total": sales["total"], "rows": sales["rows"], "share": ask["share"],
+                                        "why": ask["why"], "loss": coalesce(before["loss"], 1.0)})
+"""
+
+
+def test_runs_of_other_workflows_and_values_of_fields_are_given_by_the_test(
+    flow: Callable[..., Workflow], kaon_run: Callable[..., FinishedRun], tmp_path: Path
+) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("1\n")
+    given = {"sales": {"total": 3, "rows": rows}, "before": None}
+    done = kaon_run(flow(OTHERS), approvals={"ask": {"share": 0.2}}, last_runs=given).succeeded()
+    assert Path(done.outputs.pop("rows")).read_text() == "1\n"
+    assert done.outputs == {"total": 3.0, "share": 0.2, "why": "-", "loss": 1.0}
+
+
+def test_a_second_run_of_a_test_knows_the_first_one(
+    flow: Callable[..., Workflow], kaon_run: Callable[..., FinishedRun]
+) -> None:
+    workflow = flow(
+        "from kaon import *\n"
+        "since = param('since', str, default=expr("
+        "'i.previous_success == null ? \"\" : string(i.previous_success.end_time)', i=run_info()))\n"
+        "before = last_run('before', 'w', outputs={'first': bool}, wait=False, on_timeout='skip')\n"
+        "w = Workflow('w', before, outputs={'since': since, 'first': expr("
+        "'i.previous_success == null', i=run_info()), 'before': coalesce(before['first'], None)})"
+    )
+    outputs = [kaon_run(workflow).succeeded().outputs for _ in range(2)]
+    assert outputs[0] == {"since": "", "first": True, "before": None}
+    assert outputs[1].pop("since").startswith("20")
+    assert outputs[1] == {"first": False, "before": True}
+    alone = kaon_run(workflow, last_runs={"before": None}).succeeded().outputs
+    assert (alone["first"], alone["before"]) == (False, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ({"saels": {}}, "no last_run gate 'saels'; there are: before, sales"),
+        ({"before": {}}, "needs parameter 'loss'"),
+        ({"before": {"loss": "x"}}, "loss"),
+    ],
+)
+def test_a_stand_in_that_does_not_fit_is_refused(
+    flow: Callable[..., Workflow], given: dict[str, Any], problem: str
+) -> None:
+    with pytest.raises(KaonError, match=problem):
+        run_workflow(flow(OTHERS), last_runs=given)
 
 
 def test_a_run_that_waits_for_the_test_says_for_what(flow: Callable[..., Workflow]) -> None:

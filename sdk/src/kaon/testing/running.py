@@ -78,8 +78,10 @@ class Wanted:
     # By step type.
     fakes: Mapping[str, Fake]
     # What gates get: by the name of the approval, or of the signal.
-    approvals: Mapping[str, bool]
+    approvals: Mapping[str, bool | Mapping[str, Any]]
     signals: Mapping[str, Any]
+    # By the name of the gate; None: there is no such run.
+    last_runs: Mapping[str, Mapping[str, Any] | None]
     directory: Path | None
     timeout: float = DEFAULT_TIMEOUT
 
@@ -89,8 +91,9 @@ def run_workflow(
     params: Mapping[str, Any] | None = None,
     *,
     fakes: Iterable[Fake] = (),
-    approvals: Mapping[str, bool] | None = None,
+    approvals: Mapping[str, bool | Mapping[str, Any]] | None = None,
     signals: Mapping[str, Any] | None = None,
+    last_runs: Mapping[str, Mapping[str, Any] | None] | None = None,
     directory: Path | None = None,
     timeout: float = DEFAULT_TIMEOUT,
 ) -> FinishedRun:
@@ -105,8 +108,10 @@ def run_workflow(
         workflow: what to run.
         params: its parameters by name.
         fakes: stand-ins for types of steps.
-        approvals: how the approvals of a name are answered.
+        approvals: how the approvals of a name are answered; the values of its fields approve it.
         signals: payloads of signals by name; each is sent once, at the start.
+        last_runs: outputs of the runs that `last_run` gates find, by the gate's name, whatever parameters it asks for; None:
+            there is no such run, and the gate's time is over at once.
         directory: where artifacts and steps have their files; None: a temporary directory, gone with the result.
         timeout: seconds that the run may take.
 
@@ -120,6 +125,7 @@ def run_workflow(
         fakes={fake.step_type: fake for fake in fakes},
         approvals=approvals or {},
         signals=signals or {},
+        last_runs=last_runs or {},
         directory=directory,
         timeout=timeout,
     )
