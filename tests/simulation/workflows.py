@@ -112,6 +112,7 @@ class Generator:
         step = self._plain_step()
         last = d.Block(name=self._name("s"))
         last.step.CopyFrom(step.step)
+        last.step.inputs["run"].CopyFrom(d.Binding(run_info=d.RunInfo()))
         edges = [d.Edge(source=step.name, target=last.name)]
         definition = d.WorkflowDefinition(
             name=CHILD, body=d.Graph(blocks=[step, last], edges=edges)
