@@ -20,6 +20,7 @@ _HEADER = '''"""What type checkers and editors know of steps.py. Written by sdk/
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from kaon.dsl.datasets import Dataset
 from kaon.dsl.locks import Lock
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.producers import Step

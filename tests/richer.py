@@ -1,6 +1,6 @@
 """Adds to random definitions what came into the language after their generators.
 
-These are failure policies, start rules, outcomes, and policies that are known only at run time.
+These are failure policies, start rules, outcomes, policies that are known only at run time, and datasets.
 
 It draws from a generator of its own, so that everything else of a seed stays as it was.
 """
@@ -28,6 +28,7 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
     """Add policies and rules to a definition; about every second one stays as it is in these, and most in those of run time."""
     _bind_policies(definition, random.Random(f"bound {seed}"))
     _await_runs(definition, seed)
+    _update_datasets(definition, random.Random(f"datasets {seed}"))
     chance = random.Random(f"richer {seed}")
     if chance.random() < 0.5:
         return definition
@@ -98,6 +99,20 @@ def _policy_for(block: d.Block, chance: random.Random) -> tuple[str, list[str], 
             return "sub_workflow.workflow", [f'"{name}"'], '"NO"'
     block.deadline_ms = 0
     return "deadline_ms", ["2", '"1s"', "null"], "-1"
+
+
+def _update_datasets(definition: d.WorkflowDefinition, chance: random.Random) -> None:
+    """In some seeds let steps update datasets; the partition of some is known only when they begin."""
+    if chance.random() < 0.5:
+        return
+    for graph in graphs(definition.body):
+        for block in graph.blocks:
+            if block.HasField("step") and chance.random() < 0.4:
+                block.step.datasets["ratings"] = chance.choice(("", "day"))
+                block.step.datasets["users"] = ""
+                if chance.random() < 0.3:
+                    bound = chance.choice(("1", '"eu"', "null"))
+                    block.bound["step.datasets.users"].CopyFrom(d.Binding(literal_json=bound))
 
 
 def _await_runs(definition: d.WorkflowDefinition, seed: int) -> None:

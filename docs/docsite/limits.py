@@ -9,6 +9,7 @@ from pathlib import Path
 from docsite.text import table
 from kaon.dsl import bundle
 from kaon_artifacts import names
+from kaon_coordinator import retention
 from kaon_coordinator.api import run_labels, runs, schedules, workflows
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.state import paths
@@ -87,6 +88,10 @@ def fixed() -> list[tuple[str, str]]:
         (f"{run_labels._MOST}", "labels of one run"),
         (f"{runs._LARGEST_PAGE}", "runs in one page of a list"),
         (f"{schedules.LARGEST_BACKFILL:,}", "runs of one backfill"),
+        (
+            f"{retention.MOST_UPDATES:,}",
+            "updates of datasets that are kept of a tenant; the oldest go first",
+        ),
         (f"{times.CATCH_UP_LIMIT:,}", "missed times of a schedule that are caught up"),
         (
             f"{logs.head_lines:,} and {logs.tail_lines:,} lines",

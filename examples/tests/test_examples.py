@@ -166,6 +166,26 @@ def test_a_schedule_with_several_triggers_follows_what_its_filter_keeps(
     assert ended(client, run.run_id).run.outputs_json["text"].startswith(f'"{today}')
 
 
+def test_an_update_of_a_dataset_starts_a_run_and_is_told_with_it(
+    load: Callable[[str], Workflow], client: Client
+) -> None:
+    client.register(load_workflow(EXAMPLES / "events" / "announce.py"))
+    client.schedules.put(schedule_file.read(EXAMPLES / "events" / "announce.toml"))
+    report = client.submit(load("events"), {"day": "2026-01-09"}).run.run_id
+    client.submit(load("schedule"), {"day": "2026-01-09"})
+    assert ended(client, report).run.status == run_pb2.STATUS_SUCCEEDED
+    told = first_from(client, "schedule:announce-sales")
+    client.schedules.delete("announce-sales")
+    announced = ended(client, told.run_id).run
+    assert announced.params_json["day"] == '"2026-01-09"'
+    assert announced.outputs_json["told"].startswith('"News: 2026-01-09')
+    updates = client.datasets.updates("sales-reports", "2026-01-09")
+    (update,) = [each for each in updates if each.run_id == report]
+    assert list(update.started_run_ids) == [told.run_id]
+    (producer,) = client.datasets.get("sales-reports").producers
+    assert (producer.workflow, producer.path) == ("sales-report", "report")
+
+
 def test_runs_follow_one_another_and_regions_are_locked(
     load: Callable[[str], Workflow], client: Client
 ) -> None:

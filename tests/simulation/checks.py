@@ -33,8 +33,10 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.notifications.notices import notices_of
 from kaon_coordinator.schedules import due, times
 from kaon_coordinator.schedules.schedule_state import ScheduleState
+from kaon_coordinator.shell.dataset_updates import updates_of
 from kaon_coordinator.shell.partition import NO_CONTEXT
 from kaon_coordinator.store.base import (
+    DatasetUpdate,
     Holder,
     LoadedRun,
     NewRun,
@@ -263,6 +265,7 @@ class Checks(Witness):
             return
         self._released = frozenset(batch.released)
         self._owed: list[Notice] = []
+        self._updated: list[DatasetUpdate] = []
         try:
             for event in batch.history:
                 self._fold(event, owner, batch.partition)
@@ -270,6 +273,11 @@ class Checks(Witness):
             if list(batch.notices) != self._owed:
                 self.fail(
                     "I12", f"partition {batch.partition}: {batch.notices} are not {self._owed}"
+                )
+            if list(batch.dataset_updates) != self._updated:
+                self.fail(
+                    "I2",
+                    f"partition {batch.partition}: {batch.dataset_updates} are not {self._updated}",
                 )
         except Exception as error:
             self.fail("I4", f"partition {batch.partition}: {type(error).__name__}: {error}")
@@ -294,6 +302,7 @@ class Checks(Witness):
             look(self, state, event, owner, partition)
         evolve(state, event)
         self._owed += notices_of(state, [event])
+        self._updated += updates_of(state, [event])
 
     def _workflow(self, tenant: str, name: str, version: str) -> CompiledWorkflow:
         key = (tenant, name, version)

@@ -15,10 +15,13 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import reference_sql
 from kaon_coordinator.store.base import (
     ALL_RUNS,
+    DatasetRecord,
+    DatasetUpdate,
     DueNotice,
     EncodedEvent,
     Fenced,
     InboxRow,
+    KeptUpdate,
     KeysTaken,
     LoadedRun,
     LogChunk,
@@ -57,6 +60,7 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
 from .memory_access import MemoryAccess
+from .memory_datasets import MemoryDatasets
 from .memory_logs import MemoryLogs
 from .memory_notices import MemoryNotices
 from .memory_permits import MemoryPermits
@@ -121,6 +125,7 @@ class MemoryStore(Store):
         self._memos: dict[tuple[str, str], Memo] = {}
         self._notices = MemoryNotices()
         self._schedules = MemorySchedules()
+        self._datasets = MemoryDatasets()
         self._access = MemoryAccess()
         # Tenant and digest of the artifacts that tenants have.
         self._grants: dict[tuple[str, str], int] = {}
@@ -504,6 +509,7 @@ class MemoryStore(Store):
         self.tell_now(batch.messages)
         self._memos.update({(memo.tenant, memo.key): memo for memo in batch.memos})
         self._notices.add(batch.notices)
+        self._datasets.add(batch.partition, batch.dataset_updates)
         self.permits.release(batch.released)
         for row in batch.set_aside:
             self.put_aside(row)
@@ -667,6 +673,45 @@ class MemoryStore(Store):
         return self._notices.remove_old(before_us, limit)
 
     @_transaction
+    def record_dataset_update(
+        self, partition: int, update: DatasetUpdate
+    ) -> tuple[KeptUpdate, bool]:
+        return self._datasets.record(partition, update)
+
+    @_transaction
+    def dataset_updates_since(
+        self, tenant: str, dataset: str, since_us: int, positions: Mapping[int, int], limit: int
+    ) -> list[KeptUpdate]:
+        return self._datasets.since(tenant, dataset, since_us, positions, limit)
+
+    @_transaction
+    def list_datasets(self, tenant: str, after: str, limit: int) -> list[DatasetRecord]:
+        return self._datasets.list(tenant, after, limit)
+
+    @_transaction
+    def find_dataset(self, tenant: str, name: str) -> DatasetRecord | None:
+        found = [each for each in self._datasets.list(tenant, "", 10**9) if each.name == name]
+        return found[0] if found else None
+
+    @_transaction
+    def dataset_producers(self, tenant: str, name: str, limit: int) -> Sequence[KeptUpdate]:
+        return self._datasets.producers(tenant, name, limit)
+
+    @_transaction
+    def list_dataset_updates(
+        self, tenant: str, name: str, part: str | None, before_id: int, limit: int
+    ) -> list[KeptUpdate]:
+        return list(self._datasets.newest_first(tenant, name, part, before_id, limit))
+
+    @_transaction
+    def remove_dataset_updates(self, before_us: int, limit: int) -> list[str]:
+        return list(self._datasets.remove_old(before_us, limit))
+
+    @_transaction
+    def trim_dataset_updates(self, most: int, limit: int) -> list[str]:
+        return list(self._datasets.trim(most, limit))
+
+    @_transaction
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
         return self._schedules.put(schedule)
 
@@ -700,6 +745,8 @@ class MemoryStore(Store):
         if not self._schedules.advance(step):
             return None
         answers = [self._submit(run) for run in step.runs]
+        made = {each[0].run_id for each in answers if isinstance(each, tuple) and each[1]}
+        self._datasets.note_runs(run for run in step.runs if run.run_id in made)
         self.tell_now(step.messages)
         return answers
 
@@ -767,7 +814,8 @@ class MemoryStore(Store):
         waiting = [
             row.command.SerializeToString() for rows in self.inbox.values() for row in rows.values()
         ]
-        for data in (repr(self._memos).encode(), *self._schedules.serialized(), *waiting):
+        named = [*self._datasets.serialized(), *self._schedules.serialized(), *waiting]
+        for data in (repr(self._memos).encode(), *named):
             reference_sql.note(data, digests, values)
         versions = [
             reference_sql.Version(

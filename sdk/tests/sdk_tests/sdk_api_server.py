@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 
 from kaon_wire import canonical
+from kaonapi.dataset.v1 import dataset_pb2, dataset_pb2_grpc
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
@@ -56,6 +57,7 @@ class World:
     steps: list[run_pb2.StepView] = field(default_factory=list)
     schedules: dict[str, schedule_pb2.Schedule] = field(default_factory=dict)
     permits: dict[str, int] = field(default_factory=dict)
+    updates: list[dataset_pb2.DatasetUpdate] = field(default_factory=list)
     checks: list[system_pb2.Check] = field(default_factory=list)
     uploads: int = 0
     # How many unary calls are refused before one is answered.
@@ -377,6 +379,50 @@ class _Schedules(schedule_pb2_grpc.ScheduleServiceServicer):
         return self.world.schedules[name]
 
 
+class _Datasets(dataset_pb2_grpc.DatasetServiceServicer):
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def ListDatasets(self, request, context):  # type: ignore[no-untyped-def]
+        names = sorted({each.dataset for each in self.world.updates})
+        return dataset_pb2.ListDatasetsResponse(datasets=[self._dataset(name) for name in names])
+
+    def GetDataset(self, request, context):  # type: ignore[no-untyped-def]
+        found = self._dataset(request.name)
+        found.producers.append(dataset_pb2.DatasetUpdate(workflow="load", path="each[eu]/load"))
+        found.consumers.append(dataset_pb2.DatasetConsumer(schedule="follow", workflow="w"))
+        return dataset_pb2.GetDatasetResponse(dataset=found)
+
+    def ListDatasetUpdates(self, request, context):  # type: ignore[no-untyped-def]
+        found = [each for each in reversed(self.world.updates) if each.dataset == request.name]
+        if request.HasField("partition"):
+            found = [each for each in found if each.partition == request.partition]
+        # A page of one.
+        first = int(request.page_token or 0)
+        more = str(first + 1) if first + 1 < len(found) else ""
+        return dataset_pb2.ListDatasetUpdatesResponse(
+            updates=found[first : first + 1], next_page_token=more
+        )
+
+    def RecordDatasetUpdate(self, request, context):  # type: ignore[no-untyped-def]
+        assert request.idempotency_key
+        number = len(self.world.updates) + 1
+        update = dataset_pb2.DatasetUpdate(
+            update_id=number,
+            dataset=request.name,
+            partition=request.partition,
+            outputs_json=request.outputs_json,
+            by="ada",
+            started_run_ids=[f"run-{number}"],
+        )
+        self.world.updates.append(update)
+        return dataset_pb2.RecordDatasetUpdateResponse(update=update, created=True)
+
+    def _dataset(self, name):  # type: ignore[no-untyped-def]
+        found = [each for each in self.world.updates if each.dataset == name]
+        return dataset_pb2.Dataset(name=name, updates=len(found), newest=found[-1])
+
+
 class _Logs(log_pb2_grpc.LogServiceServicer):
     def __init__(self, world: World) -> None:
         self.world = world
@@ -485,6 +531,7 @@ def start(world: World) -> tuple[grpc.Server, str]:
     runner_pb2_grpc.add_RunnerServiceServicer_to_server(_Runners(), server)
     system_pb2_grpc.add_SystemServiceServicer_to_server(_System(world), server)
     schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(_Schedules(world), server)
+    dataset_pb2_grpc.add_DatasetServiceServicer_to_server(_Datasets(world), server)
     model_pb2_grpc.add_ModelServiceServicer_to_server(_Models(world), server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()

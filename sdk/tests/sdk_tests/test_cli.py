@@ -764,6 +764,7 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
         {"every": "6h", "anchor": "2026-01-01T00:00:00Z"},
         {"run_finished": "other", "statuses": ["failed"]},
         {"record_arrived": "topic"},
+        {"dataset": "ratings"},
         {"cron": ["0 3 * * 1-5", "@monthly"], "jitter": "10m"},
         {"model_published": "m", "stage": "announced"},
     ):
@@ -775,13 +776,36 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
     assert kept["every"].interval.every_ms == 21_600_000
     assert list(kept["run-finished"].run_finished.statuses) == [run_pb2.STATUS_FAILED]
     assert kept["record-arrived"].record_arrived.topic == "topic"
+    assert kept["dataset"].dataset_updated.dataset == "ratings"
     assert kept["model-published"].model_published.stage == "announced"
     assert kept["cron"].cron.more_expressions == ["@monthly"]
     assert kept["cron"].jitter_ms == 600_000
     listed = kaon("schedule", "list")[1]
-    for text in ("every 6h00m", "after a run of other", "on a record of topic", "on model m"):
+    for text in (
+        "every 6h00m",
+        "after a run of other",
+        "on a record of topic",
+        "on model m",
+        "of dataset ratings",
+    ):
         assert text in listed
     assert "0 3 * * 1-5, @monthly UTC with jitter 10m00s" in listed
+
+
+def test_datasets_are_recorded_listed_and_shown(kaon: Kaon, project: Path) -> None:
+    code, out = kaon("datasets", "record", "ratings", "--partition", "a", "-p", "rows=3")[:2]
+    assert (code, out) == (0, "Recorded update 1 of dataset ratings.\n")
+    kaon("datasets", "record", "ratings", "--partition", "b", "-p", "rows=4")
+    listed = kaon("datasets", "list")[1].splitlines()
+    assert listed[-1].split() == ["ratings", "2", "b", "ada"]
+    shown = kaon("datasets", "show", "ratings")[1]
+    for text in ("ratings  2 updates", "by load each[eu]/load", "starts w (schedule follow)"):
+        assert text in shown
+    events = kaon("datasets", "events", "ratings")[1].splitlines()
+    assert [line.split()[-1] for line in events[-2:]] == ["run-2", "run-1"]
+    assert "rows=4" in events[-2]
+    only = kaon("datasets", "events", "ratings", "--partition", "a", "--json")[1]
+    assert json.loads(only)["started_run_ids"] == ["run-1"]
 
 
 def test_several_triggers_are_written_as_any_and_all(

@@ -648,6 +648,21 @@ def test_a_repeat_may_wait_between_its_passes() -> None:
     assert loop.timeout_ms == 3_600_000
 
 
+def test_a_step_produces_datasets_whose_partition_may_be_known_later(build: Build) -> None:
+    workflow = build("""
+from kaon import *
+day = param("day", "date")
+a = steps.shell("a", argv=["x"], produces=[dataset("ratings", partition=day), dataset("users")])
+b = steps.shell("b", argv=["x"], produces=dataset("raw.ratings", partition=7))
+w = Workflow("w", a >> b)
+""")
+    first, second = workflow.definition().body.blocks
+    assert dict(first.step.datasets) == {"ratings": "", "users": ""}
+    assert dict(first.bound) == {"step.datasets.ratings": d.Binding(parameter="day")}
+    assert dict(second.step.datasets) == {"raw.ratings": "7"}
+    assert not second.bound
+
+
 def test_a_step_may_be_memoized_tagged_exclusive_and_bounded(build: Build, project: Path) -> None:
     (project / "requirements.txt").write_text("")
     workflow = build("""

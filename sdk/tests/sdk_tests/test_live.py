@@ -298,6 +298,15 @@ def test_a_sub_workflow_shows_its_run_and_a_memoized_step_where_it_was_taken_fro
     assert "reused from run r3" in drawn
 
 
+def test_a_line_of_a_step_tells_the_datasets_that_it_updates() -> None:
+    ended = h.StepEndedEvent(
+        path="load", status=run_pb2.STATUS_SUCCEEDED, datasets={"users": "", "ratings": "eu"}
+    )
+    told = line(event(1, step_ended=ended))
+    assert told is not None
+    assert told.endswith("SUCCEEDED, updates dataset ratings partition eu, updates dataset users")
+
+
 def test_paused_late_and_reopened_runs_are_shown() -> None:
     view = RunView(definition(), clock=lambda: 10.0)  # type: ignore[arg-type]
     drawn = fed(

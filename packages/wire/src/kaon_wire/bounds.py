@@ -95,6 +95,8 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.run.v1.GetRunAtRequest.page_size": Range(low=0, high=10_000),
     "kaonapi.runner.v1.ListPoolsRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.runner.v1.ListRunnersRequest.page_size": Range(low=0, high=1_000),
+    "kaonapi.dataset.v1.ListDatasetsRequest.page_size": Range(low=0, high=1_000),
+    "kaonapi.dataset.v1.ListDatasetUpdatesRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.schedule.v1.ListPermitsRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.schedule.v1.ListSchedulesRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.workflow.v1.ListWorkflowsRequest.page_size": Range(low=0, high=1_000),

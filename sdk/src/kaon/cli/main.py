@@ -13,6 +13,7 @@ from kaon.cli.commands import (
     artifacts,
     audit,
     compare,
+    datasets,
     doctor,
     export,
     graph,
@@ -133,6 +134,7 @@ for _heading, _commands in _COMMANDS.items():
 app.add_typer(artifacts.app, name="artifacts", rich_help_panel="Look at runs")
 app.add_typer(export.app, name="export", rich_help_panel="Look at runs")
 app.add_typer(schedules.app, name="schedule", rich_help_panel="The system")
+app.add_typer(datasets.app, name="datasets", rich_help_panel="The system")
 app.add_typer(permits.app, name="permits", rich_help_panel="The system")
 app.add_typer(models.app, name="models", rich_help_panel="The system")
 app.add_typer(audit.app, name="audit", rich_help_panel="The system")

@@ -3,7 +3,8 @@
 name = "nightly"
 workflow = "recommendations"
 cron = "0 3 * * *"                 # or "@daily", or several: ["0 3 * * 1-5", "@monthly"]
-                                   # or every = "6h", run_finished = "other", record_arrived = "topic", model_published = "name"
+                                   # or every = "6h", run_finished = "other", record_arrived = "topic", model_published = "name",
+                                   # dataset = "ratings"
 filter = "date != '2026-12-25'"    # CEL over `time`, `date`, `event` and `trigger`: when it is false, there is no run
 jitter = "10m"                     # of cron and every: a run is submitted up to so much after its time
 time_zone = "Europe/Berlin"        # of cron; UTC without it
@@ -49,7 +50,7 @@ from kaonapi.run.v1 import run_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
 _NOWHERE = Source(file="", line=0)
-_WHEN = ("cron", "every", "run_finished", "record_arrived", "model_published")
+_WHEN = ("cron", "every", "run_finished", "record_arrived", "model_published", "dataset")
 _DETAILS = ("time_zone", "anchor", "statuses", "stage", "filter")
 _KEYS = (
     "name",
@@ -206,6 +207,8 @@ def _set_when(schedule: s.Schedule | s.Trigger, given: Mapping[str, Any]) -> Non
             )
         case "record_arrived":
             schedule.record_arrived.CopyFrom(s.RecordArrived(topic=_text(given, "record_arrived")))
+        case "dataset":
+            schedule.dataset_updated.CopyFrom(s.DatasetUpdated(dataset=_text(given, "dataset")))
         case _:
             model, stage = _text(given, "model_published"), _text(given, "stage")
             schedule.model_published.CopyFrom(s.ModelPublished(model=model, stage=stage))

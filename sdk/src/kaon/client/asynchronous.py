@@ -16,6 +16,7 @@ from kaon.client.artifacts import Artifacts
 from kaon.client.audit import Audit
 from kaon.client.channel import Endpoints
 from kaon.client.client import CALL, WATCH, Client
+from kaon.client.datasets import Datasets
 from kaon.client.handle import RunHandle
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
@@ -153,6 +154,18 @@ class AsyncArtifacts:
     download = _calls(Artifacts.download)
 
 
+class AsyncDatasets:
+    """The twin of `Datasets`."""
+
+    def __init__(self, sync: Datasets) -> None:
+        self.sync = sync
+
+    list = _calls(Datasets.list)
+    get = _calls(Datasets.get)
+    updates = _streams(Datasets.updates)
+    record = _calls(Datasets.record)
+
+
 class AsyncSchedules:
     """The twin of `Schedules`."""
 
@@ -229,6 +242,7 @@ class AsyncClient:
     ) -> None:
         self.sync = Client(endpoints, patience=patience, watch_patience=watch_patience)
         self.artifacts = AsyncArtifacts(self.sync.artifacts)
+        self.datasets = AsyncDatasets(self.sync.datasets)
         self.schedules = AsyncSchedules(self.sync.schedules)
         self.models = AsyncModels(self.sync.models)
         self.audit = AsyncAudit(self.sync.audit)

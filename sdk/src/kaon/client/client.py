@@ -19,6 +19,7 @@ from kaon.client.audit import Audit
 from kaon.client.calling import Caller
 from kaon.client.channel import Endpoints, connect
 from kaon.client.commands import RunCommands
+from kaon.client.datasets import Datasets
 from kaon.client.errors import NotFound
 from kaon.client.following import Followed
 from kaon.client.handle import RunHandle
@@ -72,8 +73,8 @@ class Client(RunCommands):
         patience: how long a call is tried again while nobody answers.
         watch_patience: the same for streams that were there before.
 
-    `schedules` is about what submits runs without a person, `artifacts` about what runs produced, `audit` about
-    who called, `access` about who may call. Every call raises a KaonError:
+    `schedules` is about what submits runs without a person, `datasets` about what steps update and schedules wait for,
+    `artifacts` about what runs produced, `audit` about who called, `access` about who may call. Every call raises a KaonError:
     NotFound, InvalidValue, Conflict, Unavailable, AccessDenied or ServerError.
     """
 
@@ -96,6 +97,7 @@ class Client(RunCommands):
         self._runners = runner_pb2_grpc.RunnerServiceStub(self._channel)
         self._system = system_pb2_grpc.SystemServiceStub(self._channel)
         self.schedules = Schedules(self._caller, self._channel)
+        self.datasets = Datasets(self._caller, self._channel)
         self.audit = Audit(self._caller, self._channel)
         self.access = Access(self._caller, self._channel)
         self.artifacts = Artifacts(self._caller, self._channel, watch_patience)

@@ -3,6 +3,7 @@
 from kaon.dsl import steps
 from kaon.dsl.blocks import Each, Group, Part, Triggered, Until, When
 from kaon.dsl.bundle import Bundle
+from kaon.dsl.datasets import Dataset, dataset
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.gates import approval, last_run, signal, sub_workflow, timer
 from kaon.dsl.loading import load_workflow
@@ -56,6 +57,7 @@ from kaon.dsl.workflow import Workflow
 __all__ = [
     "BlockOutcome",
     "Bundle",
+    "Dataset",
     "Draw",
     "Each",
     "Expr",
@@ -87,6 +89,7 @@ __all__ = [
     "branch",
     "choice",
     "coalesce",
+    "dataset",
     "each",
     "expr",
     "for_each",

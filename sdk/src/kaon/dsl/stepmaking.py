@@ -9,6 +9,7 @@ from typing import Any
 
 from kaon.dsl import foreign, names, stepoptions, types, values
 from kaon.dsl.blocks import Part
+from kaon.dsl.datasets import produced
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.later import Later
 from kaon.dsl.locks import checked_locks
@@ -71,6 +72,8 @@ def make(
         options[option] = later.take(field, options.get(option), None)
     settings = _settings(name, config, options.get("config"), later, source)
     policy = _policy(name, options, later, source)
+    for dataset, partition in produced(options.get("produces"), f"step {name!r}", source):
+        policy.datasets[dataset] = later.take(f"step.datasets.{dataset}", partition, "")
     return Step(
         name=name,
         type=names.check_block_name(step_type, "step type", source),

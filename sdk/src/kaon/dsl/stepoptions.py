@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypedDict, TypeVar
 
+from kaon.dsl.datasets import Dataset
 from kaon.dsl.locks import Lock
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.types import TypeLike
@@ -46,6 +47,8 @@ class StepOptions(TypedDict, total=False):
     isolation: Literal["warm", "process"] | None
     # Words that count against the tenant's permits.
     tags: Iterable[str | Value] | Value | None
+    # What its success updates: `dataset(...)`.
+    produces: Iterable[Dataset] | Dataset | None
     # What it holds while it runs: `mutex(...)`, `semaphore(...)`.
     locks: Iterable[Lock] | Lock | None
     # Whether it takes the outputs of an earlier, equal execution.

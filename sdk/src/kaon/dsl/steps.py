@@ -13,6 +13,7 @@ Every function takes the step's name first, its inputs as further keyword argume
     priority        higher goes first
     isolation       "warm" (shares a worker process with earlier steps) or "process" (one of its own)
     tags            words that count against the tenant's permits (`kaon permits`)
+    produces        dataset("ratings", partition=day), or several: what its success updates, on which schedules start runs
     memo            True or Memo(...): takes the outputs of an earlier, equal execution; artifacts count by content and name
     exclusive       True: an attempt begins only when no earlier one can be running any more
     requirements    a requirements file, from which runners build the step's environment once

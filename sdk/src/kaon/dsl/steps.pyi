@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
+from kaon.dsl.datasets import Dataset
 from kaon.dsl.locks import Lock
 from kaon.dsl.policies import Duration, Memo, Resources, Retry
 from kaon.dsl.producers import Step
@@ -31,6 +32,7 @@ def docker(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -56,6 +58,7 @@ def hive(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -83,6 +86,7 @@ def publish(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -108,6 +112,7 @@ def python(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -134,6 +139,7 @@ def r(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -160,6 +166,7 @@ def scala(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -187,6 +194,7 @@ def shell(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -212,6 +220,7 @@ def spark(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,
@@ -238,6 +247,7 @@ def step(
     priority: int | Value | None = None,
     isolation: Literal["warm", "process"] | None = None,
     tags: Iterable[str | Value] | Value | None = None,
+    produces: Iterable[Dataset] | Dataset | None = None,
     locks: Iterable[Lock] | Lock | None = None,
     memo: Memo | bool | None = None,
     exclusive: bool | None = None,

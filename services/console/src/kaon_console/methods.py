@@ -54,6 +54,11 @@ _LISTED: Mapping[str, tuple[str, str, str]] = {
         "",
         "PutSchedule DeleteSchedule RunSchedule Backfill SetPermits",
     ),
+    "kaonapi.dataset.v1.DatasetService": (
+        "ListDatasets GetDataset ListDatasetUpdates",
+        "",
+        "RecordDatasetUpdate",
+    ),
     "kaonapi.log.v1.LogService": ("", "ReadLogs ReadWholeLog", ""),
     "kaonapi.artifact.v1.ArtifactService": ("ListArtifacts", "ReadArtifact", ""),
     "kaonapi.runner.v1.RunnerService": ("ListRunners ListPools ExplainStep", "", ""),

@@ -10,6 +10,7 @@ from typing import Protocol
 import structlog
 
 from kaon_coordinator.faults import going_on
+from kaon_coordinator.store.protocols.dataset_store import DatasetStore
 from kaon_coordinator.store.protocols.notice_store import NoticeStore
 from kaon_coordinator.store.protocols.retention_store import RetentionStore
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -21,6 +22,9 @@ DAY_US = 86_400_000_000
 ROUND_SECONDS = 600.0
 # For how long a notification that was given up is reported.
 NOTICE_DAYS = 7.0
+# Updates of datasets that a tenant may have; the oldest go first. So many of them are deleted in a transaction.
+MOST_UPDATES = 100_000
+UPDATES_AT_ONCE = 500
 # Runs per transaction: it delays the owners' own, so it must be short.
 RUNS_AT_ONCE = 20
 # Pause between two transactions of a round.
@@ -39,7 +43,7 @@ class Keep:
     artifact_days: float = 7.0
 
 
-class KeptStore(RetentionStore, NoticeStore, Protocol):
+class KeptStore(RetentionStore, NoticeStore, DatasetStore, Protocol):
     """What retention deletes from."""
 
 
@@ -71,16 +75,21 @@ class Retention:
         cleared = await self._remove(store.remove_logs, self._keep.log_days)
         forgotten = await self._remove(store.remove_memos, self._keep.run_days)
         await self._remove(store.remove_notices, NOTICE_DAYS)
+        await self._remove(store.remove_dataset_updates, self._keep.run_days)
+        await self._repeat(store.trim_dataset_updates, MOST_UPDATES, UPDATES_AT_ONCE)
         if removed or cleared or forgotten:
             log.info("old runs deleted", runs=removed, runs_without_output=cleared, memos=forgotten)
         return removed
 
     async def _remove(self, call: Callable[[int, int], list[str]], days: float) -> int:
-        removed = 0
         if not days:
-            return removed
-        before_us = self._now_us() - int(days * DAY_US)
-        while found := await self._store.run(call, before_us, RUNS_AT_ONCE):
+            return 0
+        return await self._repeat(call, self._now_us() - int(days * DAY_US), RUNS_AT_ONCE)
+
+    async def _repeat(self, call: Callable[[int, int], list[str]], bound: int, at_once: int) -> int:
+        """Call until nothing is left to delete; return how much was."""
+        removed = 0
+        while found := await self._store.run(call, bound, at_once):
             removed += len(found)
             await asyncio.sleep(BREATH_SECONDS)
         return removed

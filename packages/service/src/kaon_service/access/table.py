@@ -79,6 +79,12 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "SetPermits": Access(role=Role.TENANT_ADMIN, audited=True),
         "ListPermits": Access(role=Role.VIEWER),
     },
+    "kaonapi.dataset.v1.DatasetService": {
+        "ListDatasets": Access(role=Role.VIEWER),
+        "GetDataset": Access(role=Role.VIEWER),
+        "ListDatasetUpdates": Access(role=Role.VIEWER),
+        "RecordDatasetUpdate": Access(role=Role.OPERATOR, audited=True),
+    },
     "kaonapi.log.v1.LogService": {
         "ReadLogs": Access(role=Role.VIEWER),
         "ReadWholeLog": Access(role=Role.VIEWER),

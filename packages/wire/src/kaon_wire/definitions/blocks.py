@@ -10,13 +10,15 @@ from kaon_wire.definitions.bindings import binding_problems
 from kaon_wire.definitions.gate_fields import field_problems
 from kaon_wire.definitions.kinds import ANY, RUN_ID, kind_of
 from kaon_wire.definitions.locks import lock_problems
-from kaon_wire.definitions.names import NAME, POOL_NAME, POOL_NAME_RULE, value_names
+from kaon_wire.definitions.names import NAME, NAME_RULE, POOL_NAME, POOL_NAME_RULE, value_names
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Whole numbers up to this one are exact in the floating-point numbers of ranges.
 _WHOLE = 2**53
 _LAST_EXIT_CODE = 255
+# Datasets of one step: each of them is a row in the transaction of its success.
+_MOST_DATASETS = 16
 
 
 def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
@@ -73,11 +75,22 @@ def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     for tag in step.tags:
         if not NAME.match(tag):
             yield f"{name}: tag {tag!r}: use lower-case letters, digits and hyphens"
+    yield from _dataset_problems(name, step)
     for output, kind in sorted(step.outputs.items()):
         if kind == d.VALUE_TYPE_UNSPECIFIED:
             yield f"{name}: output {output!r} has no type"
     for input_name, binding in sorted(step.inputs.items()):
         yield from binding_problems(binding, place.outside, f"{name}: input {input_name!r}", checks)
+
+
+def _dataset_problems(name: str, step: d.Step) -> Iterator[str]:
+    if len(step.datasets) > _MOST_DATASETS:
+        yield f"{name}: it produces {len(step.datasets)} datasets; use at most {_MOST_DATASETS}"
+    for dataset, partition in sorted(step.datasets.items()):
+        if not NAME.match(dataset):
+            yield f"{name}: dataset {dataset[:80]!r}: {NAME_RULE}"
+        if problem := policies.partition_problem(partition):
+            yield f"{name}: dataset {dataset[:80]!r}: its partition {partition[:80]!r}: {problem}"
 
 
 def _retry_problems(name: str, step: d.Step) -> Iterator[str]:

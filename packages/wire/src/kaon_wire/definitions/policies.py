@@ -16,12 +16,16 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 _NUMBERS = frozenset({"int", "double"})
 _TEXT = frozenset({"string"})
+_PARTITIONS = _NUMBERS | _TEXT | {"bool", "timestamp"}
 _CONFIG = "step.config."
 _CUSTOM = "step.resources.custom."
+_DATASETS = "step.datasets."
 _WORDS = {"int": "a number", "string": "a text", "list": "a list", "map": "a map"}
 # Characters of an image's name, a tag, and a variable of the environment.
 _LONGEST = 4_096
 _MOST = 100
+# Characters of the partition of a dataset; it becomes part of a key.
+LONGEST_PARTITION = bounds.KEY_CHARACTERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,6 +128,22 @@ def _tags(value: Any) -> list[str]:
     return tags
 
 
+def partition_problem(text: str) -> str:
+    """Describe why a text is no partition of a dataset; empty when it is one."""
+    if len(text) > LONGEST_PARTITION:
+        return f"it has {len(text)} characters; use at most {LONGEST_PARTITION}"
+    return "" if text.isprintable() else "use printable characters"
+
+
+def _partition(value: Any) -> str:
+    if isinstance(value, list | dict):
+        raise InvalidValue("it must be a text, a number or a bool")
+    text = value if isinstance(value, str) else canonical.dumps(value)
+    if problem := partition_problem(text):
+        raise InvalidValue(problem)
+    return text
+
+
 def _environment(value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise InvalidValue("it must be a map of texts by name")
@@ -201,6 +221,9 @@ def policy(kind: str, field: str) -> Policy | None:
     """Return the policy of blocks of a kind that a field holds; None when none may be known only at run time."""
     if kind == "step" and field.startswith(_CUSTOM) and field != _CUSTOM:
         return _count(f"resources: {field.removeprefix(_CUSTOM)}")
+    if kind == "step" and field.startswith(_DATASETS) and field != _DATASETS:
+        name = f"dataset {field.removeprefix(_DATASETS)}: partition"
+        return Policy(name=name, kinds=_PARTITIONS, convert=_partition)
     return _BY_KIND.get(kind, {}).get(field)
 
 
@@ -227,7 +250,7 @@ def converted(kind: str, field: str, value: Any, limits: DefinitionLimits = DEFA
 def _check_bounds(field: str, value: Any, limits: DefinitionLimits) -> None:
     if field == "repeat.max_iterations" and value > limits.iterations:
         raise InvalidValue(f"the limit iterations is {limits.iterations}")
-    if field.startswith(_CONFIG):
+    if field.startswith((_CONFIG, _DATASETS)):
         return
     *_, last = _descriptors(field)
     bound = bounds.range_of(last) if isinstance(value, int) else None
@@ -253,6 +276,9 @@ def is_set(block: d.Block, field: str) -> bool:
         return field.removeprefix(_CONFIG) in _config(block)
     if field.startswith(_CUSTOM):
         return field.removeprefix(_CUSTOM) in block.step.resources.custom
+    if field.startswith(_DATASETS):
+        # Without a partition that is known before it is the dataset as a whole.
+        return bool(dict(block.step.datasets).get(field.removeprefix(_DATASETS)))
     holder, last = _holder(block, field)
     return bool(getattr(holder, last))
 
@@ -275,6 +301,8 @@ def _set(block: d.Block, field: str, value: Any) -> None:
         block.step.config_json = canonical.dumps(config)
     elif field.startswith(_CUSTOM):
         block.step.resources.custom[field.removeprefix(_CUSTOM)] = value
+    elif field.startswith(_DATASETS):
+        block.step.datasets[field.removeprefix(_DATASETS)] = value
     else:
         holder, last = _holder(block, field)
         if isinstance(value, list):

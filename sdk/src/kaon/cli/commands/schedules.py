@@ -44,7 +44,7 @@ def put(
     workflow = "recommendations"
     cron = "0 3 * * *"           # or "@daily", \\["0 3 * * 1-5", "@monthly"]; every = "6h",
     time_zone = "Europe/Berlin"  # run_finished = "other-workflow", record_arrived = "topic",
-    jitter = "10m"               # model_published = "model"; several: \\[\\[any]], all = \\[...]
+    jitter = "10m"               # model_published = "model", dataset = "name"; several: \\[\\[any]], all = \\[...]
     filter = "date != '2026-12-25'"  # CEL: false gives no run
     overlap = "skip"             # allow, skip, buffer, cancel_other
     catch_up = "latest"          # none, latest, all
@@ -315,4 +315,6 @@ def _when(schedule: schedule_pb2.Schedule | schedule_pb2.Trigger) -> str:
             return f"after a run of {schedule.run_finished.workflow}"
         case "record_arrived":
             return f"on a record of {schedule.record_arrived.topic}"
+        case "dataset_updated":
+            return f"on an update of dataset {schedule.dataset_updated.dataset}"
     return f"on model {schedule.model_published.model or 'of any name'}"

@@ -141,8 +141,14 @@ def _step_text(fact: object) -> str | None:
             return f"{fact.path}  stops{_because(fact.reason)}"
         case h.StepEndedEvent():
             memo = f", reused from run {fact.memo.run_id}" if fact.HasField("memo") else ""
-            return f"{fact.path}  {formatting.status(fact.status)}{memo}{_why(fact.error)}"
+            made = "".join(map(_updated, sorted(fact.datasets.items())))
+            return f"{fact.path}  {formatting.status(fact.status)}{memo}{made}{_why(fact.error)}"
     return None
+
+
+def _updated(dataset: tuple[str, str]) -> str:
+    name, partition = dataset
+    return f", updates dataset {name}{f' partition {partition}' if partition else ''}"
 
 
 def _breakpoint_text(fact: object) -> str | None:

@@ -14,6 +14,7 @@ from kaon_coordinator.api.access import AccessParts, AccessServicer
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.artifacts import ArtifactParts, ArtifactServicer
 from kaon_coordinator.api.calls import call_rules
+from kaon_coordinator.api.datasets import DatasetParts, DatasetServicer
 from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.api.logs import LogParts, LogServicer
@@ -37,6 +38,7 @@ from kaon_service.access.limits import AllLimits
 from kaon_service.server import GrpcServer
 from kaonapi.access.v1 import access_service_pb2, access_service_pb2_grpc
 from kaonapi.artifact.v1 import artifact_service_pb2, artifact_service_pb2_grpc
+from kaonapi.dataset.v1 import dataset_pb2, dataset_pb2_grpc
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -48,6 +50,7 @@ SERVICES = (
     workflow_service_pb2.DESCRIPTOR.services_by_name["WorkflowService"].full_name,
     run_service_pb2.DESCRIPTOR.services_by_name["RunService"].full_name,
     schedule_pb2.DESCRIPTOR.services_by_name["ScheduleService"].full_name,
+    dataset_pb2.DESCRIPTOR.services_by_name["DatasetService"].full_name,
     log_pb2.DESCRIPTOR.services_by_name["LogService"].full_name,
     artifact_service_pb2.DESCRIPTOR.services_by_name["ArtifactService"].full_name,
     runner_pb2.DESCRIPTOR.services_by_name["RunnerService"].full_name,
@@ -191,6 +194,10 @@ class ApiServer(GrpcServer):
         )
         run_service_pb2_grpc.add_RunServiceServicer_to_server(RunServicer(runs), server)
         schedule_pb2_grpc.add_ScheduleServiceServicer_to_server(ScheduleServicer(schedules), server)
+        datasets = DatasetParts(
+            store=parts.store, submission=submission, changed=parts.schedules_changed
+        )
+        dataset_pb2_grpc.add_DatasetServiceServicer_to_server(DatasetServicer(datasets), server)
         log_pb2_grpc.add_LogServiceServicer_to_server(LogServicer(logs), server)
         artifacts = ArtifactParts(
             grants=grants, quotas=quotas, store=parts.store, artifacts=parts.artifacts

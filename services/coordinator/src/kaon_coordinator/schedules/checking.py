@@ -11,6 +11,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import combining, scheduled_runs, times
 from kaon_coordinator.schedules.schedule_state import Occasion
+from kaon_wire.definitions.names import NAME, NAME_RULE
 from kaon_wire.errors import InvalidValue
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -53,13 +54,16 @@ def _when(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
     if when is None:
         yield (
             "when",
-            "one of cron, interval, run_finished, record_arrived, model_published and triggers must be set",
+            "one of cron, interval, run_finished, record_arrived, model_published, dataset_updated and triggers must be set",
         )
     elif when == "triggers":
         yield from _triggers(schedule)
         return
     elif when == "run_finished" and not schedule.run_finished.workflow:
         yield "run_finished.workflow", "run_finished.workflow: name a workflow"
+    elif when == "dataset_updated" and not NAME.match(schedule.dataset_updated.dataset):
+        dataset = schedule.dataset_updated.dataset[:80]
+        yield "dataset_updated.dataset", f"dataset_updated.dataset {dataset!r}: {NAME_RULE}"
     elif when == "record_arrived" and not schedule.record_arrived.topic:
         yield "record_arrived.topic", "record_arrived.topic: name a topic"
     try:

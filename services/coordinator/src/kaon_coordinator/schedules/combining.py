@@ -104,6 +104,7 @@ def _complete(
         time_us=max(part.time_us for part in parts),
         event_json=canonical.dumps(events),
         trigger=newest.name,
+        because_of=tuple(update for part in parts for update in part.because_of),
     )
 
 

@@ -21,6 +21,8 @@ class Occasion:
     event_json: str = ""
     # Which of several triggers it was; empty for a schedule with one.
     trigger: str = ""
+    # The updates of datasets that it consists of.
+    because_of: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +71,8 @@ class ScheduleState:
     @classmethod
     def _of(cls, data: dict[str, Any]) -> ScheduleState:
         parts = {place: cls._of(part) for place, part in data.pop("parts", {}).items()}
-        waiting = {place: Occasion(**each) for place, each in data.pop("waiting", {}).items()}
-        buffered = Occasion(**data["buffered"]) if data["buffered"] else None
+        waiting = {place: _occasion(each) for place, each in data.pop("waiting", {}).items()}
+        buffered = _occasion(data["buffered"]) if data["buffered"] else None
         positions = {int(partition): offset for partition, offset in data["positions"].items()}
         return cls(
             **{**data, "buffered": buffered, "positions": positions, "seen": tuple(data["seen"])},
@@ -81,6 +83,11 @@ class ScheduleState:
 
 def _told(occasion: Occasion) -> dict[str, Any]:
     data = asdict(occasion)
-    if not occasion.trigger:
-        del data["trigger"]
+    for name in ("trigger", "because_of"):
+        if not data[name]:
+            del data[name]
     return data
+
+
+def _occasion(data: dict[str, Any]) -> Occasion:
+    return Occasion(**{**data, "because_of": tuple(data.get("because_of", ()))})

@@ -71,6 +71,7 @@ def run_for(
         now_us=now_us,
         priority=definition.priority,
         origin=f"schedule:{schedule.name}",
+        because_of=occasion.because_of,
     )
 
 

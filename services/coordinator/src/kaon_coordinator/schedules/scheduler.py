@@ -24,6 +24,7 @@ from kaon_coordinator.faults import Fault, going_on, note_fault
 from kaon_coordinator.previous_success import previous_success
 from kaon_coordinator.schedules import combining, due, filtering, overlap, times
 from kaon_coordinator.schedules.combining import leaves
+from kaon_coordinator.schedules.dataset_updated import dataset_updated
 from kaon_coordinator.schedules.run_finished import run_finished
 from kaon_coordinator.schedules.schedule_backoff import Backoff
 from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
@@ -44,6 +45,7 @@ from kaon_coordinator.store.base import (
 )
 from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.protocols.aside_store import AsideStore
+from kaon_coordinator.store.protocols.dataset_store import DatasetStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
@@ -68,7 +70,9 @@ _TOPIC_SECONDS = 30.0
 _Key: TypeAlias = tuple[str, str]
 
 
-class SchedulerStore(ScheduleStore, RunStore, WorkflowStore, AsideStore, AccessStore, Protocol):
+class SchedulerStore(
+    ScheduleStore, DatasetStore, RunStore, WorkflowStore, AsideStore, AccessStore, Protocol
+):
     """What the scheduler needs of the store."""
 
 
@@ -366,6 +370,10 @@ class Scheduler:
             return found, replace(state, last_us=last_us)
         if definition.HasField("run_finished"):
             found, came = await self._parts.store.read(run_finished, self._store, schedule, state)
+        elif definition.HasField("dataset_updated"):
+            found, came = await self._parts.store.read(
+                dataset_updated, self._store, schedule, state
+            )
         else:
             found, came = await self._records(schedule, state)
         return [each for each in found if due.is_within(definition, each.time_us)], came

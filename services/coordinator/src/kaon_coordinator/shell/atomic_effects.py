@@ -1,4 +1,7 @@
-"""Effects that a turn writes together with its events: child runs, commands to other runs, memos, released permits, notices."""
+"""Effects that a turn writes together with its events.
+
+They are child runs, commands to other runs, memos, released permits, notices, and updates of datasets.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from kaon_coordinator.engine.actions import (
 from kaon_coordinator.engine.scopes.locks import may_hold
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state.state import RunState
-from kaon_coordinator.store.base import Holder, Memo, Message, NewRun, Notice
+from kaon_coordinator.store.base import DatasetUpdate, Holder, Memo, Message, NewRun, Notice
 from kaon_wire.partitioning import partition_of
 
 
@@ -28,6 +31,7 @@ class AtomicEffects:
     released: list[Holder] = field(default_factory=list)
     # Made from events, which make a turn durable by themselves.
     notices: list[Notice] = field(default_factory=list)
+    dataset_updates: list[DatasetUpdate] = field(default_factory=list)
 
     def __bool__(self) -> bool:
         return bool(self.new_runs or self.messages or self.memos or self.released)
@@ -69,6 +73,7 @@ class AtomicEffects:
             memos=[memo for memo in self.memos if memo.run_id != run_id],
             released=[holder for holder in self.released if holder.run_id != run_id],
             notices=[notice for notice in self.notices if notice.run_id != run_id],
+            dataset_updates=[each for each in self.dataset_updates if each.run_id != run_id],
         )
 
 

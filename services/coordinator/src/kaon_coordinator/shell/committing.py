@@ -74,6 +74,7 @@ def prepare(partition: Partition, turn: Turn) -> Written:
         memos=turn.atomic_effects.memos,
         released=turn.atomic_effects.released,
         notices=turn.atomic_effects.notices,
+        dataset_updates=turn.atomic_effects.dataset_updates,
         applied_inbox=[row.inbox_id for row in turn.applied_inbox],
         published=partition.take_published(),
     )
@@ -181,6 +182,7 @@ def _parts(written: Written) -> list[_Part]:
     _split(given, "memos", batch.memos, lambda memo: memo.run_id)
     _split(given, "released", batch.released, lambda holder: holder.run_id)
     _split(given, "notices", batch.notices, lambda notice: notice.run_id)
+    _split(given, "dataset_updates", batch.dataset_updates, lambda update: update.run_id)
     by_run: dict[str, list[int]] = defaultdict(list)
     for row in turn.applied_inbox:
         by_run[row.run_id].append(row.inbox_id)

@@ -21,6 +21,7 @@ from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.notifications.notices import notices_of
 from kaon_coordinator.shell.atomic_effects import AtomicEffects
+from kaon_coordinator.shell.dataset_updates import updates_of
 from kaon_coordinator.store.base import InboxRow, NewRun
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
@@ -94,6 +95,8 @@ class Turn:
             self.events += decision.events
             if state.workflow.definition.notifications:
                 self.atomic_effects.notices += notices_of(state, decision.events)
+            if state.workflow.makes_datasets:
+                self.atomic_effects.dataset_updates += updates_of(state, decision.events)
             self.touched[state.run_id] = state
 
     @property

@@ -17,6 +17,7 @@ from kaon_coordinator.store.fencing import Fenced
 from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.protocols.database_store import DatabaseStore
+from kaon_coordinator.store.protocols.dataset_store import DatasetStore
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.protocols.log_store import LogStore
 from kaon_coordinator.store.protocols.memo_store import MemoStore
@@ -35,10 +36,13 @@ from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.records import (
     ALL_RUNS,
     NO_LABELS,
+    DatasetRecord,
+    DatasetUpdate,
     DueNotice,
     EncodedEvent,
     Holder,
     InboxRow,
+    KeptUpdate,
     KeysTaken,
     LoadedRun,
     LogChunk,
@@ -68,11 +72,14 @@ from kaon_coordinator.store.records import (
 __all__ = [
     "ALL_RUNS",
     "NO_LABELS",
+    "DatasetRecord",
+    "DatasetUpdate",
     "DueNotice",
     "EncodedEvent",
     "encode_event",
     "Fenced",
     "InboxRow",
+    "KeptUpdate",
     "KeysTaken",
     "LoadedRun",
     "Holder",
@@ -112,6 +119,7 @@ class Store(
     PermitStore,
     MemoStore,
     NoticeStore,
+    DatasetStore,
     ScheduleStore,
     LogStore,
     RetentionStore,

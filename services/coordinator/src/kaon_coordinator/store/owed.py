@@ -1,6 +1,6 @@
 """The parts of a batch besides the history and rows of its runs.
 
-They are child runs, commands to other runs, memos, released permits and notices.
+They are child runs, commands to other runs, memos, released permits, notices and updates of datasets.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, bindparam, delete
 
 from kaon_coordinator.store import permit_sql
 from kaon_coordinator.store.bulk import Bulk
+from kaon_coordinator.store.dataset_sql import DatasetUpdates
 from kaon_coordinator.store.memo_sql import Memos
 from kaon_coordinator.store.notice_sql import Notices
 from kaon_coordinator.store.records import PartitionBatch
@@ -26,6 +27,7 @@ class Owed:
         self._submissions = submissions
         self._memos = Memos(database)
         self._notices = Notices(database)
+        self._datasets = DatasetUpdates(database)
         self._drops = [
             Bulk(
                 database,
@@ -64,6 +66,8 @@ class Owed:
             self._submissions.tell(connection, messages)
         self._memos.remember(connection, [memo for batch in batches for memo in batch.memos])
         self._notices.add(connection, [notice for batch in batches for notice in batch.notices])
+        updates = [(batch.partition, each) for batch in batches for each in batch.dataset_updates]
+        self._datasets.add(connection, updates)
         released = {holder for batch in batches for holder in batch.released}
         if released:
             permit_sql.release(connection, released)

@@ -74,6 +74,8 @@ class NewRun:
     previous: run_pb2.PreviousRun | None = None
     # Parameters whose values were computed, because none were given.
     computed: Collection[str] = ()
+    # The updates of datasets because of which a schedule made the run.
+    because_of: Sequence[int] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -216,6 +218,50 @@ class Notice:
     # Canonical JSON; `notifications/notices.py` says what is in it.
     payload: str
     time_us: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetUpdate:
+    """A dataset was updated, by a step of a run or as somebody told."""
+
+    tenant: str
+    dataset: str
+    # Which part of the dataset; empty: all of it.
+    part: str
+    # Unique for the dataset: an update is stored once.
+    key: str
+    time_us: int
+    # Canonical JSON by name.
+    outputs: Mapping[str, str]
+    # Who told, or submitted the run.
+    teller: str
+    # The run, the step, and what the run comes from; empty when somebody told.
+    run_id: str = ""
+    workflow: str = ""
+    version: str = ""
+    path: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptUpdate(DatasetUpdate):
+    """An update of a dataset, as it is stored."""
+
+    update_id: int
+    # Of the run, or the one that stands for the dataset when somebody told: its updates become visible in the order of their ids.
+    partition: int
+    # The runs that schedules have made because of it.
+    started: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetRecord:
+    """What is known of a dataset."""
+
+    name: str
+    # Updates that are kept, and the newest one.
+    updates: int
+    newest: KeptUpdate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -445,6 +491,7 @@ class PartitionBatch:
     # Holders whose permits are released.
     released: Sequence[Holder] = ()
     notices: Sequence[Notice] = ()
+    dataset_updates: Sequence[DatasetUpdate] = ()
     # Handled commands, applied or refused.
     applied_inbox: Sequence[int] = ()
     # By run: the seq up to which its history is published and acknowledged. A mark never decreases.

@@ -13,6 +13,7 @@ from sqlalchemy.sql.elements import TextClause
 from kaon_coordinator.store.records import References
 from kaon_coordinator.store.tables import (
     blocks,
+    dataset_updates,
     history,
     inbox,
     memos,
@@ -36,6 +37,7 @@ _LARGE_VALUE = re.compile(
 # In the order in which a name moves between them: a name that left one before it was read is in the next by
 # then.
 _NAMING: tuple[tuple[Table, tuple[str, ...]], ...] = (
+    (dataset_updates, ("outputs",)),
     (schedules, ("definition", "state")),
     (inbox, ("command",)),
     (memos, ("outputs",)),

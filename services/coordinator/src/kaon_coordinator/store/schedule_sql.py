@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from kaon_coordinator.store.aside_sql import take_back
+from kaon_coordinator.store.dataset_sql import note_runs
 from kaon_coordinator.store.records import RunRecord, ScheduleRecord, ScheduleStep
 from kaon_coordinator.store.submission_sql import Submissions
 from kaon_coordinator.store.tables import schedules
@@ -99,6 +100,8 @@ def advance(
     if connection.execute(update(schedules).where(*same).values(change)).rowcount != 1:
         return None
     answers = submissions.submit(connection, step.runs)
+    made = {answer[0].run_id for answer in answers if isinstance(answer, tuple) and answer[1]}
+    note_runs(connection, [run for run in step.runs if run.run_id in made])
     if step.messages:
         submissions.tell(connection, step.messages)
     return answers

@@ -11,6 +11,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store import (
     access_sql,
     aside_sql,
+    dataset_sql,
     grant_sql,
     memo_sql,
     notice_sql,
@@ -31,9 +32,12 @@ from kaon_coordinator.store.log_sql import LogArchive
 from kaon_coordinator.store.migrate import MIGRATIONS
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
+    DatasetRecord,
+    DatasetUpdate,
     DueNotice,
     Held,
     InboxRow,
+    KeptUpdate,
     LoadedRun,
     LogChunk,
     Memo,
@@ -99,6 +103,7 @@ class SqlStore(Store):
         self._aside = aside_sql.Aside(database)
         self._grants = grant_sql.Grants(database)
         owed = Owed(database, self._submissions)
+        self._datasets = dataset_sql.DatasetUpdates(database)
         self._commits = partition_sql.Commits(database, owed, self._aside, self._grants)
         self._permits = permit_sql.Permits(database, self._submissions)
         self._logs = LogArchive(database, log_bounds)
@@ -338,6 +343,52 @@ class SqlStore(Store):
         """Delete notices that were given up, and return their runs."""
         with self._writing("remove_notices") as connection:
             return notice_sql.remove_old(connection, before_us, limit)
+
+    def record_dataset_update(
+        self, partition: int, update: DatasetUpdate
+    ) -> tuple[KeptUpdate, bool]:
+        """Store what somebody told of a dataset, once for each key."""
+        with self._writing("record_dataset_update") as connection:
+            return self._datasets.record(connection, partition, update)
+
+    def dataset_updates_since(
+        self, tenant: str, dataset: str, since_us: int, positions: Mapping[int, int], limit: int
+    ) -> list[KeptUpdate]:
+        """Return the updates of a dataset that are not known yet, in the order of their ids."""
+        with self._reading("dataset_updates_since") as connection:
+            return dataset_sql.since(connection, tenant, dataset, since_us, positions, limit)
+
+    def list_datasets(self, tenant: str, after: str, limit: int) -> list[DatasetRecord]:
+        """Return the tenant's datasets, by name."""
+        with self._reading("list_datasets") as connection:
+            return dataset_sql.of_tenant(connection, tenant, after, limit)
+
+    def find_dataset(self, tenant: str, name: str) -> DatasetRecord | None:
+        """Return one dataset; None when no update of it is kept."""
+        with self._reading("find_dataset") as connection:
+            return next(iter(dataset_sql.of_tenant(connection, tenant, name=name)), None)
+
+    def dataset_producers(self, tenant: str, name: str, limit: int) -> Sequence[KeptUpdate]:
+        """Return the newest update of each step that has updated a dataset."""
+        with self._reading("dataset_producers") as connection:
+            return dataset_sql.producers(connection, tenant, name, limit)
+
+    def list_dataset_updates(
+        self, tenant: str, name: str, part: str | None, before_id: int, limit: int
+    ) -> list[KeptUpdate]:
+        """Return the updates of a dataset before one, the newest first."""
+        with self._reading("list_dataset_updates") as connection:
+            return dataset_sql.newest_first(connection, tenant, name, part, before_id, limit)
+
+    def remove_dataset_updates(self, before_us: int, limit: int) -> list[str]:
+        """Delete updates of datasets from before a time, and return their datasets."""
+        with self._writing("remove_dataset_updates") as connection:
+            return dataset_sql.remove_old(connection, before_us, limit)
+
+    def trim_dataset_updates(self, most: int, limit: int) -> list[str]:
+        """Delete the oldest updates of a tenant that has too many, and return their datasets."""
+        with self._writing("trim_dataset_updates") as connection:
+            return dataset_sql.trim(connection, most, limit)
 
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
         """Store a schedule or replace the one of its name, and return it with True when it is new."""

@@ -21,6 +21,8 @@ from sqlalchemy import (
 
 __all__ = [
     "blocks",
+    "dataset_runs",
+    "dataset_updates",
     "history",
     "inbox",
     "log_chunks",
@@ -457,6 +459,42 @@ grants = Table(
     # What counts towards the tenant's limit; 0: it is not known.
     Column("size_bytes", BigInteger, nullable=False, server_default="0"),
     PrimaryKeyConstraint("tenant", "digest"),
+)
+
+# Updates of datasets. SQLite must not use the id of a deleted one again: triggers count on rising ones.
+dataset_updates = Table(
+    "dataset_updates",
+    metadata,
+    Column("update_id", _ROW_ID, Identity(), primary_key=True),
+    Column("tenant", Text, nullable=False),
+    Column("dataset", Text, nullable=False),
+    # Which part of the dataset; empty: all of it.
+    Column("part", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    # Of the run, or the one that stands for the dataset.
+    Column("partition", Integer, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    # Canonical JSON: texts of canonical JSON by name.
+    Column("outputs", Text, nullable=False),
+    Column("teller", Text, nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("workflow", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    UniqueConstraint("tenant", "dataset", "key", name="dataset_updates_once"),
+    sqlite_autoincrement=True,
+)
+Index("dataset_updates_newest", *dataset_updates.c["tenant", "dataset", "time_us"])
+Index("dataset_updates_old", dataset_updates.c.time_us)
+
+# The runs that schedules have made because of updates.
+dataset_runs = Table(
+    "dataset_runs",
+    metadata,
+    Column("update_id", BigInteger, nullable=False),
+    Column("run_id", Text, nullable=False),
+    PrimaryKeyConstraint("update_id", "run_id"),
 )
 
 # What channels must be told: the outbox of notifications.

@@ -24,6 +24,7 @@ from kaon_coordinator.engine.decision import ENGINE_FAULT
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.gauges import Gauges
 from kaon_telemetry.metrics import CoordinatorMetrics
+from kaonapi.dataset.v1 import dataset_pb2
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.runner.v1 import runner_pb2
@@ -102,6 +103,9 @@ class Caller:
                 first_date="2026-01-01",
                 last_date="2026-01-03",
                 max_active=1,
+            ),
+            "RecordDatasetUpdateRequest": dataset_pb2.RecordDatasetUpdateRequest(
+                name="sales", partition="day", outputs_json={"rows": "1"}
             ),
             "SetPermitsRequest": s.SetPermitsRequest(permits=s.Permits(tag="gold", limit=1)),
         }

@@ -27,6 +27,7 @@ from kaon_service.access.table import TABLE
 from kaon_service.roles import Role
 from kaonapi.access.v1 import access_service_pb2
 from kaonapi.artifact.v1 import artifact_service_pb2
+from kaonapi.dataset.v1 import dataset_pb2, dataset_pb2_grpc
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.runner.v1 import runner_pb2
@@ -102,6 +103,9 @@ class Tenant:
         await whole.schedules.PutSchedule(
             s.PutScheduleRequest(schedule=schedule), metadata=self.metadata
         )
+        datasets = dataset_pb2_grpc.DatasetServiceStub(whole.channel)
+        told = dataset_pb2.RecordDatasetUpdateRequest(name=f"{name}-data")
+        await datasets.RecordDatasetUpdate(told, metadata=self.metadata)
         submission = self.submission()
         run_id = (await whole.runs.SubmitRun(submission, metadata=self.metadata)).run.run_id
         await whole.waits_at(run_id, f"{name}-gate", t.WAITING)
@@ -112,6 +116,7 @@ class Tenant:
             "path": f"{name}-gate",
             "signal": f"{name}-go",
             "schedule": f"{name}-nightly",
+            "dataset": f"{name}-data",
             "backfill": f"{name}-flow",
             "pool": "default",
             "topic": f"{name}-records",
@@ -157,6 +162,7 @@ class Tenant:
                 name=f"own-{next(self.numbers)}",
             ),
             "SetPermitsRequest": s.SetPermitsRequest(permits=s.Permits(tag="own", limit=2)),
+            "RecordDatasetUpdateRequest": dataset_pb2.RecordDatasetUpdateRequest(name="own"),
             "MarkBlockRequest": r.MarkBlockRequest(status=t.SKIPPED, reason="why", dry_run=True),
             "RerunRunRequest": r.RerunRunRequest(params_json={"name": '"x"'}),
             "SignalRunRequest": r.SignalRunRequest(name="own"),
@@ -183,6 +189,7 @@ class Tenant:
         others = [
             [each.row for each in store.list_runs(self.name, page_size=100).runs],
             store.list_schedules(self.name),
+            store.list_datasets(self.name, "", 100),
             store.list_permits(self.name),
             store.list_workflows(self.name),
             store.list_tokens(self.name),

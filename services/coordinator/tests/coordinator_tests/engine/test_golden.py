@@ -5,7 +5,8 @@ never changed: "1" is the first engine, "2" the one with all blocks, whose histo
 "3" the one whose retried parents go on with their children, "4" the one whose forks go on with another version, "5" the one
 with submit strategies, locks, maps of bindings and values for skipped outputs, "6" the one with policies that are
 known only at run time, "7" the one whose expressions have times, "8" the one with gates that wait for runs, "9" the one
-whose runs know for which time they are and which run succeeded before them.
+whose runs know for which time they are and which run succeeded before them,
+"10" the one whose steps update datasets.
 """
 
 from __future__ import annotations

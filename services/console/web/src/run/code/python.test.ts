@@ -25,8 +25,10 @@ it("writes a definition as somebody would write it", () => {
               configJson: '{"warm":true}',
               inputs: { count: { source: { case: "parameter", value: "count" } } },
               outputs: { regions: ValueType.LIST },
+              datasets: { ratings: "", users: "all" },
             },
           },
+          bound: { "step.datasets.ratings": { source: { case: "parameter", value: "count" } } },
         },
         {
           name: "train-all",
@@ -64,7 +66,13 @@ it("writes a definition as somebody would write it", () => {
 
 count = param("count", int, default=3)
 
-split = steps.python("split", warm=True, count=count, outputs={"regions": list})
+split = steps.python(
+    "split",
+    warm=True,
+    count=count,
+    outputs={"regions": list},
+    produces=[dataset("ratings", partition=count), dataset("users", partition="all")],
+)
 train = steps.python("train", region=region)
 region = each("region", split["regions"], max_concurrency=4, timeout="2h")
 train_all = train**region

@@ -361,11 +361,15 @@ function gate(name: string, blockName: string, of: Gate, more: string[]): string
   ]);
 }
 
+// Before the name of a dataset whose partition is known only at run time.
+const DATASETS = "step.datasets.";
+
 /** Policies that are known only at run time, as options. */
 function bound(block: Block): string[] {
   const parts: Record<string, string[]> = { retry: [], resources: [] };
   const options: string[] = [];
   for (const field of Object.keys(block.bound).sort()) {
+    if (field.startsWith(DATASETS)) continue;
     const [name, part] = boundName(field, block.kind.case === "step").split(".") as [string, string | undefined];
     const value = binding(block.bound[field]);
     if (part === undefined) options.push(`${name}=${value}`);
@@ -373,7 +377,18 @@ function bound(block: Block): string[] {
   }
   if (parts.retry?.length) options.push(call("retry=Retry", parts.retry));
   if (parts.resources?.length) options.push(call("resources=Resources", parts.resources));
-  return options;
+  return [...options, ...produces(block)];
+}
+
+/** The datasets that a step updates, as an option. */
+function produces(block: Block): string[] {
+  if (block.kind.case !== "step") return [];
+  const made = Object.entries(block.kind.value.datasets).map(([name, partition]) => {
+    const later = block.bound[`${DATASETS}${name}`];
+    const value = later ? binding(later) : partition ? text(partition) : "";
+    return call("dataset", value ? [text(name), `partition=${value}`] : [text(name)]);
+  });
+  return made.length > 0 ? [`produces=[${made.join(", ")}]`] : [];
 }
 
 function locks(block: Block): string[] {

@@ -3,6 +3,7 @@
 /** The word for a policy, by the path of its field in a block of the definition. */
 export function boundName(field: string, ofStep: boolean): string {
   if (field === "timeout_ms") return ofStep ? "total_timeout" : "timeout";
+  if (field.startsWith("step.datasets.")) return `partition of ${field.slice("step.datasets.".length)}`;
   const path = field.split(".");
   const last = (path.at(-1) as string).replace(/_(ms|bytes|milli)$/, "").replace(/^backoff_factor$/, "factor");
   const group = path.at(-2);

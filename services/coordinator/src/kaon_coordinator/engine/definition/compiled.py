@@ -97,6 +97,8 @@ class CompiledWorkflow:
     root: CompiledGraph
     # Some block holds locks.
     takes_locks: bool
+    # Some step updates datasets.
+    makes_datasets: bool
     # For every block: the names of its enclosing blocks, outermost first, and its own name last.
     chains: Mapping[str, tuple[str, ...]]
     # Parameters (under "") and outputs of blocks whose values expressions have as times or durations, by block and name.
@@ -119,6 +121,7 @@ def compile_workflow(definition: d.WorkflowDefinition, version: str) -> Compiled
         definition=definition,
         root=root,
         takes_locks=any(block.locks for block in all_blocks(definition.body)),
+        makes_datasets=any(block.step.datasets for block in all_blocks(definition.body)),
         chains=chains,
         natives=_natives(definition),
     )

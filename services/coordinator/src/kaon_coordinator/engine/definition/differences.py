@@ -28,6 +28,7 @@ _FREE = {
             "tags",
             "memo",
             "exclusive",
+            "datasets",
         ]
     ),
     "for_each": ["body", "max_concurrency", "failure", "on_error"],

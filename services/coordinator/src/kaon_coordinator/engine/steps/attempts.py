@@ -343,6 +343,8 @@ def end(
         memo=memo,
     )
     fill(ended.outputs_json, typed(step.spec.floats, outputs or {}))
+    if status == t.SUCCEEDED and decision.state.workflow.makes_datasets:
+        fill(ended.datasets, step.block.step.datasets)
     decision.emit(step_ended=ended)
     node_ended(decision, step)
 
