@@ -17,7 +17,7 @@ from kaon_wire import canonical, value_types
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# What schedules are checked with: no run is made.
+# Where no run is made, such as in the check of a schedule.
 NO_RUN: Mapping[str, object] = run_info(
     run_id="", workflow="", version="", tenant="", submit_us=0, origin="", scheduled_us=0
 )

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from zoneinfo import ZoneInfoNotFoundError
 
 from kaon_coordinator import expressions, params
+from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_coordinator.schedules import combining, scheduled_runs, times
@@ -106,13 +107,12 @@ def _parameters(
             yield f"params_cel[{name}]", f"there is no parameter {name!r}"
         elif problem := expressions.check(cel) or _problem_by_trying(schedule, cel):
             yield f"params_cel[{name}]", problem
-    # The check of given values excludes parameters that are computed later.
+    # The check of given values excludes parameters that are computed later: by the schedule, or as defaults.
+    later = schedule.params_cel.keys() | computed_names(definition, schedule.params_json)
     given_now = d.WorkflowDefinition()
     given_now.CopyFrom(definition)
     del given_now.parameters[:]
-    given_now.parameters.extend(
-        each for each in definition.parameters if each.name not in schedule.params_cel
-    )
+    given_now.parameters.extend(each for each in definition.parameters if each.name not in later)
     try:
         params.complete(given_now, schedule.params_json, limits)
     except InvalidRequest as error:

@@ -14,7 +14,8 @@ from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS
-from kaon_coordinator.schedules import due
+from kaon_coordinator.problems import InvalidRequest
+from kaon_coordinator.schedules import checking, due
 from kaon_coordinator.schedules.due import first_state, next_scan_us
 from kaon_coordinator.schedules.schedule_state import ScheduleState
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
@@ -520,3 +521,39 @@ async def test_a_run_of_a_schedule_knows_the_last_success_before_it(desk: Desk) 
     assert told[:2] == ["none", "none"]
     times = ("2026-05-01T13:00:00Z", "2026-05-01T14:00:00Z")
     assert told[2:] == [f"{first.run_id} for {time}" for time in times]
+
+
+async def test_a_default_that_is_computed_of_the_run_is_left_to_the_run(desk: Desk) -> None:
+    info = {"i": d.Binding(run_info=d.RunInfo())}
+
+    def computed(name: str, cel: str, variables: Mapping[str, d.Binding] = info) -> d.Parameter:
+        value = d.Binding(expression=d.Expression(cel=cel, variables=variables))
+        return d.Parameter(name=name, type=d.VALUE_TYPE_DATETIME, computed=value)
+
+    definition = d.WorkflowDefinition(
+        name="w",
+        parameters=[
+            computed("begin", "i.scheduled_time"),
+            computed("since", "i.previous_success.end_time"),
+            computed("end", "at + duration('1h')", {"at": d.Binding(parameter="at")}),
+            d.Parameter(name="at", type=d.VALUE_TYPE_DATETIME),
+        ],
+    )
+    wanted = s.Schedule(name="n", workflow="w", cron=HOURLY, params_cel={"at": "time"})
+    checking.check(wanted, definition)
+    wanted.params_json["since"] = '"yesterday"'
+    with pytest.raises(InvalidRequest, match="'since' must be a time"):
+        checking.check(wanted, definition)
+    wanted.params_json["since"] = '"2026-05-01T00:00:00Z"'
+    checking.check(wanted, definition)
+
+    desk.store.put_workflow("default", definition, canonical.digest_message(definition), 2)
+    desk.put(cron=HOURLY, params_cel={"at": "time"}, params_json=dict(wanted.params_json))
+    await desk.scan(hours=1)
+    (run,) = desk.runs()
+    assert run.params == {
+        "at": '"2026-05-01T11:00:00Z"',
+        "begin": '"2026-05-01T11:00:00Z"',
+        "end": '"2026-05-01T12:00:00Z"',
+        "since": '"2026-05-01T00:00:00Z"',
+    }
