@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.store.base import PartitionBatch
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
 from kaonapi.runner.v1 import runner_pb2
@@ -65,6 +66,42 @@ async def test_only_commits_that_notify_somebody_wake_the_notifier(
         await world.until(lambda run_id=run_id: status(member, run_id) == t.SUCCEEDED)
         # The notifier is woken after the commit that shows the status.
         await world.until(lambda run_id=run_id: member.sinks.notices == (run_id == "two"))
+
+
+async def test_what_is_stored_with_an_event_is_stored_also_when_a_turn_is_written_run_by_run(
+    world: World, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notices and updates of datasets, each once, although the database refuses their turns as a whole."""
+    store = member.store.store
+    commit_all, refused = store.commit_all, set()
+
+    def refusing(batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        keys = {each.key for batch in batches for each in batch.dataset_updates}
+        if keys - refused:
+            refused.update(keys)
+            raise ValueError("as a whole it is refused")
+        return commit_all(batches)
+
+    monkeypatch.setattr(store, "commit_all", refusing)
+    world.hello()
+    step = d.Block(name="s", step=d.Step(type="python", outputs={"out": d.VALUE_TYPE_INT}))
+    step.step.datasets["ratings"] = "eu"
+    definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=[step]))
+    definition.notifications.add(on=[d.OCCASION_SUCCEEDED], channel="ops")
+    version = world.register(member, definition)
+    for run_id in ("one", "two"):
+        world.submit_run(member, "w", version, run_id)
+    for request in await world.released(2):
+        world.report(request.key, **STARTED)
+        world.report(request.key, **SUCCEEDED)
+    await world.until(lambda: all(status(member, each) == t.SUCCEEDED for each in ("one", "two")))
+    monkeypatch.undo()
+    assert len(refused) == 2
+    updates = store.dataset_updates_since("default", "ratings", 0, {}, 10)
+    assert sorted(each.run_id for each in updates) == ["one", "two"]
+    assert {(each.part, each.path, each.outputs["out"]) for each in updates} == {("eu", "s", "1")}
+    notices = store.take_notices(world.now_us(), world.now_us() + 1, 10)
+    assert sorted(each.run_id for each in notices) == ["one", "two"]
 
 
 async def test_a_lease_expires_only_after_what_was_said_before_has_been_heard(

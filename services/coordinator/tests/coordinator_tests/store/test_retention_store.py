@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 from sqlalchemy import create_engine, text
 
+from kaon_coordinator import retention
 from kaon_coordinator.retention import DAY_US, Keep, Retention
 from kaon_coordinator.store.base import Memo, Store
 from kaon_coordinator.store.tables import metadata
@@ -18,6 +19,7 @@ from kaonapi.run.v1 import command_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 
 from .build import batch, submitted
+from .test_dataset_store import update
 
 OLD_US, NEW_US = 10_000, 20_000
 BEFORE_US = 15_000
@@ -121,6 +123,19 @@ async def test_one_round_deletes_all_that_is_due_in_small_transactions(
     assert store.get_run("default", kept).run_id == kept
     for_ever = Retention(thread, Keep(run_days=0, log_days=0), lambda: 9_000 * DAY_US)
     assert await for_ever.once() == 0
+
+
+async def test_a_round_leaves_a_tenant_the_newest_updates_of_datasets(
+    open_another: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = open_another()
+    for number in range(5):
+        store.record_dataset_update(1, update(key=str(number), time_us=(100 + number) * DAY_US))
+    monkeypatch.setattr(retention, "MOST_UPDATES", 2)
+    rounds = Retention(StoreThread(store), Keep(run_days=90, log_days=0), lambda: 191 * DAY_US)
+    assert await rounds.once() == 0
+    kept = store.dataset_updates_since("default", "ratings", 0, {}, 10)
+    assert [each.key for each in kept] == ["3", "4"]
 
 
 def test_memos_are_forgotten_after_a_while(store: Store) -> None:
