@@ -34,7 +34,22 @@ from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+# The share of nodes whose expressions wait for a later turn.
+DEFERRED = 0.05
 LIMITS = Limits(cells_per_decision=2, inline_input_bytes=40, exclusive_wait_us=2_000_000)
+
+
+class Turn:
+    """A meter of a turn whose time for expressions is sometimes over."""
+
+    def __init__(self, chance: random.Random) -> None:
+        self._random = chance
+
+    @property
+    def spent(self) -> bool:
+        return self._random.random() < DEFERRED
+
+    def begin_node(self) -> None: ...
 
 
 @dataclass
@@ -53,6 +68,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        self.turn = Turn(random.Random(f"turn {self.seed}"))
         self.workflow = compile_workflow(self.definition, "v1" if self.old is None else "v2")
         self.history: list[history_pb2.HistoryEvent] = []
         self.state = self.replayed()
@@ -85,7 +101,11 @@ class Machine:
     def context(self) -> Context:
         self.now_us += 1
         return Context(
-            now_us=self.now_us, evaluate=evaluate, limits=LIMITS, random=self.random.random
+            now_us=self.now_us,
+            evaluate=evaluate,
+            limits=LIMITS,
+            meter=self.turn,
+            random=self.random.random,
         )
 
     def tell(self, message: m.Message) -> Decision:
