@@ -49,6 +49,18 @@ class Steps:
             [*_MAIN, "kaon_runner.children.hive:run", "--whole"], inputs, outputs, {"file": file}
         )
 
+    def query(self, text: str, outputs: Mapping[str, str]) -> Ended:
+        """Runs statements."""
+        return self._run(
+            [*_MAIN, "kaon_runner.children.hive:run", "--whole"], {}, outputs, {"query": text}
+        )
+
+    def spark(self, entry: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]) -> Ended:
+        """Calls a function as a client of the Spark server."""
+        return self._run(
+            [*_MAIN, "kaon_runner.children.spark:run", "--whole"], inputs, outputs, {"entry": entry}
+        )
+
     def scala(
         self, file: str, main: str, inputs: Mapping[str, Any], outputs: Mapping[str, str]
     ) -> Ended:
@@ -81,6 +93,7 @@ class Steps:
             **os.environ,
             "KAON_STEP_DIR": str(directory),
             "KAON_BUNDLE": str(BUNDLE),
+            "KAON_SPARK_SESSION": str(uuid.uuid4()),
             "PYTHONPATH": str(BUNDLE),
             "OPENBLAS_NUM_THREADS": "1",
             **self.env,

@@ -94,6 +94,8 @@ class DataNode(Server):
             raise NotReady("the NameNode has no live DataNode yet")
         if state["FSState"] != "Operational":
             raise NotReady(f"HDFS is in state {state['FSState']}")
+        if not state["CapacityRemaining"]:
+            raise NotReady("the DataNode has not told of its room yet")
 
 
 class Hdfs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from mode.threads import WorkerThread
@@ -21,8 +22,8 @@ class ConsumerThread(WorkerThread):
         """Run the consumer's loop until it is stopped or abandoned."""
         try:
             super().run()
-        except RuntimeError:
-            # Its loop was stopped under it.
+        except (RuntimeError, asyncio.CancelledError):
+            # Its loop was stopped under it, or a call of its last service was cancelled with it.
             if not self._abandoned:
                 raise
 
