@@ -55,13 +55,8 @@ class Access:
 
     def tokens(self) -> Iterator[a.Token]:
         """Yield the tenant's tokens, newest first."""
-        request = a.ListTokensRequest()
-        while True:
-            page = self._caller.call(self._stub.ListTokens, request)
+        for page in self._caller.pages(self._stub.ListTokens, a.ListTokensRequest()):
             yield from page.tokens
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def revoke_token(self, token_id: str) -> a.Token:
         """End a token."""
@@ -74,13 +69,8 @@ class Access:
 
     def tenants(self) -> Iterator[a.Tenant]:
         """Yield the tenants by name: all for a platform administrator, for others their own."""
-        request = a.ListTenantsRequest()
-        while True:
-            page = self._caller.call(self._stub.ListTenants, request)
+        for page in self._caller.pages(self._stub.ListTenants, a.ListTenantsRequest()):
             yield from page.tenants
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def tenant(self, name: str) -> a.Tenant | None:
         """Return a tenant by its name; None when the caller sees none."""

@@ -41,16 +41,9 @@ class Artifacts:
             run_id: the run.
             path: path or name of a step, block or cell: only what it and those under it produced.
         """
-        token = ""
-        while True:
-            request = bounds.made(
-                a.ListArtifactsRequest, run_id=run_id, path=path, page_size=_PAGE, page_token=token
-            )
-            response = self._caller.call(self._stub.ListArtifacts, request)
-            yield from response.artifacts
-            token = response.next_page_token
-            if not token:
-                return
+        request = bounds.made(a.ListArtifactsRequest, run_id=run_id, path=path, page_size=_PAGE)
+        for page in self._caller.pages(self._stub.ListArtifacts, request):
+            yield from page.artifacts
 
     def find(self, run_id: str, path: str = "", output: str = "") -> a.RunArtifact:
         """Describe one artifact; arguments as for `read`."""

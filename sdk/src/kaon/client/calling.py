@@ -65,14 +65,28 @@ class Caller:
             request: For the first page; changed.
             anew: Fields that every page tells anew: the last page's count.
         """
-        found: Any = self.call(method, request)
-        while found.next_page_token:
-            request.page_token = found.next_page_token
+        pages = self.pages(method, request)
+        found: Any = next(pages)
+        for page in pages:
             for name in ("next_page_token", *anew):
                 found.ClearField(name)
-            found.MergeFrom(self.call(method, request))
+            found.MergeFrom(page)
         whole: T = found
         return whole
+
+    def pages(self, method: Callable[..., T], request: Any) -> Iterator[T]:
+        """Call a method that answers in pages, and yield one after the other.
+
+        Args:
+            method: An idempotent one.
+            request: For the first page; changed.
+        """
+        while True:
+            page: Any = self.call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     def once(self, method: Callable[..., T], request: Any) -> T:
         """Call a method that must not be executed twice.

@@ -43,12 +43,8 @@ class Datasets:
         request = bounds.made(_D.ListDatasetUpdatesRequest, name=name, page_size=_PAGE)
         if partition is not None:
             request.partition = partition
-        while True:
-            page = self._caller.call(self._stub.ListDatasetUpdates, request)
+        for page in self._caller.pages(self._stub.ListDatasetUpdates, request):
             yield from page.updates
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     def record(
         self,

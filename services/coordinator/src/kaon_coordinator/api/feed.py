@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
+from kaon_coordinator.awaiting import came
 from kaonapi.run.v1 import history_pb2, run_pb2
 
 Update: TypeAlias = history_pb2.HistoryEvent | run_pb2.StepView
@@ -46,10 +47,7 @@ class Subscription:
 
     async def next(self, timeout: float) -> list[Update]:
         """Return all waiting updates, events first; empty when none comes within `timeout` seconds."""
-        try:
-            async with asyncio.timeout(timeout):
-                await self._something.wait()
-        except TimeoutError:
+        if not await came(self._something, timeout):
             return []
         self._something.clear()
         taken: list[Update] = [*self._events, *self._progress.values()]

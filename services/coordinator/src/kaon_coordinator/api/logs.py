@@ -12,6 +12,7 @@ from typing import Any
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api import places, whole_log
 from kaon_coordinator.api.log_archive import LogSource
+from kaon_coordinator.awaiting import came
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import LogChunk, RunRecord
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -70,7 +71,7 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
                 settled = ended and loop.time() - last_news >= self._parts.settle_seconds
                 if settled or not request.follow:
                     return
-                await _until(news, self._parts.poll_seconds)
+                await came(news, self._parts.poll_seconds)
                 if not ended and (await self._run(tenant, request.run_id)).row.status in t.TERMINAL:
                     ended, last_news = True, loop.time()
 
@@ -145,11 +146,3 @@ class _Gaps:
             record.gap.CopyFrom(log_pb2.LogGap(first_sequence=first, last_sequence=last))
         self._seen[lease] = max(seen, record.lines[-1].sequence)
         return record
-
-
-async def _until(news: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await news.wait()
-    except TimeoutError:
-        return

@@ -17,6 +17,7 @@ import structlog
 from kaon_coordinator.access import standing
 from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
+from kaon_coordinator.awaiting import came
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.run_info import may_use_run_info
@@ -135,12 +136,7 @@ class Scheduler:
                 self._changed.clear()
                 with going_on("schedules were scanned"):
                     await self._begin_scan()
-                # Not `wait_for`: it may swallow a cancellation that coincides with the event.
-                try:
-                    async with asyncio.timeout(self._parts.every_seconds):
-                        await self._changed.wait()
-                except TimeoutError:
-                    continue
+                await came(self._changed, self._parts.every_seconds)
         finally:
             asking = list(self._asking.values())
             for task in asking:

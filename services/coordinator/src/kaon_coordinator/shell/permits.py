@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from kaon_coordinator.awaiting import came
 from kaon_coordinator.engine.actions import TakePermits
 from kaon_coordinator.engine.scopes.run_permits import STRATEGY, WORKFLOW, permit_keys
 from kaon_coordinator.engine.state import transitions as t
@@ -153,19 +154,10 @@ class PermitQueue:
     async def run(self) -> None:
         """Ask until cancelled."""
         while True:
-            await self._until_asked()
+            await came(self._asked, self._again_seconds if any(self._waiting.values()) else None)
             self._asked.clear()
             for partition in list(self._waiting):
                 await self._ask(partition)
-
-    async def _until_asked(self) -> None:
-        seconds = self._again_seconds if any(self._waiting.values()) else None
-        # Not `wait_for`: it may swallow a cancellation that coincides with the event.
-        try:
-            async with asyncio.timeout(seconds):
-                await self._asked.wait()
-        except TimeoutError:
-            return
 
     async def _ask(self, partition: int) -> None:
         """Ask for the first wish of each kind, and continue with a kind as long as all are granted."""

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 import structlog
 
+from kaon_coordinator.awaiting import came
 from kaon_coordinator.engine.actions import AwaitRun
 from kaon_coordinator.engine.messages import Message, RunFound, RunMissing
 from kaon_coordinator.engine.state.state import RunState
@@ -90,19 +91,10 @@ class RunWatch:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await self._until_asked()
+            await came(self._asked, self._again_seconds if any(self._waiting.values()) else None)
             self._asked.clear()
             for partition in list(self._waiting):
                 await self._look(partition)
-
-    async def _until_asked(self) -> None:
-        seconds = self._again_seconds if any(self._waiting.values()) else None
-        # Not `wait_for`: it may swallow a cancellation that coincides with the event.
-        try:
-            async with asyncio.timeout(seconds):
-                await self._asked.wait()
-        except TimeoutError:
-            return
 
     async def _look(self, partition: int) -> None:
         waiting = self._waiting[partition]

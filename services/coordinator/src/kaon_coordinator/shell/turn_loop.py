@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from kaon_coordinator.awaiting import came
 from kaon_coordinator.engine.decision import Context
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.shell.barriers import Barriers
@@ -135,12 +136,7 @@ class TurnLoop:
 
     async def _woken_or_tick(self) -> None:
         woken = self._partitions.woken
-        # Not `wait_for`: it may swallow a cancellation that coincides with the event.
-        try:
-            async with asyncio.timeout(self._settings.tick_seconds):
-                await woken.wait()
-        except TimeoutError:
-            pass
+        await came(woken, self._settings.tick_seconds)
         woken.clear()
 
     async def _tick(self, now: float) -> None:
