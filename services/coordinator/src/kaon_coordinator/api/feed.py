@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
-from kaon_coordinator.awaiting import came
+from kaon_coordinator.bounded_wait import came
 from kaonapi.run.v1 import history_pb2, run_pb2
 
 Update: TypeAlias = history_pb2.HistoryEvent | run_pb2.StepView

@@ -12,7 +12,7 @@ from typing import Any
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api import places, whole_log
 from kaon_coordinator.api.log_archive import LogSource
-from kaon_coordinator.awaiting import came
+from kaon_coordinator.bounded_wait import came
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import LogChunk, RunRecord
 from kaon_coordinator.store.store_calls import StoreCalls

@@ -17,7 +17,7 @@ import structlog
 from kaon_coordinator.access import standing
 from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
-from kaon_coordinator.awaiting import came
+from kaon_coordinator.bounded_wait import came
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.run_info import may_use_run_info

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from kaon_coordinator.awaiting import came
+from kaon_coordinator.bounded_wait import came
 from kaon_coordinator.engine.actions import TakePermits
 from kaon_coordinator.engine.scopes.run_permits import STRATEGY, WORKFLOW, permit_keys
 from kaon_coordinator.engine.state import transitions as t

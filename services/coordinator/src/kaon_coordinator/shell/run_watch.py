@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 import structlog
 
-from kaon_coordinator.awaiting import came
+from kaon_coordinator.bounded_wait import came
 from kaon_coordinator.engine.actions import AwaitRun
 from kaon_coordinator.engine.messages import Message, RunFound, RunMissing
 from kaon_coordinator.engine.state.state import RunState

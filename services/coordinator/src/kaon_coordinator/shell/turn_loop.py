@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from kaon_coordinator.awaiting import came
+from kaon_coordinator.bounded_wait import came
 from kaon_coordinator.engine.decision import Context
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.shell.barriers import Barriers
