@@ -17,6 +17,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
         "docs/sdk.md",
         "docs/steps.md",
         "docs/coming-from/*.md",
+        "docs/catalogue.md",
         "docs/console.md",
         "docs/notifications.md",
         "docs/operations.md",
