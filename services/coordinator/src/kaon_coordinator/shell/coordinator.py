@@ -7,7 +7,6 @@ resulting send.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 import structlog
@@ -28,6 +27,7 @@ from kaon_coordinator.shell.pool_link import PoolLink, PoolOwner
 from kaon_coordinator.shell.progress_publisher import ProgressPublisher
 from kaon_coordinator.shell.queries import Outside, Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
+from kaon_coordinator.shell.turn_lock import TurnLock
 from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
 from kaon_coordinator.shell.workflow_cache import Workflows
 from kaon_coordinator.store.base import NewRun, RunRecord, Store
@@ -67,7 +67,7 @@ class Coordinator:
         self._settings = settings
         self._transport = transport
         self._sinks = sinks
-        self._lock = asyncio.Lock()
+        self._lock = TurnLock()
         self._partitions = partitions = Partitions()
         self.counters = Counters()
         workflows = Workflows(store)

@@ -32,6 +32,7 @@ from kaon_coordinator.shell.progress_publisher import ProgressPublisher
 from kaon_coordinator.shell.queries import Queries
 from kaon_coordinator.shell.shell_settings import Clocks, Counters, ShellSettings
 from kaon_coordinator.shell.turn import Turn
+from kaon_coordinator.shell.turn_lock import TurnLock
 from kaon_coordinator.store.base import EncodedEvent, encode_event
 from kaon_coordinator.store.protocols.partition_store import PartitionStore
 from kaon_coordinator.store.store_calls import StoreCalls
@@ -84,7 +85,7 @@ class LoopParts:
     progress_publisher: ProgressPublisher
     sinks: Sinks
     # Held during every change of state.
-    lock: asyncio.Lock
+    lock: TurnLock
 
 
 class TurnLoop:

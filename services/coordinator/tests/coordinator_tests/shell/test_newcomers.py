@@ -144,3 +144,21 @@ async def test_a_transaction_that_may_have_taken_place_is_reported_as_unknown(
     member.store.store.commit_all = commit_all  # type: ignore[method-assign]
     with pytest.raises(Unavailable, match="the database is away"):
         await member.coordinator.begin(run)
+
+
+async def test_no_turn_follows_one_of_which_nobody_knows_whether_it_is_stored(
+    world: World, member: Member
+) -> None:
+    waiting: list[asyncio.Task[None]] = []
+
+    async def fails() -> None:
+        async with member.coordinator._lock:
+            waiting.append(asyncio.create_task(member.coordinator.on_batch([])))
+            # It begins, and waits for the turn.
+            await asyncio.sleep(0)
+            raise Unavailable("the database is away")
+
+    with pytest.raises(Unavailable, match="the database is away"):
+        await fails()
+    with pytest.raises(Unavailable, match="this coordinator ends, since a turn has failed"):
+        await waiting[0]

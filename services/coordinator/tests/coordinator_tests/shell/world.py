@@ -109,6 +109,8 @@ class Member:
 
     async def stop(self) -> None:
         await self.transport.stop()
+        # What has ended it is not of interest here.
+        await asyncio.gather(self.transport.failed(), return_exceptions=True)
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
