@@ -196,7 +196,9 @@ class Machine:
             )
             return
         goes_on = action.continues in self.places and self.random.random() < 0.8
-        run_id = action.continues if goes_on else f"c{len(self.children)}-{self.random.random()}"
+        # A fork draws what its original drew, and its children are others.
+        new = f"{'f' if self.original else 'c'}{len(self.children)}-{self.random.random()}"
+        run_id = action.continues if goes_on else new
         prepared = m.ChildPrepared(
             path=action.path,
             asked=action.asked,

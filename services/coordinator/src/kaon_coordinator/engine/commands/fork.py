@@ -44,6 +44,8 @@ def fork_state(origin: RunState, run_id: str, workflow: CompiledWorkflow | None 
     for step in state.steps.values():
         step.held = step.released = False
     state.cancel_requested = state.force_stop = state.late = False
+    # What ended in the original ended before all that ends in the fork, whatever its owner's clock says.
+    state.newest_us += 1
     state.transient.dropped.clear()
     touch_all(state)
     return state

@@ -315,9 +315,18 @@ def restore(
     for scope in sorted(state.scopes.values(), key=lambda each: -each.position):
         recount(scope)
     state.steps_succeeded = sum(step.status == t.SUCCEEDED for step in state.steps.values())
+    state.newest_us = max(_times(state))
     state.transient.touched_steps.clear()
     state.transient.touched_blocks.clear()
     return state
+
+
+def _times(state: RunState) -> Iterator[int]:
+    yield from (state.submit_us, state.start_us, state.since_us, state.end_us)
+    for step in state.steps.values():
+        yield from (step.ready_us, step.start_us, step.end_us)
+    for block in state.blocks.values():
+        yield from (block.start_us, block.since_us, block.end_us)
 
 
 def _previous_data(run: run_pb2.PreviousRun | None) -> list[Any]:

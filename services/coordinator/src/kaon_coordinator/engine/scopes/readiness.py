@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Literal, TypeAlias
 
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.definition.compiled import BODY, INDEPENDENT, WATCHING
+from kaon_coordinator.engine.definition.compiled import BODY, INDEPENDENT, ON_FAILURE, WATCHING
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_blocked, too_many_failed
 from kaon_coordinator.engine.state.state import Node, ScopeState, StepState
@@ -88,7 +88,8 @@ def in_turn(node: Node) -> bool:
 
 def had_turn(node: Node) -> bool:
     """Tell whether the node's phase has come."""
-    return node.scope.graph.phases[node.block.name] == BODY or node.scope.outcome != t.NONE
+    phase, outcome = node.scope.graph.phases[node.block.name], node.scope.outcome
+    return phase == BODY or (outcome in t.BROKEN if phase == ON_FAILURE else outcome != t.NONE)
 
 
 def ending(decision: Decision, scope: ScopeState) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kaon_coordinator.engine.decision import Decision
+from kaon_coordinator.engine.scopes.readiness import ending
 from kaon_coordinator.engine.scopes.run_permits import permit_keys, take_permits
 from kaon_coordinator.engine.scopes.scopes import advance
 from kaon_coordinator.engine.scopes.timing import watch_node, watch_run
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.resetting import Plan
+from kaon_coordinator.engine.state.resetting import Plan, has_lost_its_time
 from kaon_coordinator.engine.state.state import ScopeState
 from kaonapi.run.v1 import history_pb2
 
@@ -38,8 +39,9 @@ def run_again(
         asked: The event number of a retry by the run's parent.
     """
     reopened = list(what.reopened.values())
-    ended = [scope for scope in reopened if scope.status != t.RUNNING]
+    anew = [scope for scope in reopened if _counts_anew(scope)]
     waits = decision.state.ended and bool(permit_keys(decision.state))
+    held = _held_back(decision)
     decision.emit(
         blocks_reset=history_pb2.BlocksReset(
             paths=what.paths,
@@ -55,8 +57,28 @@ def run_again(
         take_permits(decision)
     if decision.state.waits_since:
         return
-    _watch_again(decision, ended)
-    decision.then(advance, reopened)
+    _watch_again(decision, anew)
+    decision.then(advance, [*reopened, *_let_go(decision, held)])
+
+
+def _held_back(decision: Decision) -> list[ScopeState]:
+    """Return the scopes in which nothing new starts, because they or what is around them failed or was stopped."""
+    scopes = decision.state.scopes.values()
+    return [each for each in scopes if each.status == t.RUNNING and ending(decision, each)]
+
+
+def _let_go(decision: Decision, held: list[ScopeState]) -> list[ScopeState]:
+    """Return the scopes in which something may start again, since a reset took back why it could not."""
+    known = decision.state.scopes
+    free = [each for each in held if known.get(each.key) is each and not ending(decision, each)]
+    for scope in free:
+        decision.state.transient.stopping.discard(scope.key)
+    return free
+
+
+def _counts_anew(scope: ScopeState) -> bool:
+    around = scope.parent
+    return scope.status != t.RUNNING or (around is not None and has_lost_its_time(around))
 
 
 def _watch_again(decision: Decision, opened: list[ScopeState]) -> None:

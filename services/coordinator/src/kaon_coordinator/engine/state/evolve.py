@@ -24,6 +24,7 @@ def evolve(state: RunState, event: history_pb2.HistoryEvent) -> None:
     if event.seq != state.seq + 1:
         raise ValueError(f"run {state.run_id}: event {event.seq} does not follow {state.seq}")
     state.seq = event.seq
+    state.newest_us = max(state.newest_us, event.time_us)
     _FOLDS[event.WhichOneof("event") or ""](state, event)
 
 

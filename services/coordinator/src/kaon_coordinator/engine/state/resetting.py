@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from kaon_coordinator.engine.definition.compiled import BODY, CompiledGraph
+from kaon_coordinator.engine.definition.compiled import BODY, ON_FAILURE, CompiledGraph
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bound_policies import take_back
 from kaon_coordinator.engine.state.counting import is_active, recount
@@ -62,12 +62,17 @@ def plan(targets: Iterable[Node]) -> Plan:
     result = Plan()
     for node in targets:
         _add_with_successors(result, node)
-        _reopen(result, node.scope, _phase_of(node))
+        _reopen(result, node.scope, _reopens_in(node))
     return result
 
 
 def _phase_of(node: Node) -> d.Phase.ValueType:
     return node.scope.graph.phases[node.block.name]
+
+
+def _reopens_in(node: Node) -> d.Phase.ValueType:
+    """Return the phase from which a scope runs again for a node: its body for a hook whose turn never came."""
+    return _phase_of(node) if node.scope.outcome != t.NONE else BODY
 
 
 def is_fresh(node: Node) -> bool:
@@ -181,7 +186,7 @@ def _clear_step(step: StepState) -> None:
 
 def _run_again(state: RunState, inside: Iterable[Node], now_us: int) -> None:
     """Reopen the scopes of nodes and all enclosing ones, and recount them."""
-    opened = open_around(state, ((node.scope, _phase_of(node)) for node in inside), now_us)
+    opened = open_around(state, ((node.scope, _reopens_in(node)) for node in inside), now_us)
     # Inner scopes come later in order of creation and must be counted first.
     for scope in sorted(opened, key=lambda each: -each.position):
         recount(scope)
@@ -207,9 +212,17 @@ def open_around(
     return [scope for scope, _ in opened.values()]
 
 
+def has_lost_its_time(block: BlockState) -> bool:
+    """Tell whether the time of a block that is opened again counts anew: it had ended, or its time was over."""
+    return block.status in t.TERMINAL or block.stop == t.TIMED_OUT
+
+
 def opening(scope: ScopeState, graph: CompiledGraph, name: str) -> d.Phase.ValueType | None:
     """Return the phase to which a scope goes back for a node that is new in it; None when it has not gone past it."""
     phase = min(graph.phases[name], scope.phase)
+    if phase == ON_FAILURE and scope.outcome not in t.BROKEN:
+        # Its turn does not come: the body has not failed.
+        phase = scope.phase
     return phase if scope.status != t.RUNNING or phase < scope.phase else None
 
 
@@ -227,8 +240,9 @@ def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType, no
     if block is None:
         return
     state.transient.touched_blocks |= {scope.key, block.path}
-    if block.status in t.TERMINAL:
+    if has_lost_its_time(block):
         block.since_us, block.late = now_us, False
+    if block.status in t.TERMINAL:
         # Its end has given its locks back.
         block.unlocked = bool(block.block.locks)
     block.status, block.error, block.stop, block.outputs = t.RUNNING, None, t.NONE, NOTHING

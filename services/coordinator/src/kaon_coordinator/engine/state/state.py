@@ -344,6 +344,9 @@ class RunState:
     waits_since: int = 0
     # Sequence number of the newest event.
     seq: int = 0
+    # Time of the newest event; no row has it, and after a takeover it is the newest time of a row. No event is older, also
+    # when an owner's clock is slow.
+    newest_us: int = 0
     submit_us: int = 0
     # For which a schedule or backfill made the run; 0 for others.
     scheduled_us: int = 0
@@ -398,8 +401,8 @@ class RunState:
 
     @property
     def halted(self) -> bool:
-        """Tell whether nothing new may start for now: the run is paused, or was reopened and waits for its permits."""
-        return self.status == t.PAUSED or self.waits_since > 0
+        """Tell whether nothing new may start for now: the run is paused, waits for its permits, or is a fork to begin."""
+        return self.status == t.PAUSED or self.waits_since > 0 or not self.start_us
 
     def breaks(self, step: StepState) -> bool:
         """Tell whether a step waits before it starts."""
