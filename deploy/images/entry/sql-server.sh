@@ -28,6 +28,8 @@ spark.local.dir /tmp/spark
 spark.sql.shuffle.partitions 4
 spark.sql.warehouse.dir $warehouse
 spark.hadoop.dfs.replication 1
+# A DataNode may be on several networks, and is known to the NameNode by its address on one of them; its name counts on each.
+spark.hadoop.dfs.client.use.datanode.hostname true
 spark.hadoop.javax.jdo.option.ConnectionURL jdbc:derby:;databaseName=$state/metastore;create=true
 # A status request waits this long for news; the default of 5 s would hold back a cancel on the same connection.
 spark.hadoop.hive.server2.long.polling.timeout 250ms
