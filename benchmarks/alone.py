@@ -297,9 +297,8 @@ def main() -> None:
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     profile = cProfile.Profile() if options.profile else None
-    proofs = (
-        LeaseProofs(LeaseKeys((secrets.token_bytes(32),))) if options.lease_tokens else NO_PROOFS
-    )
+    keys = LeaseKeys((secrets.token_bytes(32),))
+    proofs = LeaseProofs(lambda: keys) if options.lease_tokens else NO_PROOFS
     results = [
         asyncio.run(measure(options.steps, options.batch, proofs, profile))
         for _ in range(1 if profile else 3)

@@ -233,10 +233,10 @@ def test_a_system_closes_and_its_keys_rotate_while_runs_go_on(place: Place) -> N
     with place.client(root, "default") as client:
         begin(place, client, 4)
         rotate_certificate(place)
-        rotate_keys(place, "service-keys", restarts=False)
+        rotate_keys(place, "service-keys")
         next_pool_key = announce_pool_key(place)
         place.told["coordinator"]["KAON_COMMAND_KEY"] = str(next_key)
-        rotate_keys(place, "lease-keys", restarts=True)
+        rotate_keys(place, "lease-keys")
         assert client.access.whoami().name == "root"
     rotate_kafka_accounts(place)
     place.told["coordinator"]["KAON_DATABASE"] = place.database.url_of(ROLES[1])
@@ -307,16 +307,26 @@ def rotate_certificate(place: Place) -> None:
     until(lambda: certificate(place) != before, seconds=30, what="the new certificate is shown")
 
 
-def rotate_keys(place: Place, name: str, *, restarts: bool) -> None:
-    """The new key is known, then the first, then the only one."""
+def rotate_keys(place: Place, name: str) -> None:
+    """The new key is known, then the first. Nothing is restarted."""
     directory = place.access if name == "service-keys" else place.system.config.state / "lines"
     file = directory / name
     old = file.read_text().strip()
     new = new_key()
-    for lines in ((old, new), (new, old)):
+    for count, lines in enumerate(((old, new), (new, old)), 1):
         write_private(file, "".join(f"{each}\n" for each in lines))
-        if restarts:
-            place.restart(place.system.coordinator)
+        if name == "lease-keys":
+            until(
+                lambda count=count: read_again(place, name) >= count,
+                seconds=30,
+                what=f"the coordinator has read {name} again",
+            )
+
+
+def read_again(place: Place, name: str) -> int:
+    """How often the coordinator has told that it reads a file again."""
+    log = place.system.coordinator.log.read_text()
+    return sum("read again" in line and name in line for line in log.splitlines())
 
 
 def rotate_kafka_accounts(place: Place) -> None:

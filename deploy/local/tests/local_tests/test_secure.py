@@ -25,6 +25,7 @@ from kaon_publisher.registry_access import RegistryAccess
 from kaon_service.access.access_settings import access_from
 from kaon_service.access.building import guard_of, service_keys
 from kaon_service.access.credentials import Credentials, StaticToken
+from kaon_service.access.lease_file import read_lease_keys
 from kaon_service.access.rates import UNLIMITED
 from kaon_service.access.recording import NoRecorder
 from kaon_service.access.rules_file import read_rules
@@ -33,7 +34,6 @@ from kaon_service.kafka_security import KafkaSecurity
 from kaon_service.roles import Kind
 from kaon_wire import topic_rights
 from kaon_wire.channels import ChannelSecurity
-from kaon_wire.lease_tokens import LeaseKeys
 from kaon_wire.topic_rights import COORDINATOR, PUBLISHER, VIEW
 from kaon_wire.topics import Catalogue
 
@@ -127,8 +127,8 @@ async def test_services_understand_all_that_they_are_told(tmp_path: Path) -> Non
     lines = Lines(tmp_path / "lines", Catalogue())
     lines.make()
     lines.kafka.make()
-    assert LeaseKeys.read(lines.variables(COORDINATOR)) is not None
-    assert LeaseKeys.read(lines.variables(PUBLISHER)) is not None
+    assert read_lease_keys(lines.variables(COORDINATOR)) is not None
+    assert read_lease_keys(lines.variables(PUBLISHER)) is not None
     assert CommandSigner.read(lines.variables(COORDINATOR)) is not None
     told = lines.variables(topic_rights.runner("default"))
     assert CommandVerifier.read(told, pool="default") is not None

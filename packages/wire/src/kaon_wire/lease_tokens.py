@@ -13,15 +13,12 @@ import binascii
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kaon_wire.errors import InvalidValue
-from kaon_wire.key_files import read_keys
 
 # Metadata of a call that is made under a lease, such as that of a publish step.
 LEASE_KEY = "kaon-lease"
-KEYS_VARIABLE = "KAON_LEASE_KEYS"
 # One byte that names the key, and 15 of the HMAC: 2^120 guesses.
 TOKEN_BYTES = 16
 _MAC_BYTES = TOKEN_BYTES - 1
@@ -68,16 +65,6 @@ class LeaseKeys:
             )
         self._newest = _key_id(keys[0])
         self._valid: dict[bytes, bytes] = {}
-
-    @classmethod
-    def read(cls, environment: Mapping[str, str]) -> LeaseKeys | None:
-        """Read the keys from the file that `KAON_LEASE_KEYS` names; return None without the variable.
-
-        Raises:
-            InvalidValue: The file is missing or malformed.
-        """
-        path = environment.get(KEYS_VARIABLE, "")
-        return cls(read_keys(path, KEYS_VARIABLE)) if path else None
 
     def sign(self, claim: LeaseClaim) -> bytes:
         """Return the token of a lease."""

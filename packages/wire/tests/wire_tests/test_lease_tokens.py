@@ -3,11 +3,9 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from kaon_wire.errors import InvalidValue
 from kaon_wire.lease_tokens import TOKEN_BYTES, LeaseClaim, LeaseKeys, show
 
 OLD, NEW = b"o" * 32, b"n" * 32
@@ -94,38 +92,3 @@ def test_a_lease_that_is_not_what_it_should_be_is_none() -> None:
     nested = base64.urlsafe_b64encode(b"[" * 3_000).decode()
     for text in (*texts, "", "%", "\xff", "A", "A" * 10_000, nested):
         assert keys.shown(text) is None
-
-
-def test_keys_are_read_from_a_file_with_the_newest_first(tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    lines = [base64.b64encode(NEW), b"", b"# of last month", base64.urlsafe_b64encode(OLD)]
-    file.write_bytes(b"\n".join(lines))
-    keys = LeaseKeys.read({"KAON_LEASE_KEYS": str(file)})
-    assert keys is not None
-    assert keys.sign(CLAIM) == LeaseKeys((NEW,)).sign(CLAIM)
-    assert keys.verify(CLAIM, LeaseKeys((OLD,)).sign(CLAIM))
-    assert LeaseKeys.read({}) is None
-
-
-@pytest.mark.parametrize(
-    ("content", "problem"),
-    [
-        ("", "holds no key"),
-        ("secret words\n", "line 1 of .* is not base64"),
-        (base64.b64encode(b"short").decode(), "a key of 5 bytes; at least 32"),
-        (f"{base64.b64encode(NEW).decode()}\n" * 2, "the same key twice"),
-    ],
-)
-def test_a_file_of_keys_with_a_fault_is_refused_without_showing_it(
-    tmp_path: Path, content: str, problem: str
-) -> None:
-    file = tmp_path / "keys"
-    file.write_text(content)
-    with pytest.raises(InvalidValue, match=f"KAON_LEASE_KEYS: .*{problem}") as refused:
-        LeaseKeys.read({"KAON_LEASE_KEYS": str(file)})
-    assert not content or content.strip() not in str(refused.value)
-
-
-def test_a_missing_file_of_keys_is_named(tmp_path: Path) -> None:
-    with pytest.raises(InvalidValue, match=r"KAON_LEASE_KEYS: .*nowhere cannot be read"):
-        LeaseKeys.read({"KAON_LEASE_KEYS": str(tmp_path / "nowhere")})

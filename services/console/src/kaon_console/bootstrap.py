@@ -26,6 +26,7 @@ from kaon_console.token_login import TokenLogin
 from kaon_console.web_server import WebServer, listen
 from kaon_service.access.access_settings import check_listeners
 from kaon_service.access.calling import calling
+from kaon_service.access.tls import watched_context
 from kaon_telemetry.endpoint import MetricsServer
 from kaon_telemetry.metrics import ConsoleMetrics
 
@@ -119,7 +120,10 @@ class Application:
         app, access = build_app(self._parts(origins, backends)), self._settings.access
         if not access.encrypts:
             return WebServer(app, listening)
-        return WebServer(app, listening, access.certificate, access.key)
+        # It encrypts, so both are there.
+        assert access.certificate is not None
+        assert access.key is not None
+        return WebServer(app, listening, watched_context(access.certificate, access.key))
 
     def _parts(self, origins: tuple[str, ...], backends: Backends) -> AppParts:
         settings = self._settings

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from kaon_wire.errors import InvalidValue, Unavailable
+from kaon_wire.errors import Unavailable
 
 # For which requests that still run are waited at the end.
 _STOP_SECONDS = 3
@@ -44,20 +45,18 @@ class WebServer:
     Args:
         app: what answers.
         listening: the socket.
-        certificate: with its chain, when browsers come by HTTPS (PEM).
-        key: its private key.
-
-    Raises:
-        InvalidValue: the certificate cannot be used.
+        context: shows the certificate, when browsers come by HTTPS.
     """
 
     def __init__(
         self,
         app: ASGIApp,
         listening: socket.socket,
-        certificate: Path | None = None,
-        key: Path | None = None,
+        context: ssl.SSLContext | None = None,
     ) -> None:
+        secure: dict[str, Any] = (
+            {} if context is None else {"ssl_context_factory": lambda _config, _usual: context}
+        )
         # h11 is strict about what a request is.
         config = uvicorn.Config(
             app,
@@ -70,13 +69,9 @@ class WebServer:
             proxy_headers=False,
             timeout_keep_alive=_KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=_STOP_SECONDS,
-            ssl_certfile=certificate,
-            ssl_keyfile=key,
+            **secure,
         )
-        try:
-            config.load()
-        except OSError as error:
-            raise InvalidValue(f"KAON_TLS_CERT or KAON_TLS_KEY cannot be used: {error}") from error
+        config.load()
         self._listening = listening
         self._server = _Server(config)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import ssl
@@ -18,7 +19,7 @@ import trustme
 
 from kaon.client.bearer import Bearer
 from kaon_console.beside import of_the_token
-from kaon_service.access.access_settings import access_from
+from kaon_service.access.access_settings import AccessSettings, access_from
 from kaon_service.principal import Principal
 from kaon_wire.errors import InvalidValue
 from kaonapi.access.v1 import access_service_pb2 as a
@@ -184,19 +185,60 @@ def test_without_a_coordinator_nobody_logs_in(console: Served, tmp_path: Path) -
     assert "does not answer" in answer.json["message"]
 
 
+def certified(place: Path, authority: trustme.CA) -> AccessSettings:
+    """Gives a console a new certificate; what it is told of it."""
+    made = authority.issue_cert("127.0.0.1")
+    (place / "server.pem").write_bytes(made.cert_chain_pems[0].bytes())
+    (place / "server.key").write_bytes(made.private_key_pem.bytes())
+    return access_from(
+        {"KAON_TLS_CERT": str(place / "server.pem"), "KAON_TLS_KEY": str(place / "server.key")}
+    )
+
+
+def test_a_certificate_is_replaced_while_a_browser_stays(console: Served, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    access = certified(tmp_path, authority)
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with serving(replace(console.settings, state=tmp_path, access=access)) as served:
+
+        def asked(line: http.client.HTTPSConnection) -> int:
+            line.request("GET", "/")
+            answer = line.getresponse()
+            answer.read()
+            return answer.status
+
+        def opened() -> http.client.HTTPSConnection:
+            return http.client.HTTPSConnection(
+                "127.0.0.1", served.port, context=context, timeout=10
+            )
+
+        def shown() -> bytes:
+            with contextlib.closing(opened()) as line:
+                line.connect()
+                assert asked(line) == 200
+                found: bytes = line.sock.getpeercert(binary_form=True)
+                return found
+
+        with contextlib.closing(opened()) as kept:
+            assert asked(kept) == 200
+            first = shown()
+            certified(tmp_path, authority)
+            second = shown()
+            assert second != first
+            # Half of a change, such as between two files: what is there stays.
+            (tmp_path / "server.key").write_text("no key")
+            assert shown() == second
+            certified(tmp_path, authority)
+            assert shown() not in {first, second}
+            assert asked(kept) == 200
+
+
 def test_browsers_come_by_https_where_there_is_a_certificate(
     console: Served, tmp_path: Path
 ) -> None:
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1")
-    (tmp_path / "server.pem").write_bytes(certificate.cert_chain_pems[0].bytes())
-    (tmp_path / "server.key").write_bytes(certificate.private_key_pem.bytes())
-    access = access_from(
-        {
-            "KAON_TLS_CERT": str(tmp_path / "server.pem"),
-            "KAON_TLS_KEY": str(tmp_path / "server.key"),
-        }
-    )
+    access = certified(tmp_path, authority)
     context = ssl.create_default_context()
     authority.configure_trust(context)
     with serving(replace(console.settings, state=tmp_path, access=access)) as served:

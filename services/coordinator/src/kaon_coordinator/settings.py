@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from kaon_coordinator.engine.definition.limits import DEFAULT, Limits, limits_fr
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants, tenants_from
 from kaon_coordinator.notifications.channels import Channels, read_channels
 from kaon_coordinator.retention import Keep
+from kaon_service.access.lease_file import read_lease_keys
 from kaon_service.access.limits import tenant_file
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.command_signatures import CommandSigner
@@ -62,7 +63,7 @@ class Settings:
     # Empty: releases carry no token, and every report counts.
     # KAON_LEASE_TOKENS: "required" (reports without a valid token do not count) or "optional" (they are only counted, while a
     # system changes over to tokens).
-    lease_keys: LeaseKeys | None = None
+    lease_keys: Callable[[], LeaseKeys] | None = None
     lease_tokens_required: bool = True
     # KAON_POOL_KEYS: a file with lines "POOL KEY", the keys by which runners prove to which pool they belong (docs/lines.md).
     # Empty: every heartbeat counts.
@@ -115,7 +116,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         metrics_token=metrics_token(environment),
         owner=environment.get("KAON_OWNER", default.owner),
         lease_seconds=_number(environment, "KAON_LEASE_SECONDS", default.lease_seconds),
-        lease_keys=LeaseKeys.read(environment),
+        lease_keys=read_lease_keys(environment),
         heartbeats=HeartbeatVerifier.read(environment),
         command_signer=CommandSigner.read(environment),
         lease_tokens_required=_lease_tokens(environment) == "required",

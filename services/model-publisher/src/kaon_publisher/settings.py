@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
 from kaon_publisher.registry_access import OPEN as OPEN_REGISTRY
 from kaon_publisher.registry_access import RegistryAccess
+from kaon_service.access.lease_file import read_lease_keys
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_telemetry.endpoint import metrics_token
@@ -28,7 +29,7 @@ class Settings:
     server: str = "127.0.0.1:7070"
     # KAON_LEASE_KEYS: a file with the keys of lease tokens, the same as for all coordinators; empty: where callers are
     # authenticated, no runner publishes.
-    lease_keys: LeaseKeys | None = None
+    lease_keys: Callable[[], LeaseKeys] | None = None
     # KAON_PUBLISHER_DATABASE: an SQLAlchemy URL.
     database: str = "sqlite:///models.db"
     # KAON_ARTIFACTS: storage of artifacts.
@@ -74,7 +75,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
     return Settings(
         address=environment.get("KAON_PUBLISHER_ADDRESS", default.address),
         server=environment.get("KAON_SERVER") or default.server,
-        lease_keys=LeaseKeys.read(environment),
+        lease_keys=read_lease_keys(environment),
         database=environment.get("KAON_PUBLISHER_DATABASE", default.database),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         layouts=Path(environment.get("KAON_PUBLISHER_LAYOUTS", default.layouts)).absolute(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from kaon_service.access.credentials import Authenticate, Credentials, Forbidden, TenantSource
@@ -21,8 +21,8 @@ class Admission:
     authenticate: Authenticate
     # None: every tenant may call, as without authentication.
     tenants: TenantSource | None
-    # Checks the leases under which runners call; without it no runner calls under one.
-    leases: LeaseKeys | None = None
+    # Returns the keys of the leases under which runners call; without it no runner calls under one.
+    leases: Callable[[], LeaseKeys] | None = None
     table: Mapping[str, Access] = field(default_factory=lambda: TABLE)
 
     async def admit(self, method: str, credentials: Credentials) -> Principal:
@@ -55,7 +55,7 @@ class Admission:
         Raises:
             Forbidden: It shows no lease of this system.
         """
-        lease = None if self.leases is None else self.leases.shown(shown)
+        lease = None if self.leases is None else self.leases().shown(shown)
         if lease is None:
             raise Forbidden(f"a runner shows the lease of a step that it executes in {LEASE_KEY}")
         return replace(caller, tenant=lease.tenant, name=f"run/{lease.run_id}", run_id=lease.run_id)

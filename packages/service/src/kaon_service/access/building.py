@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kaon_service.access.access_settings import AccessSettings, Auth
 from kaon_service.access.admission import OPEN, Admission
 from kaon_service.access.certificates import Certificates
@@ -26,7 +28,7 @@ def guard_of(
     tenants: TenantSource,
     recorder: Recorder,
     rates: Rates,
-    leases: LeaseKeys | None = None,
+    leases: Callable[[], LeaseKeys] | None = None,
 ) -> Guard:
     """Return the guard of a service.
 
@@ -36,7 +38,7 @@ def guard_of(
         tenants: Where tenants are found.
         recorder: Is told of every call.
         rates: Refuses what exceeds the limits of its tenant.
-        leases: Checks the leases under which runners call, where they do.
+        leases: Returns the keys of the leases under which runners call, where they do.
 
     Raises:
         InvalidValue: A file in the settings is missing or malformed.

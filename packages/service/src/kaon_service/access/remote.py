@@ -44,7 +44,7 @@ class RemoteAccess:
         """
         request = a.ResolveTokenRequest(token_id=token_id)
         answer = await self._call(self._stub.ResolveToken, request)
-        return None if answer is None else _token(answer.token)
+        return None if answer is None else static_token(answer.token)
 
     async def is_enabled(self, name: str) -> bool:
         """Return whether a tenant exists and is not disabled.
@@ -84,7 +84,8 @@ class RemoteAccess:
             ) from error
 
 
-def _token(told: a.Token) -> StaticToken:
+def static_token(told: a.Token) -> StaticToken:
+    """Return a token as authentication knows it, of what a coordinator tells services."""
     caller = told.caller
     return StaticToken(
         token_id=told.token_id,

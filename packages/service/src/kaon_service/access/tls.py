@@ -39,6 +39,32 @@ class _Files:
         return grpc.ssl_server_certificate_configuration([pair], authorities)
 
 
+def watched_context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return what a web server shows its certificate with: each new connection gets the files as they are then.
+
+    Raises:
+        InvalidValue: The files are missing, or do not fit together.
+    """
+
+    def read() -> ssl.SSLContext:
+        try:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+        except OSError as error:
+            raise InvalidValue(f"KAON_TLS_CERT or KAON_TLS_KEY cannot be used: {error}") from error
+        return context
+
+    watched = Watched([certificate, key], read)
+
+    def choose(connection: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
+        connection.context = watched.get()
+
+    first = watched.get()
+    # It is called for each handshake, whether a name is asked for or not.
+    first.sni_callback = choose
+    return first
+
+
 def server_credentials(settings: AccessSettings) -> grpc.ServerCredentials | None:
     """Return the credentials with which a service listens; None without TLS.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -22,21 +23,30 @@ class Watched(Generic[T]):
     Args:
         paths: The files.
         load: Reads them; raises `InvalidValue` when their content is not valid.
+        seconds: For so long after a look the files are not looked at: for what is asked for often.
 
     Raises:
         InvalidValue: They are missing, or not valid, at the start.
     """
 
-    def __init__(self, paths: Sequence[Path], load: Callable[[], T]) -> None:
+    def __init__(
+        self, paths: Sequence[Path], load: Callable[[], T], *, seconds: float = 0.0
+    ) -> None:
         self._paths = tuple(paths)
         self._load = load
         self._lock = threading.Lock()
+        self._seconds = seconds
+        self._again = time.monotonic() + seconds
         # Before the content: what changes meanwhile is read again.
         self._stamp = self._stamps()
         self._content = load()
 
     def get(self) -> T:
         """Return the content of the files."""
+        now = time.monotonic()
+        if now < self._again:
+            return self._content
+        self._again = now + self._seconds
         stamp = self._stamps()
         if stamp != self._stamp:
             with self._lock:

@@ -44,7 +44,7 @@ async def admit(caller: Principal, method: str, **metadata: str) -> Principal:
         return caller
 
     shown = Credentials(metadata={key.replace("_", "-"): value for key, value in metadata.items()})
-    admission = Admission(authenticate=authenticate, tenants=Tenants(), leases=LEASE_KEYS)
+    admission = Admission(authenticate=authenticate, tenants=Tenants(), leases=lambda: LEASE_KEYS)
     return await admission.admit(method, shown)
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from kaon_coordinator.engine.rows.row_views import timestamp
 from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.records import TokenRecord
 from kaon_coordinator.store.store_calls import Reading
+from kaon_service.access import remote
 from kaon_service.access.credentials import StaticToken
 from kaon_service.access.remembered import Remembered
-from kaon_service.roles import Kind
+from kaonapi.access.v1 import access_service_pb2 as a
 
 # Seconds for which an answer about a tenant counts: so long calls still pass after it was disabled.
 TENANT_SECONDS = 5.0
@@ -44,15 +46,25 @@ class StoreTenants:
 
 
 def static_token(record: TokenRecord) -> StaticToken:
-    """Return a token as authentication knows it."""
-    return StaticToken(
+    """Return a token as authentication knows it: as services hear of it that have no database."""
+    return remote.static_token(token_message(record, digest=record.digest))
+
+
+def token_message(record: TokenRecord, digest: str = "") -> a.Token:
+    """Return a token as the API tells of it; its digest is for services alone."""
+    return a.Token(
         token_id=record.token_id,
-        digest=record.digest,
-        tenant=record.tenant,
-        name=record.name,
-        roles=frozenset(record.roles),
-        kind=Kind(record.kind),
-        pool=record.pool,
-        expires_us=record.expire_us or None,
-        revoked=record.revoke_us > 0,
+        caller=a.Caller(
+            tenant=record.tenant,
+            name=record.name,
+            roles=record.roles,
+            kind=record.kind,
+            pool=record.pool,
+            authentication="token",
+        ),
+        created_by=record.created_by,
+        create_time=timestamp(record.create_us),
+        expire_time=timestamp(record.expire_us),
+        revoke_time=timestamp(record.revoke_us),
+        digest=digest,
     )

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from kaon_coordinator.access import checked_tenants, tokens
+from kaon_coordinator.access.token_sources import token_message
 from kaon_coordinator.access.tokens import Holder
 from kaon_coordinator.engine.rows.row_views import timestamp
 from kaon_coordinator.problems import Denied, FailedPrecondition, InvalidRequest, Problem
 from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.protocols.grant_store import GrantStore
-from kaon_coordinator.store.records import TenantRecord, TokenRecord
+from kaon_coordinator.store.records import TenantRecord
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_service.principal import Principal
@@ -81,7 +82,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             expire_us=request.expire_time.ToMicroseconds(),
         )
         await self._threads.run(self._store.add_token, record)
-        return a.CreateTokenResponse(token=_token(record), secret=shown)
+        return a.CreateTokenResponse(token=token_message(record), secret=shown)
 
     async def ListTokens(self, request: a.ListTokensRequest, context: Any) -> a.ListTokensResponse:  # noqa: N802
         """Return the tenant's tokens, newest first."""
@@ -92,7 +93,8 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
             request.page_token,
         )
         return a.ListTokensResponse(
-            tokens=[_token(each) for each in page.tokens], next_page_token=page.next_page_token
+            tokens=[token_message(each) for each in page.tokens],
+            next_page_token=page.next_page_token,
         )
 
     async def RevokeToken(  # noqa: N802
@@ -103,7 +105,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         record = await self._threads.run(
             self._store.revoke_token, tenant, request.token_id, self._now_us()
         )
-        return a.RevokeTokenResponse(token=_token(record))
+        return a.RevokeTokenResponse(token=token_message(record))
 
     async def ResolveToken(  # noqa: N802
         self, request: a.ResolveTokenRequest, context: Any
@@ -112,7 +114,7 @@ class AccessServicer(access_service_pb2_grpc.AccessServiceServicer):
         record = await self._threads.read(self._store.find_token, request.token_id)
         if record is None:
             raise NotFound("there is no such token")
-        return a.ResolveTokenResponse(token=_token(record, digest=record.digest))
+        return a.ResolveTokenResponse(token=token_message(record, digest=record.digest))
 
     async def ResolveTenant(  # noqa: N802
         self, request: a.ResolveTenantRequest, context: Any
@@ -213,25 +215,6 @@ def _may_give(caller: Principal, holder: Holder) -> None:
         )
     if lacking := sorted(included(holder.roles) - caller.roles):
         raise Denied(f"role {lacking[0]} is needed: nobody gives a role that they do not have")
-
-
-def _token(record: TokenRecord, digest: str = "") -> a.Token:
-    return a.Token(
-        token_id=record.token_id,
-        caller=a.Caller(
-            tenant=record.tenant,
-            name=record.name,
-            roles=record.roles,
-            kind=record.kind,
-            pool=record.pool,
-            authentication="token",
-        ),
-        created_by=record.created_by,
-        create_time=timestamp(record.create_us),
-        expire_time=timestamp(record.expire_us),
-        revoke_time=timestamp(record.revoke_us),
-        digest=digest,
-    )
 
 
 def _tenant(record: TenantRecord) -> a.Tenant:

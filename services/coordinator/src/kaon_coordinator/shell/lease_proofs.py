@@ -28,14 +28,20 @@ class LeaseProofs:
     """Makes and checks lease tokens; without keys it makes none, and every report counts.
 
     Args:
-        keys: The keys of the deployment.
+        keys: Returns the keys of the deployment, as they are now.
         required: Whether reports without a valid token are dropped; else they are only counted.
     """
 
-    def __init__(self, keys: LeaseKeys | None = None, *, required: bool = True) -> None:
-        self._keys = keys
+    def __init__(
+        self, keys: Callable[[], LeaseKeys] | None = None, *, required: bool = True
+    ) -> None:
+        self._read = keys
         # Whether reports without a valid token are dropped.
         self.required = required
+
+    @property
+    def _keys(self) -> LeaseKeys | None:
+        return None if self._read is None else self._read()
 
     def released(self, release: Release) -> list[bytes]:
         """Return the serialized requests of a release, with the tokens of its runner."""
@@ -61,8 +67,8 @@ class LeaseProofs:
 
     def prove(self, key: step_pb2.StepKey, tenant: str, incarnation: str) -> None:
         """Put the token of a lease into its key."""
-        if self._keys is not None:
-            key.lease_token = self._keys.sign(_claim(key, tenant, incarnation))
+        if (keys := self._keys) is not None:
+            key.lease_token = keys.sign(_claim(key, tenant, incarnation))
 
     def proves(self, key: step_pb2.StepKey, incarnation: str, tenant: str | None) -> bool:
         """Tell whether what is reported under a lease counts.
@@ -73,11 +79,12 @@ class LeaseProofs:
             tenant: The tenant of the run; None when its owner does not have the run in memory. Such a report changes nothing,
                 but tells the runner to stop: there a token suffices, whose ever it is.
         """
-        if self._keys is None:
+        keys = self._keys
+        if keys is None:
             return True
         if tenant is None:
             return bool(key.lease_token)
-        return self._keys.verify(_claim(key, tenant, incarnation), key.lease_token)
+        return keys.verify(_claim(key, tenant, incarnation), key.lease_token)
 
     def progress(
         self,
@@ -90,7 +97,7 @@ class LeaseProofs:
             reports: The records, by partition.
             tenant_of: Returns the tenant of a run in memory, by partition and id.
         """
-        if self._keys is None or not self.required:
+        if self._read is None or not self.required:
             return reports
         return {
             number: [self._proven(record, number, tenant_of) for record in records]

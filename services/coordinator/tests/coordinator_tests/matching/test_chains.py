@@ -57,7 +57,7 @@ def test_each_successor_has_a_token_of_its_own() -> None:
     keys = LeaseKeys((b"k" * 32,))
     pool = Pool(Host("r1"))
     pool.ask(_leading("a", request("b", generation=1)))
-    released = _released(pool, "a", LeaseProofs(keys))
+    released = _released(pool, "a", LeaseProofs(lambda: keys))
     for each in (released.key, released.successors[0].request.key):
         claim = LeaseClaim(
             tenant="default",

@@ -31,7 +31,7 @@ KEYS = LeaseKeys((b"k" * 32,))
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     world = World(tmp_path)
-    world.proofs = LeaseProofs(KEYS)
+    world.proofs = LeaseProofs(lambda: KEYS)
     return world
 
 
@@ -163,7 +163,7 @@ async def test_while_a_system_changes_over_reports_without_tokens_are_counted_on
     tmp_path: Path,
 ) -> None:
     world = World(tmp_path)
-    world.proofs = LeaseProofs(KEYS, required=False)
+    world.proofs = LeaseProofs(lambda: KEYS, required=False)
     member = Member(world, "first")
     await member.start()
     request = await released(world, member)
