@@ -105,7 +105,7 @@ class DatasetServicer(dataset_pb2_grpc.DatasetServiceServicer):
         """Store an update that no step has made."""
         caller, outputs = principal.current(), dict(request.outputs_json)
         self._check(request)
-        await self._submission.grants.check_values(caller, outputs.values())
+        await self._submission.check_update(caller, outputs.values())
         await self._submission.renewal.named_in(request.SerializeToString())
         told = DatasetUpdate(
             tenant=caller.tenant,

@@ -41,16 +41,26 @@ class Quotas:
         if not (limits.open_runs or limits.submissions_per_minute or limits.artifact_bytes):
             return
         new = [run for run in runs if not await self._was_submitted(run)]
-        for _ in new:
-            self._rates.submission(tenant)
         if new:
-            await self.check_bytes(tenant, 0)
-        if new and limits.open_runs:
-            most = limits.open_runs + 1
-            count = await self._threads.read(self._store.count_open_runs, tenant, most)
-            if count + len(new) > limits.open_runs:
+            await self._check_new(tenant, len(new))
+
+    async def check_update(self, tenant: str) -> None:
+        """Refuse an update of a dataset where a submission would be refused: schedules start runs for it.
+
+        Raises:
+            Exhausted: The tenant submits too fast, or has too many open runs.
+        """
+        await self._check_new(tenant, 1)
+
+    async def _check_new(self, tenant: str, more: int) -> None:
+        for _ in range(more):
+            self._rates.submission(tenant)
+        await self.check_bytes(tenant, 0)
+        if limit := self._limits.of(tenant).open_runs:
+            count = await self._threads.read(self._store.count_open_runs, tenant, limit + 1)
+            if count + more > limit:
                 raise Exhausted(
-                    f"tenant {tenant} has {count} open runs, and may have {limits.open_runs} (limit open_runs): "
+                    f"tenant {tenant} has {count} open runs, and may have {limit} (limit open_runs): "
                     "wait until some have ended, or cancel them"
                 )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -35,6 +35,7 @@ from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_service import principal
+from kaon_service.principal import Principal
 from kaon_wire.definitions import targets as aims
 from kaon_wire.errors import Conflict, InvalidValue
 from kaon_wire.partitioning import partition_of
@@ -223,6 +224,16 @@ class Submission:
         if created and begun is None:
             self.wake(stored.partition, stored)
         return stored, created
+
+    async def check_update(self, caller: Principal, outputs: Iterable[str]) -> None:
+        """Check that an update of a dataset, which starts runs, may be told: as the submission of a run with its outputs.
+
+        Raises:
+            Exhausted: A limit of the tenant refuses it.
+            NotFound: An output names an artifact that the tenant does not have.
+        """
+        await self._quotas.check_update(caller.tenant)
+        await self.grants.check_values(caller, outputs)
 
     async def check(self, run: NewRun) -> None:
         """Check that a run stays within the bounds of its tenant, and names no artifacts of others.

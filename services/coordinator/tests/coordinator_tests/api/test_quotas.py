@@ -21,6 +21,7 @@ from kaon_service.access.limits import AllLimits, TenantLimits
 from kaon_wire.errors import Exhausted
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
 from kaonapi.artifact.v1 import artifact_service_pb2_grpc
+from kaonapi.dataset.v1 import dataset_pb2, dataset_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -68,6 +69,37 @@ async def test_submissions_have_a_pace(thread: StoreThread) -> None:
     with pytest.raises(Exhausted, match="limit submissions_per_minute") as refused:
         await checked.check_runs(runs(1))
     assert 0 < refused.value.retry_seconds <= 30
+
+
+async def test_an_update_of_a_dataset_is_refused_where_a_submission_would_be(
+    thread: StoreThread,
+) -> None:
+    """Schedules start runs for it, which nothing refuses any more."""
+    paced = quotas(thread, submissions_per_minute=2)
+    submitted = runs(2)
+    tenant = submitted[0].tenant
+    await paced.check_runs(submitted[:1])
+    await paced.check_update(tenant)
+    with pytest.raises(Exhausted, match="limit submissions_per_minute"):
+        await paced.check_update(tenant)
+    thread.store.submit_runs(submitted)
+    with pytest.raises(Exhausted, match="has 2 open runs, and may have 2"):
+        await quotas(thread, open_runs=2).check_update(tenant)
+
+
+async def test_updates_of_datasets_ask_for_the_limits_of_their_tenant(api: Api) -> None:
+    limits = AllLimits(default=TenantLimits(submissions_per_minute=1))
+    server = ApiServer(replace(api.parts, tenant_limits=limits))
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        datasets = dataset_pb2_grpc.DatasetServiceStub(channel)
+        told = dataset_pb2.RecordDatasetUpdateRequest(name="ratings")
+        await datasets.RecordDatasetUpdate(told)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await datasets.RecordDatasetUpdate(told)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "limit submissions_per_minute" in str(refused.value.details())
+    await server.stop(grace=0)
 
 
 async def test_a_new_version_counts_and_a_new_name_too(thread: StoreThread) -> None:

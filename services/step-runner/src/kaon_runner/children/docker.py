@@ -60,9 +60,12 @@ def run(context: StepContext) -> None:
 
 
 def _common(context: StepContext) -> dict[str, Any]:
-    """Return the options of every container of a step."""
+    """Return the options of every container of a step: none gains anything, or has more processes than the step may."""
+    bounds = json.loads(os.environ["KAON_DOCKER_LIMITS"])
     return {
         "init": True,
+        "security_opt": ["no-new-privileges"],
+        **limits({"pids": bounds["pids"]}),
         "labels": {
             "kaon.run": context.run_id,
             "kaon.step": context.step,

@@ -84,7 +84,6 @@ class Sidecars:
                 for key, text in (config.get("env") or {}).items()
             },
             "network_mode": self.network,
-            "security_opt": ["no-new-privileges"],
             **limits(config),
         }
         if config.get("user"):

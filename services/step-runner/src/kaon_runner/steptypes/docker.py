@@ -121,7 +121,7 @@ def _check(step: PreparedStep) -> None:
     config.text(step, "image")
     config.texts(step, "argv")
     config.text_map(step, "env")
-    config.optional_text(step, "network")
+    _check_network(step)
     config.optional_text(step, "user")
     config.number(step, "memory_bytes", least=LEAST_MEMORY_BYTES)
     config.number(step, "cpus", least=0.01, whole=False)
@@ -132,6 +132,16 @@ def _check(step: PreparedStep) -> None:
         raise UserStepError(
             "InvalidConfig",
             f'step {step.key.path}: "pull" must be one of {wanted}, it is {step.config["pull"]!r}',
+        )
+
+
+def _check_network(step: PreparedStep) -> None:
+    """Refuse the network of another container: that may be a step of somebody else."""
+    config.optional_text(step, "network")
+    if str(step.config.get("network") or "").startswith("container:"):
+        raise UserStepError(
+            "InvalidConfig",
+            f'step {step.key.path}: "network" must be a network of the engine, not that of another container',
         )
 
 

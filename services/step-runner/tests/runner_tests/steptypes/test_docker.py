@@ -299,9 +299,13 @@ def test_a_step_that_fails_or_is_killed_leaves_no_sidecar(
     wanted = request("docker", {"image": image, "argv": ["false"], "sidecars": [web]})
     assert error(run(system, wanted)).type == "ExitCode"
     assert _containers(engine, wanted.key.path) == []
-    wanted = request("docker", {"image": image, "argv": ["sleep", "600"], "sidecars": [web]})
+    config = {"image": image, "argv": ["sleep", "600"], "sidecars": [web], "pids": 40}
+    wanted = request("docker", config)
     system.release(wanted)
     soon(lambda: len(_containers(engine, wanted.key.path)) == 2, 60, "both containers are there")
+    for name in _containers(engine, wanted.key.path):
+        bounds = engine.api.inspect_container(name)["HostConfig"]
+        assert (bounds["PidsLimit"], bounds["SecurityOpt"]) == (40, ["no-new-privileges"])
     (victim,) = [
         each
         for each in psutil.Process().children(recursive=True)
