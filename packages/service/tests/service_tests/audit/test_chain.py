@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, replace
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -11,9 +12,10 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from sqlalchemy import create_engine
 
-from kaon_service.audit.signing import unsigned
+from kaon_service.audit.signing import signer, unsigned
 from kaon_service.audit.store import AuditStore, Wanted
 from kaon_service.audit.tables import MIGRATIONS, metadata
 from kaon_wire.audit.rows import START, AuditCall, SignedHead, chained, merged, statement
@@ -24,10 +26,10 @@ from .conftest import call, tamper
 KEY = Ed25519PrivateKey.generate()
 
 
-def valid(told: SignedHead) -> bool:
+def valid(told: SignedHead, key: Ed25519PrivateKey = KEY) -> bool:
     """Check a signature as the key's holder would."""
     try:
-        KEY.public_key().verify(told.signature, statement(told.head, told.time_us))
+        key.public_key().verify(told.signature, statement(told.head, told.time_us))
     except InvalidSignature:
         return False
     return True
@@ -50,6 +52,35 @@ def test_what_nobody_touched_is_in_order(store: AuditStore) -> None:
     filled(store)
     found = verdict(store)
     assert (found.rows, found.signed, found.covered, found.problems) == (6, 1, 4, ())
+
+
+def test_the_key_is_replaced_while_a_service_signs(store: AuditStore, tmp_path: Path) -> None:
+    keys, file = (KEY, Ed25519PrivateKey.generate()), tmp_path / "audit.pem"
+
+    def put(key: Ed25519PrivateKey) -> None:
+        file.write_bytes(
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        )
+
+    put(keys[0])
+    sign = signer(file)
+    for number, key in enumerate(keys, 1):
+        put(key)
+        store.append([call(number)])
+        head = store.sign_head(sign, number)
+        assert head is not None
+        assert [valid(head, each) for each in keys] == [each is key for each in keys]
+    # What is no key leaves the last one in force.
+    file.write_text("no key")
+    store.append([call(3)])
+    head = store.sign_head(sign, 3)
+    assert head is not None
+    assert valid(head, keys[1])
+    _, base = store.ends()
+    either = verify(
+        base, store.after(0), store.signed(), lambda told: any(valid(told, each) for each in keys)
+    )
+    assert (either.covered, either.problems) == (3, ())
 
 
 def test_an_empty_log_is_in_order(store: AuditStore) -> None:
