@@ -22,6 +22,8 @@ from kaon_coordinator.create_topics import create_topics, grant_rights
 from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.producing import Producing
 from kaon_coordinator.transport.topic_reader import KafkaRecords
+from kaon_local.fetch import jars
+from kaon_local.secure.native_ciphers import has_native_ciphers
 from kaon_local.system import ONE_COORDINATOR, System, SystemConfig
 from kaon_publisher.announcing import KafkaBroker
 from kaon_service.heartbeat_signatures import HeartbeatSigner
@@ -64,6 +66,13 @@ def api(system: System) -> Iterator[Api]:
     api = Api(system.api)
     yield api
     api.close()
+
+
+@pytest.mark.skipif(not has_native_ciphers(jars("kafka")), reason="it exists for Linux alone")
+def test_the_broker_encrypts_by_the_native_library(system: System) -> None:
+    """A library that cannot be loaded is passed over in silence: then the broker's own AES costs twenty times as much."""
+    (broker,) = system.kafka.pids
+    assert "libamazonCorrettoCryptoProvider" in Path(f"/proc/{broker}/maps").read_text()
 
 
 def security(system: System, account: str) -> KafkaSecurity:

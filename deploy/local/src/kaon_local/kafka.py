@@ -27,6 +27,11 @@ from kaon_local.ports import HOST, free_port, listening
 from kaon_local.process import Command
 from kaon_local.secure.files import write_private
 from kaon_local.secure.kafka_accounts import ADMINISTRATOR, KafkaAccounts, user_of
+from kaon_local.secure.native_ciphers import (
+    has_native_ciphers,
+    jvm_options,
+    use_native_ciphers,
+)
 from kaon_local.server import Server
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire.topic_rights import Right
@@ -306,13 +311,22 @@ def _java(state: Path) -> tuple[str, ...]:
 
 def _broker(state: Path, archive_option: str) -> Command:
     java, *options = _java(state)
-    argv = (java, archive_option, *options, "kafka.Kafka", str(state / "server.properties"))
+    argv = (
+        java,
+        archive_option,
+        *jvm_options(state),
+        *options,
+        "kafka.Kafka",
+        str(state / "server.properties"),
+    )
     return Command(argv=argv, cwd=state, stop_signal=signal.SIGTERM, stop_seconds=20)
 
 
 def _write_settings(state: Path, config: KafkaConfig) -> None:
     (state / "log4j2.properties").write_text(_LOG4J)
     closed = config.closed.settings() if config.closed is not None else {}
+    if config.closed is not None and has_native_ciphers(jars("kafka")):
+        closed |= use_native_ciphers(state)
     if config.closed is not None and config.open_port:
         # An authorizer's default for topics without rules would not do: they get rules while clients change over.
         closed["listener.security.protocol.map"] += ",OPEN:PLAINTEXT"
