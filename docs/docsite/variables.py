@@ -209,7 +209,7 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
         Variable(
             name="KAON_TENANTS_FILE",
             default="./deploy/compose/tenants.toml",
-            text="Weights and quotas of tenants; mounted for coordinators as `KAON_TENANTS`.",
+            text="Weights, quotas and limits of tenants; mounted for coordinators, view service and publisher as `KAON_TENANTS`.",
         ),
         Variable(
             name="KAON_VIEW_DATABASE",

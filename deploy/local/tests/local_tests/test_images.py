@@ -115,20 +115,6 @@ def test_a_server_stands_on_a_pinned_public_image_that_an_argument_replaces(name
     assert f"`{argument}`" in (ROOT / "deploy" / "images" / "README.md").read_text()
 
 
-def test_every_setting_of_a_coordinator_can_be_given_to_compose() -> None:
-    told = (
-        ROOT / "services" / "coordinator" / "src" / "kaon_coordinator" / "settings.py"
-    ).read_text()
-    known = set(re.findall(r"KAON_[A-Z_]+", told))
-    # Its place in the container, and the container's own name.
-    known -= {"KAON_ADDRESS", "KAON_OWNER"}
-    given = set(
-        re.findall(r"^ +(KAON_[A-Z_]+):", (ROOT / "docker-compose.yml").read_text(), re.MULTILINE)
-    )
-    assert known
-    assert known <= given
-
-
 def test_settings_for_compose_are_written_once_and_not_for_others_to_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
