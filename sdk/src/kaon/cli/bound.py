@@ -17,7 +17,7 @@ def sources(block: d.Block) -> str:
     """Describe what the policies of a block are bound to, after a comma each; empty when there are none."""
     kind = block.WhichOneof("kind") or ""
     return "".join(
-        f", {_name(kind, field)} of {_source(binding)}"
+        f", {_name(kind, field)} of {source(binding)}"
         for field, binding in sorted(block.bound.items())
     )
 
@@ -39,7 +39,8 @@ def _name(kind: str, field: str) -> str:
     return field if found is None else found.name
 
 
-def _source(binding: d.Binding) -> str:
+def source(binding: d.Binding) -> str:
+    """Describe where a value comes from, in a few words."""
     match binding.WhichOneof("source"):
         case "parameter":
             text = f"parameter {binding.parameter}"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from kaon.cli import bound, formatting
 from kaon.dsl import types
 from kaon.dsl.workflow import STRATEGIES
+from kaon_wire import canonical
 from kaon_wire.definitions.graphs import inner_graphs
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -46,7 +47,12 @@ _HEADINGS = {"body": "", "else": "otherwise"}
 def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
     """Yield the bodies of a block with their headings; the heading of an only body is empty."""
     for name, body in inner_graphs(block):
-        yield _HEADINGS.get(name, f"case {name}"), body
+        heading = _HEADINGS.get(name)
+        yield _case(block.branch, name) if heading is None else heading, body
+
+
+def _case(branch: d.Branch, name: str) -> str:
+    return f"when {bound.source(branch.cases[int(name)].condition)}"
 
 
 def on_error(policy: d.OnError.ValueType) -> str:
@@ -79,20 +85,32 @@ def _holds(block: d.Block) -> str:
 def _kind(block: d.Block) -> str:
     match block.WhichOneof("kind"):
         case "step":
-            return f"{block.step.type} step{_gives(block.step.outputs)}"
+            return f"{block.step.type} step{_beside(block.step)}{_gives(block.step.outputs)}"
         case "for_each":
             return _for_each(block.for_each)
         case "group":
             return f"group{on_error(block.group.on_error)}"
         case "repeat":
-            what = "while" if block.repeat.HasField("as_long_as") else "repeat"
-            most = block.repeat.max_iterations
-            return f"{what}, at most {most} iterations" if most else what
+            return _repeat(block.repeat)
         case "gate":
             return _gate(block.gate)
         case "sub_workflow":
             return _sub_workflow(block.sub_workflow)
     return block.WhichOneof("kind") or "block"
+
+
+def _repeat(repeat: d.Repeat) -> str:
+    before = repeat.HasField("as_long_as")
+    condition = bound.source(repeat.as_long_as if before else repeat.until)
+    most = f", at most {repeat.max_iterations} iterations" if repeat.max_iterations else ""
+    return f"{'while' if before else 'repeat until'} {condition}{most}"
+
+
+def _beside(step: d.Step) -> str:
+    if step.type != "docker":
+        return ""
+    names = [each["name"] for each in canonical.loads(step.config_json).get("sidecars", ())]
+    return f" beside {' and '.join(names)}" if names else ""
 
 
 def _sub_workflow(called: d.SubWorkflow) -> str:
@@ -117,6 +135,8 @@ def _for_each(loop: d.ForEach) -> str:
         text += f" in {drawn} {', '.join(sorted(axes))}"
     if loop.HasField("early_stopping"):
         text += f", stopping early by {loop.early_stopping.metric}"
+    if loop.max_concurrency:
+        text += f", at most {loop.max_concurrency} at once"
     return text + on_error(loop.on_error)
 
 

@@ -42,7 +42,7 @@ def _graph(body: d.Graph, depth: int) -> Iterator[str]:
         yield f'{indent}subgraph {block.name}["{_title(block)}"]'
         for number, (heading, graph) in enumerate(inner):
             if heading:
-                yield f'{indent}  subgraph {block.name}--{number}["{heading}"]'
+                yield f'{indent}  subgraph {block.name}--{number}["{_quoted(heading)}"]'
                 yield from _graph(graph, depth + 2)
                 yield f"{indent}  end"
             else:
@@ -58,6 +58,10 @@ def _graph(body: d.Graph, depth: int) -> Iterator[str]:
 def _title(block: d.Block) -> str:
     hook = kinds.PHASES.get(block.phase, "")
     text = f"{block.name}: {kinds.describe(block)}{f', {hook}' if hook else ''}"
+    return _quoted(text)
+
+
+def _quoted(text: str) -> str:
     return text.replace('"', "#quot;")
 
 

@@ -74,7 +74,9 @@ def show(
             )
             for step in found.steps
         ),
-        nothing="No step has started yet.",
+        nothing="No step has run."
+        if found.run.HasField("end_time")
+        else "No step has started yet.",
     )
     if not at:
         _print_waiting(found, server)
@@ -197,7 +199,7 @@ def block_details(block: run_pb2.BlockView) -> str:
         parts.append(f"waits for {_awaited(block)}")
     if block.kind == "for_each":
         parts.append(
-            f"{block.total} cells"
+            f"{block.total} cell{'' if block.total == 1 else 's'}"
             + "".join(f", {count} {name.lower()}" for name, count in sorted(block.cells.items()))
         )
     elif block.kind == "repeat":

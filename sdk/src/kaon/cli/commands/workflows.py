@@ -138,6 +138,7 @@ def print_definition(definition: definition_pb2.WorkflowDefinition, version: str
         out.print(
             f"  parameter {parameter.name}: {name_of(parameter)}{default}{about}",
             markup=False,
+            soft_wrap=True,
         )
     if policy := kinds.on_error(definition.on_error):
         out.print(f"  on error{policy.replace(',', ':')}", markup=False)

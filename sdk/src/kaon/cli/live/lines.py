@@ -92,7 +92,9 @@ def _block_text(fact: object) -> str | None:
     match fact:
         case h.BlockStarted():
             count = fact.count or len(fact.keys)
-            return f"{fact.path}  started" + (f" ({count} cells)" if count else "")
+            return f"{fact.path}  started" + (
+                f" ({count} cell{'' if count == 1 else 's'})" if count else ""
+            )
         case h.CellStarted():
             return f"{_cell(fact.path)}  begins" + (
                 f" with {fact.item_json}" if fact.item_json else ""

@@ -9,7 +9,7 @@ from itertools import pairwise
 from kaon.cli import formatting, kinds
 from kaon.cli.live import paths
 from kaon.cli.live.nodes import Node
-from kaon_wire.definitions.graphs import all_blocks
+from kaon_wire.definitions.graphs import all_blocks, inner_graphs
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -294,11 +294,8 @@ class RunTree:
             return self._body
         way = paths.split(scope)
         name = paths.label(way[-2] if paths.is_cell(scope) else way[-1])
-        found = dict(kinds.bodies(self._blocks[name])) if name in self._blocks else {}
-        if "" in found:
-            return found[""]
-        case = paths.label(scope)
-        return found.get(f"case {case}" if case.isdigit() else "otherwise", d.Graph())
+        found = dict(inner_graphs(self._blocks[name])) if name in self._blocks else {}
+        return found.get("body") or found.get(paths.label(scope), d.Graph())
 
 
 def _prefix(scope: str) -> str:
