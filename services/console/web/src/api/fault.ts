@@ -21,7 +21,7 @@ const KINDS: ReadonlyMap<Code, readonly [Fault["kind"], string]> = new Map([
   [Code.DeadlineExceeded, ["away", "The answer takes too long"]],
 ] as const);
 
-const AWAY: Fault = {
+export const AWAY: Fault = {
   kind: "away",
   title: "The console does not answer",
   message: "The connection to the console's server is lost.",
@@ -36,11 +36,16 @@ const WHO = /^the ([a-z ]+) at \S+ does not answer/;
 export function faultOf(error: unknown): Fault {
   if (error instanceof TypeError || (error instanceof Error && UNLOADED.test(error.message))) return AWAY;
   const { code, rawMessage } = ConnectError.from(error);
+  return faultBy(code, rawMessage);
+}
+
+/** Returns what a call with this code means. */
+export function faultBy(code: Code, message: string): Fault {
   const [kind, title] = KINDS.get(code) ?? ["broken", "Something went wrong"];
   // A fetch that never got an answer arrives as UNKNOWN with the browser's text.
-  if (code === Code.Unknown && /fetch|network/i.test(rawMessage)) return AWAY;
-  const who = code === Code.Unavailable && WHO.exec(rawMessage)?.[1];
-  return { kind, title: who ? `The ${who} does not answer` : title, message: rawMessage };
+  if (code === Code.Unknown && /fetch|network/i.test(message)) return AWAY;
+  const who = code === Code.Unavailable && WHO.exec(message)?.[1];
+  return { kind, title: who ? `The ${who} does not answer` : title, message };
 }
 
 /** Whether another try may help: nobody answered, rather than somebody refused. */

@@ -3,7 +3,8 @@ import { Outlet, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { faultOf } from "../api/fault";
 import { type Session, sessionQuery } from "../api/session";
-import { ErrorState, LoadingState } from "../common/states";
+import { ErrorState } from "../common/states";
+import { Boot } from "./Boot";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { handleKey, useShortcut } from "./keys/shortcuts";
 import { MobileBar, MobileTabs } from "./Mobile";
@@ -19,7 +20,7 @@ const ShortcutHelp = lazy(() => import("./keys/ShortcutHelp").then(({ ShortcutHe
 export function Shell() {
   const { data, error, refetch } = useQuery(sessionQuery);
   if (data) return <Frame session={data} />;
-  if (!error) return <LoadingState label="Connecting to the console" />;
+  if (!error) return <Boot />;
   const fault = faultOf(error);
   if (fault.kind === "signed-out") return <SignIn told={fault.message} retry={refetch} />;
   return <ErrorState error={error} retry={refetch} />;

@@ -2,7 +2,7 @@ import { Button, Modal, Textarea } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { faultOf } from "../api/fault";
-import { runs } from "../api/transport";
+import { runs } from "../api/runs";
 import { shown } from "../common/text";
 import classes from "./AnswerGate.module.css";
 import { GateFields, useGateFields } from "./GateFields";

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
-import { views } from "../api/transport";
+import { views } from "../api/views";
 import type { Approval } from "./gates";
 
 /** So long after runs have changed approvals are asked for: many changes are one question. */

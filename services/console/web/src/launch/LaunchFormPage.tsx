@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { runs } from "../api/transport";
+import { runs } from "../api/runs";
 import { launchFormRoute } from "../app/router";
 import { Page } from "../common/Page";
 import { ErrorState, LoadingState } from "../common/states";

@@ -1,7 +1,9 @@
 import { queryOptions } from "@tanstack/react-query";
 import { faultOf } from "../api/fault";
 import { problemsOf } from "../api/problems";
-import { runs, views, workflows } from "../api/transport";
+import { runs } from "../api/runs";
+import { views } from "../api/views";
+import { workflows } from "../api/workflows";
 import { problemsByField } from "./form";
 
 export function workflowQuery(name: string) {

@@ -12,7 +12,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, memo, useEffect, useMemo, useRef, useState } from "react";
 import { faultOf } from "../api/fault";
-import { views } from "../api/transport";
+import { views } from "../api/views";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
 import { counted, formatCount } from "../common/text";
 import { formatClock } from "../common/time";

@@ -1,7 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { useCallback, useEffect, useRef, useState } from "react";
 import { follow } from "../api/live/live";
-import { views } from "../api/transport";
+import { views } from "../api/views";
 import type { LogLines } from "../gen/kaonapi/log/v1/log_pb";
 import type { LogEntry } from "../gen/kaonapi/view/v1/logs_pb";
 import { LogsTopicSchema } from "../gen/kaonapi/view/v1/watch_pb";

@@ -8,7 +8,7 @@ import {
   IconPackageExport,
   IconSchema,
 } from "@tabler/icons-react";
-import { lazy, Suspense, useEffect, useMemo } from "react";
+import { lazy, memo, Suspense, useEffect, useMemo } from "react";
 import { wakeLive } from "../api/live/live";
 import { ErrorState, LoadingState } from "../common/states";
 import { statusLook } from "../common/status";
@@ -17,13 +17,13 @@ import { RunPageContext, type RunPageState, useRunPage } from "./context";
 import { Drawer } from "./drawer/Drawer";
 import { RunHeader } from "./header/RunHeader";
 import { useDefinition, useLiveRun, useRunAt, useSpans } from "./live/useRun";
-import { graphModel } from "./model/graph";
+import { type GraphModel, graphModel } from "./model/graph";
 import { overlay } from "./model/overlay";
 import { Notices } from "./notices";
 import classes from "./RunPage.module.css";
 import { Scrubber } from "./scrub/Scrubber";
 import { useScrub } from "./scrub/useScrub";
-import { type Tab, useRunSearch } from "./search";
+import { type Go, type Tab, useRunSearch } from "./search";
 import { sweepOf } from "./sweep/sweep";
 
 const CellsView = lazy(() => import("./cells/CellsView").then((module) => ({ default: module.CellsView })));
@@ -86,7 +86,7 @@ function RunBody({ definitionError, pastError }: { definitionError: unknown; pas
   return (
     <div className={classes.page} ref={ref}>
       <RunHeader />
-      <TabBar />
+      <TabBar tab={search.tab} go={go} graph={page.graph} />
       {pastError !== null && <ErrorState error={pastError} retry={() => go({ seq: undefined })} />}
       <div className={classes.body} data-narrow={narrow}>
         <div className={classes.main}>
@@ -113,12 +113,18 @@ const TAB_LOOKS: readonly { tab: Tab; label: string; icon: typeof IconCode }[] =
   { tab: "code", label: "Code", icon: IconCode },
 ];
 
-function TabBar() {
-  const { search, go, graph } = useRunPage();
+interface TabBarProps {
+  tab: Tab;
+  go: Go;
+  graph: GraphModel | undefined;
+}
+
+/** Apart from what changes with every event. */
+const TabBar = memo(function TabBar({ tab: open, go, graph }: TabBarProps) {
   const sweeps = useMemo(() => (graph ? [...graph.byName.values()].filter((node) => sweepOf(node)) : []), [graph]);
   return (
     <Tabs
-      value={search.tab}
+      value={open}
       onChange={(tab) => go({ tab: (tab as Tab) ?? "graph", cells: "" })}
       className={classes.tabs}
       keepMounted={false}
@@ -132,7 +138,7 @@ function TabBar() {
       </Tabs.List>
     </Tabs>
   );
-}
+});
 
 interface TabBodyProps {
   definitionError: unknown;

@@ -1,6 +1,6 @@
 /** What people ask of a run, and what to say about what became of it. */
 
-import { runs } from "../api/transport";
+import { runs } from "../api/runs";
 import { statusLook } from "../common/status";
 import { counted } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";

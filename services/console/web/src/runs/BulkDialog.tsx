@@ -2,7 +2,7 @@ import { Button, Modal, Textarea } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { faultOf } from "../api/fault";
-import { runs as api } from "../api/transport";
+import { runs as api } from "../api/runs";
 import { StatusMark } from "../common/StatusMark";
 import { counted, shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";

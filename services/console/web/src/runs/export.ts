@@ -1,4 +1,4 @@
-import { views } from "../api/transport";
+import { views } from "../api/views";
 import { statusLook } from "../common/status";
 import { csv } from "../common/text";
 import { millisOf } from "../common/time";

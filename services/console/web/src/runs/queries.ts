@@ -1,5 +1,6 @@
 import { queryOptions } from "@tanstack/react-query";
-import { views, workflows } from "../api/transport";
+import { views } from "../api/views";
+import { workflows } from "../api/workflows";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import type { Workflow } from "../gen/kaonapi/workflow/v1/workflow_service_pb";
 

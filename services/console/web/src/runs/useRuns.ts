@@ -1,7 +1,7 @@
 import { keepPreviousData, useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useReducer, useRef, useState } from "react";
 import { useFollow } from "../api/live/live";
-import { views } from "../api/transport";
+import { views } from "../api/views";
 import { formatSearch } from "../common/search";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import type { WatchResponse } from "../gen/kaonapi/view/v1/watch_pb";

@@ -1,5 +1,6 @@
 import { Code, ConnectError } from "@connectrpc/connect";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { faultOf } from "../fault";
 import { Hub, type LineState, type OpenTopic, type Response } from "./hub";
 
 /** A stream under the hand of a test. */
@@ -47,6 +48,7 @@ function setUp() {
       return stream;
     },
     deliver: (key, { cursor }) => delivered.push([key, cursor]),
+    faultOf,
     tell: (state) => states.push(state),
     delay: (failures) => failures * 100,
   });

@@ -1,4 +1,4 @@
-import { type Fault, faultOf } from "../fault";
+import type { Fault } from "../fault";
 
 /** What one page follows: the request for it without a key and a cursor, which belong to the hub. */
 export interface Wanted<T> {
@@ -32,6 +32,8 @@ export interface HubOptions<T, R extends Response> {
   readonly open: (topics: readonly OpenTopic<T>[], signal: AbortSignal) => AsyncIterable<R>;
   readonly deliver: (key: string, response: R) => void;
   readonly tell: (state: LineState) => void;
+  /** Why a stream has ended. */
+  readonly faultOf: (error: unknown) => Fault;
   /** Milliseconds before try number `failures`. */
   readonly delay: (failures: number) => number;
   readonly now?: () => number;
@@ -135,7 +137,7 @@ export class Hub<T, R extends Response> {
         this.take(response);
       }
     } catch (error) {
-      return faultOf(error);
+      return this.options.faultOf(error);
     }
     return { kind: "away", title: "The connection was closed", message: "The server has closed the stream." };
   }

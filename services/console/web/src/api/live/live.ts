@@ -1,10 +1,12 @@
+import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { useEffect, useRef } from "react";
-import type { WatchResponse } from "../../gen/kaonapi/view/v1/watch_pb";
+import { type Topic, TopicSchema, type WatchResponse, WatchResponseSchema } from "../../gen/kaonapi/view/v1/watch_pb";
 import { noteGood, noteIdle, noteLost, noteSignedOut } from "../connection";
 import type { LineState } from "./hub";
-import { type LiveTopic, type Notice, type Order, watchHub } from "./wire";
+import { type Notice, type Order, watchHub } from "./wire";
 
-export type { LiveTopic } from "./wire";
+/** What a page follows: `{ case: "runs", value: {...} }`. */
+export type LiveTopic = Topic["topic"];
 
 /** How often a page that nobody sees is told: once a second. */
 const HIDDEN_MS = 1000;
@@ -27,7 +29,8 @@ export function follow(topic: LiveTopic, take: (response: WatchResponse) => void
   counter += 1;
   const key = String(counter);
   followers.set(key, { topic, take, intervalMs });
-  line()({ do: "follow", key, topic, intervalMs: pace(intervalMs) });
+  const encoded = toBinary(TopicSchema, create(TopicSchema, { topic }));
+  line()({ do: "follow", key, topic: encoded, intervalMs: pace(intervalMs) });
   return () => {
     followers.delete(key);
     line()({ do: "drop", key });
@@ -88,7 +91,7 @@ function connectShared(): (order: Order) => void {
 
 function connectOwn(): (order: Order) => void {
   const hub = watchHub(
-    (key, response) => hear({ key, response }),
+    (key, { bytes }) => hear({ key, response: bytes }),
     (state) => hear({ line: state }),
   );
   return (order) => {
@@ -102,7 +105,7 @@ function connectOwn(): (order: Order) => void {
 
 function hear(notice: Notice): void {
   if ("line" in notice) noteLine(notice.line);
-  else followers.get(notice.key)?.take(notice.response);
+  else followers.get(notice.key)?.take(fromBinary(WatchResponseSchema, notice.response));
 }
 
 function noteLine(state: LineState): void {

@@ -1,41 +1,42 @@
-import { create } from "@bufbuild/protobuf";
-import { type Topic, TopicSchema, type WatchResponse } from "../../gen/kaonapi/view/v1/watch_pb";
 import { retryDelay } from "../delay";
-import { views } from "../views";
-import { Hub, type LineState } from "./hub";
-
-/** What a page follows: `{ case: "runs", value: {...} }`. */
-export type LiveTopic = Topic["topic"];
+import { AWAY, type Fault, faultBy } from "../fault";
+import { Hub, type LineState, type OpenTopic, type Response } from "./hub";
+import { headOf } from "./messages";
+import { openStream, Refused } from "./stream";
 
 /** From a page to whoever has the stream. */
 export type Order =
-  | { readonly do: "follow"; readonly key: string; readonly topic: LiveTopic; readonly intervalMs: number }
+  /** `topic` is an encoded Topic that lacks what belongs to the hub: key, cursor and pace. */
+  | { readonly do: "follow"; readonly key: string; readonly topic: Uint8Array; readonly intervalMs: number }
   | { readonly do: "drop"; readonly key: string }
   | { readonly do: "pace"; readonly key: string; readonly intervalMs: number }
   | { readonly do: "wake" }
   | { readonly do: "cut" }
   | { readonly do: "hello"; readonly lock: string };
 
-/** From whoever has the stream to a page. */
-export type Notice = { readonly key: string; readonly response: WatchResponse } | { readonly line: LineState };
+/** From whoever has the stream to a page: `response` is an encoded WatchResponse. */
+export type Notice =
+  | { readonly key: string; readonly response: Uint8Array<ArrayBuffer> }
+  | { readonly line: LineState };
 
-/** Makes a hub that follows the server's Watch. */
+/** A response as it came, and what the hub reads of it. */
+export interface Encoded extends Response {
+  readonly bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** Makes a hub that follows the server's Watch. It decodes nothing: the page that shows a response does. */
 export function watchHub(
-  deliver: (key: string, response: WatchResponse) => void,
+  deliver: (key: string, response: Encoded) => void,
   tell: (state: LineState) => void,
-): Hub<LiveTopic, WatchResponse> {
-  return new Hub({
-    open: (topics, signal) =>
-      views.watch(
-        {
-          topics: topics.map(({ key, cursor, intervalMs, topic }) =>
-            create(TopicSchema, { key, cursor, intervalMs, topic }),
-          ),
-        },
-        { signal },
-      ),
-    deliver,
-    tell,
-    delay: (failures) => retryDelay(failures - 1),
-  });
+): Hub<Uint8Array, Encoded> {
+  return new Hub({ open: heads, deliver, tell, faultOf, delay: (failures) => retryDelay(failures - 1) });
+}
+
+async function* heads(topics: readonly OpenTopic<Uint8Array>[], signal: AbortSignal): AsyncGenerator<Encoded> {
+  for await (const bytes of openStream(topics, signal)) yield { ...headOf(bytes), bytes };
+}
+
+/** Whatever the server has not said, the network has. */
+function faultOf(error: unknown): Fault {
+  return error instanceof Refused ? faultBy(error.code, error.message) : AWAY;
 }

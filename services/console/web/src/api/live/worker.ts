@@ -1,8 +1,7 @@
 /// <reference lib="webworker" />
 /** Holds the one stream of this browser: a browser opens six connections to a host at most, and each tab would take one. */
-import type { WatchResponse } from "../../gen/kaonapi/view/v1/watch_pb";
 import type { LineState } from "./hub";
-import { type Notice, type Order, watchHub } from "./wire";
+import { type Encoded, type Notice, type Order, watchHub } from "./wire";
 
 interface Tab {
   readonly port: MessagePort;
@@ -20,9 +19,10 @@ const hub = watchHub(deliver, (state) => {
 });
 
 /** Two tabs may use one key: the stream knows them apart by the number of the tab. */
-function deliver(key: string, response: WatchResponse): void {
+function deliver(key: string, { bytes }: Encoded): void {
   const [number, own] = splitKey(key);
-  tabs.get(number)?.port.postMessage({ key: own, response } satisfies Notice);
+  // Handed over, not copied.
+  tabs.get(number)?.port.postMessage({ key: own, response: bytes } satisfies Notice, [bytes.buffer]);
 }
 
 function splitKey(key: string): [number, string] {

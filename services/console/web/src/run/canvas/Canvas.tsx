@@ -12,7 +12,7 @@ import {
   useStore as useFlow,
   useReactFlow,
 } from "@xyflow/react";
-import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState, type WheelEvent } from "react";
+import { type KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState, type WheelEvent } from "react";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { formatCount } from "../../common/text";
 import { useRunPage } from "../context";
@@ -219,7 +219,7 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
 }
 
 /** On a narrow page the scrubber may lie over the lower corners. */
-function Zooming({ position }: { position: "top-right" | "bottom-right" }) {
+const Zooming = memo(function Zooming({ position }: { position: "top-right" | "bottom-right" }) {
   const { zoomIn, zoomOut, fitView } = useReactFlow();
   return (
     <Panel position={position} className={classes.zoom}>
@@ -240,7 +240,7 @@ function Zooming({ position }: { position: "top-right" | "bottom-right" }) {
       </Tooltip>
     </Panel>
   );
-}
+});
 
 // Below this the names of steps cannot be read: a part that can be read is shown instead of a whole that cannot.
 const READABLE_ZOOM = 0.7;
@@ -301,6 +301,7 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
     [go, search.passes],
   );
   const onCells = useCallback((block: string) => go({ cells: block, step: "" }), [go]);
+  const before = useRef<ReadonlyMap<string, Node>>(new Map());
   const others = useMemo(() => new Map([...runs].map(([name, id]) => [name, callsOf(id, leave)])), [runs, leave]);
   return useMemo(() => {
     const ground: Node = {
@@ -348,7 +349,10 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
         },
       ];
     });
-    return graph.byName.size === 0 ? [] : [ground, ...cards];
+    if (graph.byName.size === 0) return [];
+    const nodes = [ground, ...cards].map((node) => unlessSame(node, before.current.get(node.id)));
+    before.current = new Map(nodes.map((node) => [node.id, node]));
+    return nodes;
   }, [
     graph,
     layout,
@@ -365,6 +369,33 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
     onCells,
     others,
   ]);
+}
+
+/** A node that stands as before is the object that it was, so that only what has changed is drawn anew. */
+function unlessSame(node: Node, before: Node | undefined): Node {
+  if (before === undefined) return node;
+  const { data, position, ...rest } = node;
+  const { data: oldData, position: oldPosition, ...oldRest } = before;
+  return sameFields(rest, oldRest) && sameFields(position, oldPosition) && sameFields(data, oldData, "state")
+    ? before
+    : node;
+}
+
+/** Whether two objects have the same fields; of the one that is named, whether its fields are. */
+function sameFields(one: object, other: object, inner?: string): boolean {
+  const [fields, others] = [Object.entries(one), new Map(Object.entries(other))];
+  return (
+    fields.length === others.size &&
+    fields.every(([name, value]) => {
+      const old: unknown = others.get(name);
+      if (value === old) return true;
+      return name === inner && isObject(value) && isObject(old) && sameFields(value, old);
+    })
+  );
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
 }
 
 /** What is pressed in a node of a sub-workflow leads to the run by which that began. */

@@ -11,7 +11,7 @@ import {
 } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type ReactNode, useState } from "react";
+import { memo, type ReactNode, useState } from "react";
 import { faultOf } from "../../api/fault";
 import { statusLook } from "../../common/status";
 import { shown } from "../../common/text";
@@ -25,14 +25,14 @@ import classes from "./Actions.module.css";
 
 type Name = "cancel" | "pause" | "resume" | "retry" | "restart" | "priority" | "rerun" | "break" | "continue";
 
-/** What can be done with the run as it stands; what cannot be done is not offered. */
-export function Actions({ run }: { run: Run }) {
+/** What can be done with the run as it stands; what cannot be done is not offered. Apart from what changes with every event. */
+export const Actions = memo(function Actions({ status }: { status: Status }) {
   const [open, setOpen] = useState<Name>();
-  const ended = statusLook(run.status).terminal;
-  const paused = run.status === Status.PAUSED;
-  const first: Name = ended ? (canRetry(run.status) ? "retry" : "rerun") : paused ? "resume" : "pause";
+  const ended = statusLook(status).terminal;
+  const paused = status === Status.PAUSED;
+  const first: Name = ended ? (canRetry(status) ? "retry" : "rerun") : paused ? "resume" : "pause";
   const others = (["resume", "pause", "retry", "restart", "rerun", "priority", "cancel"] as const).filter(
-    (name) => name !== first && possible(name, run),
+    (name) => name !== first && possible(name, status),
   );
   return (
     <>
@@ -60,18 +60,23 @@ export function Actions({ run }: { run: Run }) {
           </Menu.Dropdown>
         </Menu>
       </Button.Group>
-      {open && <CommandDialog name={open} run={run} path="" close={() => setOpen(undefined)} />}
+      {open && <RunDialog name={open} close={() => setOpen(undefined)} />}
     </>
   );
+});
+
+function RunDialog({ name, close }: { name: Name; close: () => void }) {
+  const { live } = useRunPage();
+  return <CommandDialog name={name} run={live.run as Run} path="" close={close} />;
 }
 
-function possible(name: Name, run: Run): boolean {
-  const ended = statusLook(run.status).terminal;
+function possible(name: Name, status: Status): boolean {
+  const ended = statusLook(status).terminal;
   if (name === "rerun") return true;
   if (name === "restart") return false;
-  if (name === "retry") return canRetry(run.status) || !ended;
-  if (ended || run.status === Status.CANCELLING) return false;
-  return name === "resume" ? run.status === Status.PAUSED : name !== "pause" || run.status !== Status.PAUSED;
+  if (name === "retry") return canRetry(status) || !ended;
+  if (ended || status === Status.CANCELLING) return false;
+  return name === "resume" ? status === Status.PAUSED : name !== "pause" || status !== Status.PAUSED;
 }
 
 const LOOKS: Readonly<Record<Name, { label: string; icon: ReactNode; says: string; planned: boolean }>> = {

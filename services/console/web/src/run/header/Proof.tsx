@@ -1,8 +1,9 @@
 import { Tooltip, UnstyledButton } from "@mantine/core";
 import { IconLoader2, IconShield, IconShieldCheck, IconShieldX } from "@tabler/icons-react";
 import { useMutation } from "@tanstack/react-query";
+import { memo } from "react";
 import { faultOf } from "../../api/fault";
-import { runs } from "../../api/transport";
+import { runs } from "../../api/runs";
 import { formatCount } from "../../common/text";
 import classes from "./RunHeader.module.css";
 
@@ -15,24 +16,44 @@ export function Proof({ runId, lastSeq }: { runId: string; lastSeq: number }) {
   const answer = verify.data;
   const current = answer !== undefined && Number(answer.seq) >= lastSeq;
   const state = verify.isPending ? "busy" : answer && current ? (answer.matches ? "good" : "bad") : "open";
+  const { mutate } = verify;
+  const label = explanation(verify.error, answer, current);
+  return <ProofButton state={state} label={label} text={textOf(state, answer?.seq, verify.error)} verify={mutate} />;
+}
+
+type State = "busy" | "good" | "bad" | "open";
+
+function textOf(state: State, seq: bigint | undefined, error: unknown): string {
+  if (state === "good") return `Proven at event ${formatCount(seq ?? 0n)}`;
+  if (state === "bad") return "Does not match";
+  if (state === "busy") return "Replaying…";
+  return error ? "Not proven" : "Prove";
+}
+
+interface ButtonProps {
+  state: State;
+  label: string;
+  text: string;
+  verify: () => void;
+}
+
+/** Apart from what changes with every event. */
+const ProofButton = memo(function ProofButton({ state, label, text, verify }: ButtonProps) {
   return (
-    <Tooltip multiline maw={380} label={explanation(verify.error, answer, current)}>
+    <Tooltip multiline maw={380} label={label}>
       <UnstyledButton
         className={classes.proof}
         data-state={state}
-        onClick={() => verify.mutate()}
-        disabled={verify.isPending}
+        onClick={() => verify()}
+        disabled={state === "busy"}
         aria-live="polite"
       >
         <Icon state={state} />
-        {state === "good" && `Proven at event ${formatCount(answer?.seq ?? 0n)}`}
-        {state === "bad" && "Does not match"}
-        {state === "busy" && "Replaying…"}
-        {state === "open" && (verify.error ? "Not proven" : "Prove")}
+        {text}
       </UnstyledButton>
     </Tooltip>
   );
-}
+});
 
 function Icon({ state }: { state: string }) {
   if (state === "good") return <IconShieldCheck size={15} aria-hidden="true" />;

@@ -2,8 +2,7 @@ import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { Badge, Popover, UnstyledButton, VisuallyHidden } from "@mantine/core";
 import { IconGitFork } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
-import { useMemo } from "react";
+import { memo, type ReactNode, useMemo } from "react";
 import { CopyButton } from "../../common/CopyButton";
 import { StatusLabel, StatusMark } from "../../common/StatusMark";
 import { statusLook } from "../../common/status";
@@ -38,7 +37,7 @@ export function RunHeader() {
         </nav>
         <div className={classes.actions}>
           <Proof runId={run.runId} lastSeq={Number(live.run?.lastSeq ?? 0n)} />
-          <Actions run={live.run as Run} />
+          <Actions status={live.run?.status ?? 0} />
         </div>
       </div>
       <div className={classes.title}>
@@ -103,14 +102,14 @@ function useStepCounts(view: RunView) {
   }, [view]);
 }
 
-function RunId({ id }: { id: string }) {
+const RunId = memo(function RunId({ id }: { id: string }) {
   return (
     <span className={classes.id}>
       <code>{id}</code>
       <CopyButton text={id} label="Copy the run's id" />
     </span>
   );
-}
+});
 
 function Facts({ run, until }: { run: Run; until: Timestamp | undefined }) {
   return (
@@ -160,8 +159,13 @@ function Fact({ name, children }: { name: string; children: ReactNode }) {
 
 const SHOWN = 3;
 
-/** The first few of named values, and all of them on demand. */
-function Named({ name, values }: { name: string; values: Readonly<Record<string, string>> }) {
+interface NamedProps {
+  name: string;
+  values: Readonly<Record<string, string>>;
+}
+
+/** The first few of named values, and all of them on demand. Equal values come as another object with every event. */
+const Named = memo(function Named({ name, values }: NamedProps) {
   const entries = Object.entries(values).sort(([one], [other]) => one.localeCompare(other));
   if (entries.length === 0) return null;
   return (
@@ -193,5 +197,14 @@ function Named({ name, values }: { name: string; values: Readonly<Record<string,
         </Popover.Dropdown>
       </Popover>
     </Fact>
+  );
+}, sameValues);
+
+function sameValues(one: NamedProps, other: NamedProps): boolean {
+  const names = Object.keys(one.values);
+  return (
+    one.name === other.name &&
+    names.length === Object.keys(other.values).length &&
+    names.every((name) => one.values[name] === other.values[name])
   );
 }

@@ -2,15 +2,15 @@ import { create } from "@bufbuild/protobuf";
 import { ConnectError } from "@connectrpc/connect";
 import { keepPreviousData, queryOptions, useQuery } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
+import { codeNamed } from "../../api/code";
 import { follow } from "../../api/live/live";
-import { workflows } from "../../api/transport";
+import { workflows } from "../../api/workflows";
 import type { RunView } from "../../gen/kaonapi/view/v1/run_view_pb";
 import { CellsTopicSchema, RunTopicSchema, type TopicFailure } from "../../gen/kaonapi/view/v1/watch_pb";
 import type { WorkflowDefinition } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { Cells } from "../cells/cells";
 import { views } from "../clients";
 import { spansOf } from "../timeline/spans";
-import { faultCode } from "./failure";
 import { mergeRun } from "./merge";
 
 export interface LiveRun {
@@ -37,7 +37,7 @@ export function useLiveRun(runId: string): LiveRun {
 }
 
 function errorOf(failure: TopicFailure): ConnectError {
-  return new ConnectError(failure.message, faultCode(failure.status));
+  return new ConnectError(failure.message, codeNamed(failure.status));
 }
 
 /** A run as it was after an event, with the digest of its state. */

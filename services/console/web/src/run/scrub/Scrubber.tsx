@@ -2,8 +2,8 @@ import { ActionIcon, Button, Modal, SegmentedControl, Tooltip } from "@mantine/c
 import { IconChevronLeft, IconChevronRight, IconGitFork, IconPlayerTrackNext } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { type PointerEvent, useMemo, useRef, useState } from "react";
-import { workflows } from "../../api/transport";
+import { memo, type PointerEvent, useCallback, useMemo, useRef, useState } from "react";
+import { workflows } from "../../api/workflows";
 import { formatCount, shortVersion } from "../../common/text";
 import { formatClock, formatDuration, millisOf } from "../../common/time";
 import { useZone } from "../../common/zone";
@@ -30,7 +30,10 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
   const hash = told ? past.data?.view?.stateHash : undefined;
   const zone = useZone();
   const [forking, setForking] = useState(false);
-  const density = useMemo(() => densityOf(spans, last), [spans, last]);
+  // The events since the attempts were read are not in it: they come with the next look.
+  const density = useMemo(() => densityOf(spans), [spans]);
+  const newestStep = useRef<(by: number) => void>(undefined);
+  const stable = useCallback((by: number) => newestStep.current?.(by), []);
   if (last <= 1) return null;
 
   const seqAt = (event: PointerEvent): number => {
@@ -43,21 +46,14 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
     go({ seq: to >= last ? undefined : Math.max(1, to) }, { replace: true });
   };
   const step = (by: number): void => set(shown + by);
+  newestStep.current = step;
   const share = last > 1 ? (shown - 1) / (last - 1) : 1;
   const started = millisOf(live.run?.createTime) ?? 0;
   return (
     <footer className={classes.scrubber}>
       <div className={classes.steps}>
-        <Tooltip label="One event back">
-          <ActionIcon aria-label="One event back" onClick={() => step(-1)} disabled={shown <= 1}>
-            <IconChevronLeft size={15} />
-          </ActionIcon>
-        </Tooltip>
-        <Tooltip label="One event on">
-          <ActionIcon aria-label="One event on" onClick={() => step(1)} disabled={shown >= last}>
-            <IconChevronRight size={15} />
-          </ActionIcon>
-        </Tooltip>
+        <StepButton by={-1} disabled={shown <= 1} step={stable} />
+        <StepButton by={1} disabled={shown >= last} step={stable} />
       </div>
       <div
         className={classes.track}
@@ -89,7 +85,7 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
           event.preventDefault();
         }}
       >
-        <Density bars={density} />
+        <Density bars={density} share={spans ? Math.min(1, spans.seq / last) : 1} />
         <div className={classes.rail} />
         <div className={classes.passed} style={{ width: `${share * 100}%` }} />
         <div className={classes.thumb} style={{ left: `${share * 100}%` }} />
@@ -196,8 +192,9 @@ function useNewestVersion(name: string, known: string): string | undefined {
 const BARS = 120;
 
 /** How much happened along the history: ends of attempts, by event. */
-function densityOf(spans: Spans | undefined, last: number): number[] {
-  if (spans === undefined || last <= 1) return [];
+function densityOf(spans: Spans | undefined): readonly number[] {
+  if (spans === undefined || spans.seq <= 1) return [];
+  const last = spans.seq;
   const bars = new Array<number>(BARS).fill(0);
   for (let at = 0; at < spans.count; at++) {
     const seq = spans.endSeq[at] as number;
@@ -207,12 +204,39 @@ function densityOf(spans: Spans | undefined, last: number): number[] {
   return bars.map((count) => count / most);
 }
 
-function Density({ bars }: { bars: readonly number[] }) {
+/** `share` is the part of the history that the bars are of. */
+function Density({ bars, share }: { bars: readonly number[]; share: number }) {
   if (bars.length === 0) return null;
-  const path = bars.map((bar, at) => (bar > 0 ? `M${at + 0.5},14V${14 - 1 - bar * 12}` : "")).join("");
   return (
-    <svg className={classes.density} viewBox={`0 0 ${bars.length} 14`} preserveAspectRatio="none" aria-hidden="true">
-      <path d={path} />
+    <svg
+      className={classes.density}
+      style={{ width: `${share * 100}%` }}
+      viewBox={`0 0 ${bars.length} 14`}
+      preserveAspectRatio="none"
+      aria-hidden="true"
+    >
+      <Bars bars={bars} />
     </svg>
   );
 }
+
+const Bars = memo(function Bars({ bars }: { bars: readonly number[] }) {
+  return <path d={bars.map((bar, at) => (bar > 0 ? `M${at + 0.5},14V${14 - 1 - bar * 12}` : "")).join("")} />;
+});
+
+interface StepProps {
+  by: -1 | 1;
+  disabled: boolean;
+  step: (by: number) => void;
+}
+
+const StepButton = memo(function StepButton({ by, disabled, step }: StepProps) {
+  const label = by < 0 ? "One event back" : "One event on";
+  return (
+    <Tooltip label={label}>
+      <ActionIcon aria-label={label} onClick={() => step(by)} disabled={disabled}>
+        {by < 0 ? <IconChevronLeft size={15} /> : <IconChevronRight size={15} />}
+      </ActionIcon>
+    </Tooltip>
+  );
+});

@@ -1,7 +1,7 @@
 import { Code } from "@connectrpc/connect";
 
-/** The code of a status that a stream names as text, such as "NOT_FOUND". */
-export function faultCode(status: string): Code {
+/** The code of a status that is named as text, such as "NOT_FOUND" or "not_found". */
+export function codeNamed(status: string): Code {
   const name = status
     .toLowerCase()
     .split("_")
