@@ -36,7 +36,7 @@ HOSTILE = (
 _FLOWS = """
 from pathlib import Path
 
-from kaon import Retry, Workflow, approval, each, param, steps, sub_workflow
+from kaon import Retry, Workflow, approval, dataset, each, param, steps, sub_workflow
 
 HOSTILE = {hostile!r}
 
@@ -77,6 +77,13 @@ last = steps.python("last", quick)
 again = Workflow("again", first >> flaky >> last)
 small = Workflow("small", steps.python("within", quick))
 nested = Workflow("nested", steps.python("before", quick) >> sub_workflow("inside", small))
+
+part = each("part", ["red", "green", "blue"])
+spread = Workflow("spread", sub_workflow("child", small)**part)
+
+day = param("day", str)
+load = steps.python("load", quick, produces=[dataset("ratings", partition=day)])
+daily = Workflow("daily", load, parameters=[day])
 
 count = param("count", int, default={cells}, description="How many cells there are")
 many = steps.python("list", items, count=count, outputs={{"items": list}})

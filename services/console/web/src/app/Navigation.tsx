@@ -1,4 +1,4 @@
-import { IconHome, IconKeyboard, IconList, IconPlayerPlay, IconSearch } from "@tabler/icons-react";
+import { IconDatabase, IconHome, IconKeyboard, IconList, IconPlayerPlay, IconSearch } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import type { Session } from "../api/session";
@@ -11,10 +11,11 @@ import { Pulse } from "./Pulse";
 const ICON = { size: 16, stroke: 1.75, "aria-hidden": true } as const;
 
 /** The pages that there are. */
-const PLACES: readonly { to: "/" | "/runs" | "/launch"; label: string; icon: ReactNode }[] = [
+const PLACES: readonly { to: "/" | "/runs" | "/launch" | "/datasets"; label: string; icon: ReactNode }[] = [
   { to: "/", label: "Overview", icon: <IconHome {...ICON} /> },
   { to: "/runs", label: "Runs", icon: <IconList {...ICON} /> },
   { to: "/launch", label: "Launch", icon: <IconPlayerPlay {...ICON} /> },
+  { to: "/datasets", label: "Datasets", icon: <IconDatabase {...ICON} /> },
 ];
 
 /** The pages that somebody can use: what only shows launches nothing. */

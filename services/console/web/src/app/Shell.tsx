@@ -34,6 +34,7 @@ function Frame({ session }: { session: Session }) {
   useShortcut("g o", "Go to the overview", () => navigate({ to: "/" }), "Everywhere");
   useShortcut("g r", "Go to the runs", () => navigate({ to: "/runs" }), "Everywhere");
   useShortcut("g l", "Launch a workflow", () => !session.readOnly && navigate({ to: "/launch" }), "Everywhere");
+  useShortcut("g d", "Go to the datasets", () => navigate({ to: "/datasets" }), "Everywhere");
   useShortcut("?", "Show the shortcuts", () => setHelp(true), "Everywhere");
   useEffect(() => {
     document.addEventListener("keydown", handleKey);

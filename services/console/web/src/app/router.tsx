@@ -41,7 +41,32 @@ export const launchFormRoute = createRoute({
   component: lazyRouteComponent(() => import("../launch/LaunchFormPage"), "LaunchFormPage"),
 });
 
-const routeTree = rootRoute.addChildren([overviewRoute, runsRoute, runRoute, launchRoute, launchFormRoute]);
+export const datasetsRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/datasets",
+  component: lazyRouteComponent(() => import("../datasets/DatasetsPage"), "DatasetsPage"),
+});
+
+/** `partition` chooses the updates; `whole` those of the dataset as a whole, whose partition is empty. */
+export const datasetRoute = createRoute({
+  getParentRoute: () => rootRoute,
+  path: "/datasets/$name",
+  validateSearch: (search): { partition?: string; whole?: string } => ({
+    partition: textOf(search.partition),
+    whole: textOf(search.whole),
+  }),
+  component: lazyRouteComponent(() => import("../datasets/DatasetPage"), "DatasetPage"),
+});
+
+const routeTree = rootRoute.addChildren([
+  overviewRoute,
+  runsRoute,
+  runRoute,
+  launchRoute,
+  launchFormRoute,
+  datasetsRoute,
+  datasetRoute,
+]);
 
 export const router = createRouter({
   routeTree,

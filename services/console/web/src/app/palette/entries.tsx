@@ -1,6 +1,7 @@
 import { useMantineColorScheme } from "@mantine/core";
 import {
   IconClock,
+  IconDatabase,
   IconHome,
   IconLink,
   IconList,
@@ -53,6 +54,7 @@ function usePages(): readonly PaletteEntry[] {
       page("Failed runs", <IconList {...ICON} />, undefined, "errors", () =>
         navigate({ to: "/runs", search: { status: ["FAILED", "TIMED_OUT"] } }),
       ),
+      page("Datasets", <IconDatabase {...ICON} />, "g d", "partitions updates", () => navigate({ to: "/datasets" })),
       {
         ...page("Launch a workflow", <IconPlayerPlay {...ICON} />, "g l", "start submit new", () =>
           navigate({ to: "/launch" }),

@@ -18,6 +18,7 @@ import { formatCount } from "../../common/text";
 import { useRunPage } from "../context";
 import { addCounts, type Counts, noCounts } from "../model/counts";
 import { type GraphModel, type GraphNode, graphModel, NODE_LIMIT } from "../model/graph";
+import { cellsOf, chosenCell, openedName } from "../model/inner";
 import type { Overlay } from "../model/overlay";
 import { nodeName } from "../model/paths";
 import classes from "./canvas.module.css";
@@ -27,12 +28,14 @@ import type { Box, Direction, Layout } from "./layout";
 import { type CardData, NodeCard } from "./NodeCard";
 import { type InnerRuns, useInner } from "./useInner";
 import { useLayout } from "./useLayout";
+import { useOpenCell } from "./useOpenCell";
 
 const NODE_TYPES = { card: NodeCard, ground: Ground };
 
 /** The workflow as it is defined, with how the run stands in it. */
 export function Canvas() {
   const { graph: outer, view, definition, search, go } = useRunPage();
+  const openCell = useOpenCell();
   const inner = useInner(outer);
   const graph = useMemo(
     () => (definition && inner.definitions.size > 0 ? graphModel(definition, NODE_LIMIT, inner.definitions) : outer),
@@ -46,9 +49,11 @@ export function Canvas() {
   const toggle = useCallback(
     (node: GraphNode) => {
       if (node.kind === "subWorkflow") {
-        const others = search.opened.filter((name) => name !== node.name);
-        const opened = others.length < search.opened.length ? others : [...others, node.name];
-        go({ opened }, { replace: true });
+        const others = search.opened.filter((opened) => openedName(opened) !== node.name);
+        const cells = cellsOf(inner.overlay.get(node.name));
+        if (others.length < search.opened.length) go({ opened: others }, { replace: true });
+        else if (cells !== undefined) openCell({ ...cells, index: 0 });
+        else go({ opened: [...others, node.name] }, { replace: true });
         return;
       }
       setClosed((before) => {
@@ -57,7 +62,7 @@ export function Canvas() {
         return next;
       });
     },
-    [search.opened, go],
+    [search.opened, go, inner.overlay, openCell],
   );
   return (
     <div ref={ref} className={classes.canvas}>
@@ -302,6 +307,10 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
   );
   const onCells = useCallback((block: string) => go({ cells: block, step: "" }), [go]);
   const before = useRef<ReadonlyMap<string, Node>>(new Map());
+  const cells = useMemo(
+    () => new Map(search.opened.flatMap((each) => chosenCell(each) ?? []).map((cell) => [cell.name, cell])),
+    [search.opened],
+  );
   const others = useMemo(() => new Map([...runs].map(([name, id]) => [name, callsOf(id, leave)])), [runs, leave]);
   return useMemo(() => {
     const ground: Node = {
@@ -327,8 +336,8 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
         closed: closed.has(node.name),
         selected: selected === node.name,
         runId,
-        opens:
-          node.kind === "subWorkflow" && (node.scopes.length > 0 || Boolean(overlay.get(node.name)?.block?.childRunId)),
+        opens: node.kind === "subWorkflow" && (node.scopes.length > 0 || canOpen(overlay.get(node.name), node.within)),
+        cell: cells.get(node.name),
         live: seq === undefined && !dragging,
         takenWay: node.kind === "branch" ? takenWay(node, overlay) : undefined,
         inside: seen.folded.has(node.name) ? insideCounts(node, overlay) : undefined,
@@ -367,8 +376,14 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
     dragging,
     onPass,
     onCells,
+    cells,
     others,
   ]);
+}
+
+/** Whether a sub-workflow has begun: by its run, or in a cell of the run's own foreach. */
+function canOpen(state: CardData["state"], within: string): boolean {
+  return Boolean(state?.block?.childRunId) || (within === "" && cellsOf(state) !== undefined);
 }
 
 /** A node that stands as before is the object that it was, so that only what has changed is drawn anew. */

@@ -30,8 +30,10 @@ import { formatDuration } from "../../common/time";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import { sum } from "../model/counts";
 import type { GraphNode } from "../model/graph";
+import type { ChosenCell } from "../model/inner";
 import type { NodeState } from "../model/overlay";
 import { StatusBar } from "../StatusBar";
+import { CellStepper } from "./CellStepper";
 import { CellStrip } from "./CellStrip";
 import classes from "./canvas.module.css";
 import { Lines } from "./Lines";
@@ -49,6 +51,8 @@ export interface CardData extends Record<string, unknown> {
   readonly runId: string;
   /** A sub-workflow whose run is known: it can be opened. */
   readonly opens: boolean;
+  /** Of a sub-workflow in a foreach: the cell whose run is open. */
+  readonly cell: ChosenCell | undefined;
   readonly live: boolean;
   readonly onToggle: (node: GraphNode) => void;
   readonly onPass: (block: string, pass: number) => void;
@@ -203,10 +207,14 @@ function BlockHeader({ data }: { data: CardData }) {
       </div>
       <div className={classes.sub}>
         <KindIcon node={node} />
-        <span className={classes.detail} title={shown(node.detail)}>
-          {KIND_WORDS[node.kind]}
-          {node.detail && ` · ${shown(node.detail)}`}
-        </span>
+        {data.cell === undefined ? (
+          <span className={classes.detail} title={shown(node.detail)}>
+            {KIND_WORDS[node.kind]}
+            {node.detail && ` · ${shown(node.detail)}`}
+          </span>
+        ) : (
+          <CellStepper cell={data.cell} />
+        )}
       </div>
     </div>
   );

@@ -1,5 +1,5 @@
 import { Button, Textarea } from "@mantine/core";
-import { IconCheck, IconGridDots, IconX } from "@tabler/icons-react";
+import { IconCheck, IconGridDots, IconSitemap, IconX } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
@@ -14,6 +14,7 @@ import { useRunPage } from "../context";
 import { Refusal } from "../header/Actions";
 import { hasEnded } from "../model/counts";
 import type { GraphNode } from "../model/graph";
+import { chosenCell, openedName } from "../model/inner";
 import type { NodeState } from "../model/overlay";
 import { notify } from "../notices";
 import { Values } from "../outputs/Values";
@@ -21,12 +22,13 @@ import { StatusBar, StatusLegend } from "../StatusBar";
 import { Convergence } from "./Convergence";
 import classes from "./Drawer.module.css";
 import { BoundFacts, ErrorBox, Fact, Section, StepActions } from "./StepOverview";
+import { useBlock } from "./useStep";
 import { Why } from "./Why";
 
 /** Everything about one block. */
 export function BlockPanel({ path, node }: { path: string; node: GraphNode }) {
-  const { view, overlay, seq, go } = useRunPage();
-  const block = view.blocks.find((entry) => entry.path === path);
+  const { overlay, seq, go } = useRunPage();
+  const block = useBlock(path);
   const state = overlay.get(node.name);
   const status = block?.status ?? Status.PENDING;
   return (
@@ -62,6 +64,7 @@ export function BlockPanel({ path, node }: { path: string; node: GraphNode }) {
             <Link to="/runs/$runId" params={{ runId: block.childRunId }} className={classes.link}>
               Open run <code>{block.childRunId}</code>
             </Link>
+            {chosenCell(path) !== undefined && <OpenInside path={path} />}
           </Section>
         )}
         {block?.memoRunId && (
@@ -79,6 +82,21 @@ export function BlockPanel({ path, node }: { path: string; node: GraphNode }) {
         <BlockFacts block={block} node={node} state={state} />
       </div>
     </>
+  );
+}
+
+/** Opens the sub-workflow of this cell in the drawing, in place of that of another cell. */
+function OpenInside({ path }: { path: string }) {
+  const { search, go } = useRunPage();
+  const others = search.opened.filter((opened) => openedName(opened) !== openedName(path));
+  return (
+    <Button
+      variant="light"
+      leftSection={<IconSitemap size={14} />}
+      onClick={() => go({ opened: [...others, path], cells: "", tab: "graph" })}
+    >
+      Open in the drawing
+    </Button>
   );
 }
 

@@ -1,24 +1,18 @@
-import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useEffect } from "react";
 import { StatusLabel, StatusMark } from "../../common/StatusMark";
 import { ErrorState, LoadingState } from "../../common/states";
 import { Duration } from "../../common/Time";
 import { clipped, shown } from "../../common/text";
-import { views } from "../clients";
 import { useRunPage } from "../context";
 import { noCounts, worstOf } from "../model/counts";
 import classes from "./Drawer.module.css";
 import { Section, StepActions } from "./StepOverview";
+import { useCell } from "./useStep";
 
 /** What is inside of one cell or iteration: its steps and blocks, each a place to go to. */
 export function CellPanel({ path }: { path: string }) {
-  const { runId, seq, live, go } = useRunPage();
-  const cell = useQuery({
-    queryKey: ["cell", runId, path, seq ?? Math.floor(Number(live.timeUs) / 1_000_000)],
-    queryFn: ({ signal }) =>
-      views.getRunView({ runId, scope: path, moment: { at: { case: "seq", value: BigInt(seq ?? 0) } } }, { signal }),
-    placeholderData: keepPreviousData,
-  });
+  const { seq, go } = useRunPage();
+  const cell = useCell(path);
   const view = cell.data?.view;
   const only = view && view.steps.length === 1 && view.blocks.length === 0 ? view.steps[0]?.path : undefined;
   useEffect(() => {

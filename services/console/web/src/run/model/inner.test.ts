@@ -5,7 +5,7 @@ import { RunViewSchema } from "../../gen/kaonapi/view/v1/run_view_pb";
 import { WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { layoutRequest } from "../canvas/request";
 import { graphModel, NODE_LIMIT } from "./graph";
-import { childrenOf, joined } from "./inner";
+import { cellsOf, childrenOf, chosenCell, joined, openedName } from "./inner";
 import { overlay } from "./overlay";
 
 const sub = (name: string) => ({ name, kind: { case: "subWorkflow" as const, value: { workflow: name } } });
@@ -50,4 +50,41 @@ it("tells how it stands by the run by which it began", () => {
     Status.FAILED,
   ]);
   expect(joined(outer, new Map(), views)).toBe(outer);
+});
+
+it("names the cell whose sub-workflow is open by the path of that", () => {
+  expect(chosenCell("cycle#2/items[a/b c]/tune/train")).toEqual({
+    name: "train",
+    path: "cycle#2/items[a/b c]/tune/train",
+    scope: "cycle#2/items[a/b c]",
+    key: "a/b c",
+    block: "cycle#2/items",
+    node: "tune/train",
+  });
+  expect([chosenCell("train"), chosenCell("train > deep"), chosenCell("items[3]")]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+  ]);
+  expect([openedName("items[3]/train"), openedName("train > deep")]).toEqual(["train", "train > deep"]);
+});
+
+it("opens what is in cells, and not what is in cells of cells", () => {
+  const at = (path: string) => cellsOf({ path, status: Status.RUNNING });
+  expect(at("cycle#2/items[]/tune/train")).toEqual({ block: "cycle#2/items", node: "tune/train" });
+  expect([at("train"), at("items[]/inner[]/train"), cellsOf(undefined)]).toEqual([undefined, undefined, undefined]);
+});
+
+it("begins with the runs of chosen cells, and finds what is in them", () => {
+  const views = new Map([["run-2", view("run-3", "deep", Status.RUNNING)]]);
+  const runs = childrenOf(
+    ["train > deep"],
+    overlay(view("", "x", Status.RUNNING), {}),
+    views,
+    new Map([["train", "run-2"]]),
+  );
+  expect([...runs]).toEqual([
+    ["train", "run-2"],
+    ["train > deep", "run-3"],
+  ]);
 });

@@ -1,0 +1,26 @@
+import { parsedJson } from "../common/text";
+
+/** Reads what stands for the outputs of an update: a JSON object, or nothing. Returns each value as JSON, or what is wrong. */
+export function outputsOf(text: string): { values: Readonly<Record<string, string>>; problem: string } {
+  if (text.trim() === "") return { values: {}, problem: "" };
+  const value = parsedJson(text);
+  if (typeof value !== "object" || value === null || Array.isArray(value))
+    return { values: {}, problem: 'Give a JSON object, such as {"rows": 1200}.' };
+  return {
+    values: Object.fromEntries(Object.entries(value).map(([name, each]) => [name, JSON.stringify(each)])),
+    problem: "",
+  };
+}
+
+const STEERS = ["operator", "author", "tenant-admin", "platform-admin"];
+const KNOWN = [...STEERS, "viewer", "publisher"];
+
+/** Whether somebody with these roles may tell of an update. Who has none of the system's roles may try: it may ask for none. */
+export function mayRecord(roles: readonly string[]): boolean {
+  return roles.some((role) => STEERS.includes(role)) || !roles.some((role) => KNOWN.includes(role));
+}
+
+/** The partitions that updates name, each once, in order; the dataset as a whole is the empty one. */
+export function partitionsOf(updates: readonly { partition: string }[]): string[] {
+  return [...new Set(updates.map(({ partition }) => partition))].sort((one, other) => one.localeCompare(other));
+}
