@@ -33,7 +33,10 @@ _GIVEN_UP = "net::ERR_ABORTED"
 _WAITS = "main [role=status][aria-live=polite], [aria-busy=true]"
 # Milliseconds; only for what never comes.
 _PATIENCE = 30_000
-_AXE = "axe => axe.run(document, {resultTypes: ['violations']})"
+# In the first one the page hears of its new size and scheme; what it makes of that is there in the second.
+_TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+_AXE = "([axe, more]) => axe.run(document, {resultTypes: ['violations'], ...more})"
+_ONLY_COLOURS = {"runOnly": ["color-contrast", "link-in-text-block"]}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,16 @@ class Looking:
         self.page.goto(self.console.origin + path)
         self.settle()
 
+    def look(self, look: Look) -> None:
+        """Looks in another way from now on, and returns when the page has followed."""
+        if look == self._look:
+            return
+        self._look = look
+        self.page.set_viewport_size({"width": look.width, "height": look.height})
+        self.page.emulate_media(color_scheme=look.scheme)  # type: ignore[arg-type]
+        self.page.evaluate(_TWO_FRAMES)
+        self.settle()
+
     def settle(self) -> None:
         """Returns when the page has its title, or says why not, and waits for nothing."""
         expect(self.page.locator("h1, main [role=alert]").first).to_be_visible(timeout=_PATIENCE)
@@ -101,10 +114,12 @@ class Looking:
         )
         return wider
 
-    def barriers(self, axe: Path) -> list[str]:
+    def barriers(self, axe: Path, *, only_colours: bool = False) -> list[str]:
         """What keeps people out, by the rules of axe-core: serious and critical ones."""
-        self.page.evaluate(axe.read_text(encoding="utf-8") + "; 0")
-        found = self.page.evaluate(f"({_AXE})(window.axe)")["violations"]
+        if not self.page.evaluate("'axe' in window"):
+            self.page.evaluate(axe.read_text(encoding="utf-8") + "; 0")
+        more = json.dumps(_ONLY_COLOURS if only_colours else {})
+        found = self.page.evaluate(f"({_AXE})([window.axe, {more}])")["violations"]
         return [
             f"{each['id']}: {each['help']}: {_where(each)}"
             for each in found
