@@ -2,7 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
-from kaon_local import base_image, fetch, kafka, spark
+from kaon_local import base_image, fetch, hdfs, kafka, spark
 from kaon_local.system import can_have_docker
 
 
@@ -14,7 +14,7 @@ def fetch_all(*, object_store: bool) -> int:
     """
     work = [
         ("Kafka's jars and class archive", kafka.class_archive),
-        ("HDFS's jars", lambda: fetch.jars("hdfs")),
+        ("HDFS's jars and class archives", hdfs.class_archives),
         ("Spark's class archive", spark.class_archive),
         ("MovieLens 100k", fetch.movielens),
     ]

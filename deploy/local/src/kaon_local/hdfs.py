@@ -1,6 +1,7 @@
 """Real HDFS: one NameNode and one DataNode."""
 
 import json
+import shutil
 import subprocess
 import urllib.request
 from collections.abc import Mapping
@@ -10,7 +11,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from kaon_local.errors import NotReady, StartFailed
-from kaon_local.fetch import jars
+from kaon_local.fetch import build_once, jars
 from kaon_local.ports import HOST, free_port
 from kaon_local.process import Command
 from kaon_local.server import Server
@@ -19,6 +20,8 @@ _JVM = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 _DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 _FORMAT_SECONDS = 60
+# A node that writes its class archive when it ends takes seconds for it.
+_STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,8 @@ class HdfsConfig:
     data_port: int = field(default_factory=free_port)
     data_http_port: int = field(default_factory=free_port)
     data_ipc_port: int = field(default_factory=free_port)
+    # Where the nodes leave archives of their loaded classes when they end; None: they use those made before.
+    record_classes_in: Path | None = None
 
     @property
     def uri(self) -> str:
@@ -61,7 +66,8 @@ class NameNode(Server):
         self.prepare()
 
     def _format(self) -> None:
-        argv = (*_java(self.config), _NAMENODE, "-format", "-nonInteractive")
+        classes = () if self.config.record_classes_in else _classes(self.config, "namenode")
+        argv = (*_java(self.config, classes), _NAMENODE, "-format", "-nonInteractive")
         done = subprocess.run(
             argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False
         )
@@ -69,7 +75,7 @@ class NameNode(Server):
             raise StartFailed(f"HDFS could not be formatted: {done.stdout}{done.stderr}")
 
     def _command(self) -> Command:
-        return Command(argv=(*_java(self.config), _NAMENODE), cwd=self.state)
+        return _node(self.config, "namenode", _NAMENODE)
 
     def _probe(self) -> None:
         _system_state(self.config)
@@ -86,7 +92,7 @@ class DataNode(Server):
         _write_configuration(self.config)
 
     def _command(self) -> Command:
-        return Command(argv=(*_java(self.config), _DATANODE), cwd=self.state)
+        return _node(self.config, "datanode", _DATANODE)
 
     def _probe(self) -> None:
         state = _system_state(self.config)
@@ -156,8 +162,34 @@ class Hdfs:
         return (self.namenode.log, self.datanode.log)
 
 
-def _java(config: HdfsConfig) -> tuple[str, ...]:
-    return ("java", *_JVM, "-cp", f"{config.state / 'conf'}:{jars('hdfs')}/*")
+def class_archives() -> Path:
+    """Where each node has its archive of loaded classes, which shortens its start; made once by nodes that run for a moment."""
+    libs = jars("hdfs")
+    return build_once(libs.with_name(f"{libs.name}-classes"), _record_classes)
+
+
+def _record_classes(scratch: Path) -> None:
+    recorder = Hdfs(HdfsConfig(state=scratch / "state", record_classes_in=scratch))
+    recorder.start()
+    recorder.stop()
+    shutil.rmtree(recorder.config.state)
+
+
+def _classes(config: HdfsConfig, node: str) -> tuple[str, ...]:
+    """The JVM's option that reads a node's class archive, or writes it."""
+    if config.record_classes_in is not None:
+        return (f"-XX:ArchiveClassesAtExit={config.record_classes_in}/{node}.jsa",)
+    return (f"-XX:SharedArchiveFile={class_archives()}/{node}.jsa",)
+
+
+def _java(config: HdfsConfig, classes: tuple[str, ...]) -> tuple[str, ...]:
+    # An archive holds for the jars at the beginning of the path; the configuration's directory would end it.
+    return ("java", *classes, *_JVM, "-cp", f"{jars('hdfs')}/*:{config.state / 'conf'}")
+
+
+def _node(config: HdfsConfig, node: str, main: str) -> Command:
+    argv = (*_java(config, _classes(config, node)), main)
+    return Command(argv=argv, cwd=config.state, stop_seconds=_STOP_SECONDS)
 
 
 def _system_state(config: HdfsConfig) -> Mapping[str, object]:

@@ -140,6 +140,8 @@ def test_hdfs_starts_takes_a_file_and_stops(
         assert not store.exists(artifact)
     finally:
         hdfs.stop()
+    for log in hdfs.logs:
+        assert "[cds" not in log.read_text(), "the JVM says when it cannot use its class archive"
 
 
 @pytest.mark.real
