@@ -443,7 +443,7 @@ class SimTransport:
             self._done[key] = offset + 1
         if not self._committing:
             self._committing = True
-            self._process.call_later(0.5, self._commit)
+            self._process.call_later(2.0, self._commit)
 
     def _commit(self) -> None:
         self._committing = False

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from sys import intern
 from typing import Any
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_telemetry.metrics import CoordinatorMetrics
-from kaon_telemetry.tracing import SpanIds, Spans, run_span, step_span
+from kaon_telemetry.tracing import Spans, run_span, step_span
 from kaonapi.run.v1 import history_pb2
 
 # Upper bound of runs that are followed at once.
@@ -39,7 +40,8 @@ class _Issue:
 class _Run:
     """A run that has not ended. Microseconds since the epoch."""
 
-    ids: SpanIds
+    # W3C trace context of its submission, if any.
+    trace_parent: str = ""
     workflow: str = ""
     start_us: int = 0
 
@@ -90,9 +92,9 @@ class RunTelemetry:
     def _taken_over(self, run_id: str) -> _Run:
         state = self._find(run_id)
         if state is None:
-            return _Run(ids=run_span(run_id))
+            return _Run()
         return _Run(
-            ids=run_span(run_id, state.trace_parent),
+            trace_parent=state.trace_parent,
             workflow=state.workflow.definition.name,
             start_us=state.submit_us,
         )
@@ -100,8 +102,9 @@ class RunTelemetry:
     def _run_submitted(self, event: history_pb2.HistoryEvent) -> None:
         submitted = event.run_submitted
         self._runs[event.run_id] = _Run(
-            ids=run_span(event.run_id, submitted.trace_parent),
-            workflow=submitted.workflow,
+            trace_parent=submitted.trace_parent,
+            # One text for the many runs of a workflow.
+            workflow=intern(submitted.workflow),
             start_us=event.time_us,
         )
 
@@ -112,9 +115,11 @@ class RunTelemetry:
         self._metrics.runs_ended.labels(status).inc()
         if run.start_us:
             self._metrics.run_seconds.observe((event.time_us - run.start_us) / 1e6)
+        if not self._spans.heard:
+            return
         self._spans.tell(
             f"run {run.workflow}",
-            run.ids,
+            run_span(event.run_id, run.trace_parent),
             start_us=run.start_us or event.time_us,
             end_us=event.time_us,
             attributes={
@@ -169,8 +174,8 @@ class RunTelemetry:
             self._metrics.step_seconds.observe((event.time_us - issue.start_us) / 1e6)
         if not self._spans.heard:
             return
-        run = self._run(event.run_id)
-        ids = step_span(run.ids, event.run_id, path, issue.generation)
+        run = run_span(event.run_id, self._run(event.run_id).trace_parent)
+        ids = step_span(run, event.run_id, path, issue.generation)
         begin_us = issue.ready_us or issue.start_us
         attributes: dict[str, str | int | float | bool] = {
             "kaon.run": event.run_id,

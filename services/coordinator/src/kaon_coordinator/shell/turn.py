@@ -139,4 +139,5 @@ def rows_of(turn: Turn) -> Rows:
         rows.steps[run_id], rows.blocks[run_id] = steps, blocks
         if gone := take_dropped(state):
             rows.dropped[run_id] = gone
+        state.rest()
     return rows

@@ -31,6 +31,7 @@ from kaon_coordinator.transport.membership import Membership
 from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.patience import retry_group_requests, retry_unknown_errors
 from kaon_coordinator.transport.producing import Outgoing, Producing
+from kaon_coordinator.transport.stream_watch import StreamWatch
 from kaon_coordinator.transport.threads import ConsumerThread
 from kaon_service.kafka_security import OPEN, SCRAM, KafkaSecurity, Protocol
 from kaon_wire.errors import KaonError, Unavailable
@@ -55,7 +56,9 @@ class FaustSettings:
     # A member that is silent for so long loses its partitions.
     session: float = 10.0
     heartbeat: float = 2.0
-    commit_interval: float = 0.5
+    # What was read since the last commit is read again after a crash, and changes nothing then; each commit costs the
+    # broker and the event loop as much as several steps.
+    commit_interval: float = 2.0
     # A send that cannot be delivered for so long fails.
     patience: float = 300.0
     # The broker counts as away after so much silence; it is probed when there is no other traffic.
@@ -232,6 +235,7 @@ class FaustTransport:
             topic_allow_declare=False,
             topic_disable_leader=True,
             web_enabled=False,
+            monitor=StreamWatch(),
             broker_session_timeout=settings.session,
             broker_heartbeat_interval=settings.heartbeat,
             broker_request_timeout=max(settings.session, 30.0),

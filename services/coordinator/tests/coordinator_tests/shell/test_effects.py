@@ -394,6 +394,18 @@ async def test_the_holder_of_an_exclusive_step_is_let_begin(world: World, member
         await world.until(lambda: ended(member))
 
 
+async def test_a_run_that_waits_keeps_no_memory_for_changes(world: World, member: Member) -> None:
+    gate = d.Block(name="wait", gate=d.Gate(signal=d.SignalGate(name="go")))
+    version = world.register(member, workflow(chain(gate)))
+    world.submit_run(member, "w", version)
+    await world.until(lambda: bool(happened(member, "block_started")))
+    state = member.coordinator.find_run("run")
+    assert state is not None
+    # The rows were taken before the commit; what only changes need is made again when something changes.
+    assert state._transient is None
+    assert replay.stored(member.store.store.load_run("run"), state.workflow)._transient is None
+
+
 async def test_a_timer_gate_opens_in_time(world: World, member: Member) -> None:
     gate = d.Block(name="wait", gate=d.Gate(timer=d.TimerGate(after_ms=literal(3_000))))
     version = world.register(member, workflow(chain(gate)))

@@ -40,7 +40,7 @@ def fork_state(origin: RunState, run_id: str, workflow: CompiledWorkflow | None 
     if workflow is not None and workflow.version != state.workflow.version:
         state.into = workflow
     state.error, state.outputs = None, NOTHING
-    state.breakpoints.clear()
+    state.breakpoints = frozenset()
     for step in state.steps.values():
         step.held = step.released = False
     state.cancel_requested = state.force_stop = state.late = False

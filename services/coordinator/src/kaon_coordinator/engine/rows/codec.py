@@ -318,6 +318,7 @@ def restore(
     state.newest_us = max(_times(state))
     state.transient.touched_steps.clear()
     state.transient.touched_blocks.clear()
+    state.rest()
     return state
 
 
@@ -365,7 +366,8 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.asked = data.get("asked", 0)
     state.since_us, state.fork_reset = data.get("since", 0), tuple(data.get("fork_reset", ()))
     state.trace_parent = data.get("trace", "")
-    state.breakpoints = set(data.get("breakpoints", ()))
+    if "breakpoints" in data:
+        state.breakpoints = frozenset(data["breakpoints"])
     if "only" in data or "until" in data:
         only, until = data.get("only", ()), data.get("until", ())
         state.aim(run_pb2.RunTargets(only=only, until=until))

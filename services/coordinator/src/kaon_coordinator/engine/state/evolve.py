@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from sys import intern
 
 from kaon_coordinator.engine.state import evolve_blocks as blocks
 from kaon_coordinator.engine.state import evolve_steps as steps
@@ -31,7 +32,8 @@ def evolve(state: RunState, event: history_pb2.HistoryEvent) -> None:
 def _run_submitted(state: RunState, event: history_pb2.HistoryEvent) -> None:
     submitted = event.run_submitted
     state.submit_us = event.time_us
-    state.tenant, state.submitter = submitted.tenant, submitted.submitter
+    # One text for the many runs that have the same.
+    state.tenant, state.submitter = intern(submitted.tenant), intern(submitted.submitter)
     state.params = named(submitted.params_json)
     state.priority, state.origin = submitted.priority, submitted.origin
     state.trace_parent = submitted.trace_parent
@@ -160,7 +162,7 @@ def _deadline_missed(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def _breakpoint_set(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    state.breakpoints.add(event.breakpoint_set.step)
+    state.breakpoints |= {event.breakpoint_set.step}
 
 
 def _breakpoint_reached(state: RunState, event: history_pb2.HistoryEvent) -> None:
@@ -173,7 +175,7 @@ def _breakpoint_reached(state: RunState, event: history_pb2.HistoryEvent) -> Non
 
 def _breakpoint_passed(state: RunState, event: history_pb2.HistoryEvent) -> None:
     passed = event.breakpoint_passed.step
-    state.breakpoints.discard(passed)
+    state.breakpoints -= {passed}
     for step in state.steps.values():
         if step.held and passed in (step.path, step.block.name):
             step.held, step.released = False, True

@@ -308,6 +308,11 @@ class Transient:
     # Keys of the scopes for whose active nodes a stop was requested. Requesting it again is harmless.
     stopping: set[str] = field(default_factory=set)
 
+    def __bool__(self) -> bool:
+        """Tell whether anything is in it."""
+        changed = self.touched_steps or self.touched_blocks or self.dropped
+        return bool(changed or self.preparing or self.items or self.stopping)
+
 
 @dataclass(slots=True, kw_only=True)
 class RunState:
@@ -373,7 +378,7 @@ class RunState:
     # Signals that no gate has taken, oldest first.
     signals: dict[str, list[BufferedSignal]] = field(default_factory=dict)
     # Paths and names of the steps that wait before they start.
-    breakpoints: set[str] = field(default_factory=set)
+    breakpoints: frozenset[str] = frozenset()
     root: ScopeState = field(init=False)
     steps: dict[str, StepState] = field(default_factory=dict)
     blocks: dict[str, BlockState] = field(default_factory=dict)
@@ -383,11 +388,24 @@ class RunState:
     next_position: int = 1
     # Waiting gates, by path.
     gates: dict[str, BlockState] = field(default_factory=dict)
-    transient: Transient = field(default_factory=Transient)
+    # None while there is nothing: a run that waits for days has none.
+    _transient: Transient | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.root = ScopeState(path="", key="", position=0, graph=self.workflow.root, parent=None)
         self.scopes[""] = self.root
+
+    @property
+    def transient(self) -> Transient:
+        """Return what is in memory beside the state, to be changed."""
+        if self._transient is None:
+            self._transient = Transient()
+        return self._transient
+
+    def rest(self) -> None:
+        """Release the memory that only changes need."""
+        if not self._transient:
+            self._transient = None
 
     @property
     def ended(self) -> bool:
