@@ -49,8 +49,8 @@ before = steps.python(
         "two": "dataset",
         "text": str,
         "truth": bool,
-        "words": dict,
-        "numbers": list,
+        "words": dict[str, int],
+        "numbers": list[int],
     },
 )
 training = steps.python(

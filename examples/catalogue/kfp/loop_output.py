@@ -16,7 +16,7 @@ def show(text: str) -> str:
     return text
 
 
-generator = steps.python("args-generator", generate, outputs={"items": list})
+generator = steps.python("args-generator", generate, outputs={"items": list[str]})
 item = each("item", generator["items"])
 printing = steps.python("print", show, text=item, outputs={"text": str})
 

@@ -19,7 +19,7 @@ def train(context: StepContext) -> list[int]:
 
 
 training = steps.python(
-    "train", train, outputs={"attempts": list}, retry=Retry(max_attempts=2, backoff="1ms")
+    "train", train, outputs={"attempts": list[int]}, retry=Retry(max_attempts=2, backoff="1ms")
 )
 
 workflow = Workflow("checkpointed", training, outputs={"attempts": training["attempts"]})

@@ -33,11 +33,11 @@ def join(playlist: list[str], extra: str) -> list[str]:
 movies = param("movies", "dataset")
 genre = param("genre", str, default="Sci-Fi")
 top = steps.python(
-    "genre-movies", titles, movies=movies, genre=genre, count=2, outputs={"titles": list}
+    "genre-movies", titles, movies=movies, genre=genre, count=2, outputs={"titles": list[str]}
 )
 extra = steps.python("bonus-movie", bonus, movies=movies, genre=genre, outputs={"title": str})
 joined = steps.python(
-    "join", join, playlist=top["titles"], extra=extra["title"], outputs={"playlist": list}
+    "join", join, playlist=top["titles"], extra=extra["title"], outputs={"playlist": list[str]}
 )
 
 workflow = Workflow("playlist", (top | extra) >> joined, outputs={"playlist": joined["playlist"]})

@@ -27,17 +27,17 @@ def join(genres: list[str], quartiles: list[list[int]]) -> dict[str, list[int]]:
 
 
 movies = param("movies", "dataset")
-start = steps.python("start", genres_of, movies=movies, outputs={"genres": list})
+start = steps.python("start", genres_of, movies=movies, outputs={"genres": list[str]})
 genre = each("genre", start["genres"])
 compute = steps.python(
-    "compute-statistics", quartiles, movies=movies, genre=genre, outputs={"quartiles": list}
+    "compute-statistics", quartiles, movies=movies, genre=genre, outputs={"quartiles": list[int]}
 )
 joined = steps.python(
     "join",
     join,
     genres=start["genres"],
     quartiles=compute["quartiles"],
-    outputs={"stats": dict},
+    outputs={"stats": dict[str, list[int]]},
 )
 
 workflow = Workflow(

@@ -77,6 +77,7 @@ def execute(wanted: Wanted) -> int:
                 tenant=tenant(),
                 inputs_json=_inputs(wanted, path, block),
                 outputs=dict(block.step.outputs),
+                output_contents=dict(block.step.output_contents),
                 config_json=block.step.config_json,
             ),
         )

@@ -136,6 +136,11 @@ def has_natives(shape: Shaped) -> bool:
     return shape.type in _NATIVE or (bool(shape.of.type) and has_natives(shape.of))
 
 
+def has_artifacts(shape: Shaped) -> bool:
+    """Tell whether values of a type, or what is in them, are artifacts."""
+    return is_artifact(shape.type) or (bool(shape.of.type) and has_artifacts(shape.of))
+
+
 def native(value: Any, shape: Shaped) -> Any:
     """Return a JSON value as expressions have it: times as `datetime`, durations as `timedelta`.
 

@@ -136,6 +136,26 @@ def test_a_registered_parameter_is_consistent(parameter: d.Parameter, problem: s
     assert problem in found[0]
 
 
+@pytest.mark.parametrize(
+    ("contents", "problem"),
+    [
+        ({"y": d.Shape(type=d.VALUE_TYPE_INT)}, "output 'y' is not declared"),
+        ({"n": d.Shape(type=d.VALUE_TYPE_INT)}, "only lists and maps have values inside"),
+        ({"x": d.Shape(optional=True)}, "inside of it has no type"),
+        ({"x": TIME}, "times and durations cannot stand inside of an output"),
+        ({"x": d.Shape(type=d.VALUE_TYPE_FILE)}, "artifacts cannot stand inside of an output"),
+        ({"x": d.Shape(type=d.VALUE_TYPE_MAP, of=d.Shape(type=d.VALUE_TYPE_INT))}, ""),
+    ],
+)
+def test_what_stands_inside_of_outputs_is_consistent(
+    contents: dict[str, d.Shape], problem: str
+) -> None:
+    outputs = {"x": d.VALUE_TYPE_LIST, "n": d.VALUE_TYPE_INT}
+    step = d.Block(name="s", step=d.Step(type="python", outputs=outputs, output_contents=contents))
+    found = validate(d.WorkflowDefinition(name="w", body=d.Graph(blocks=[step])))
+    assert [problem in each for each in found] == [True] * bool(problem)
+
+
 RATE = d.Parameter(name="rate", type=d.VALUE_TYPE_FLOAT)
 
 

@@ -9,6 +9,7 @@ from kaon.dsl import types
 from kaon.dsl.workflow import STRATEGIES
 from kaon_wire import canonical
 from kaon_wire.definitions.graphs import inner_graphs
+from kaon_wire.value_types import name_of
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 PHASES = {d.PHASE_ON_FAILURE: "on failure", d.PHASE_FINALLY: "finally"}
@@ -85,7 +86,7 @@ def _holds(block: d.Block) -> str:
 def _kind(block: d.Block) -> str:
     match block.WhichOneof("kind"):
         case "step":
-            return f"{block.step.type} step{_beside(block.step)}{_gives(block.step.outputs)}"
+            return f"{block.step.type} step{_beside(block.step)}{_gives_of_step(block.step)}"
         case "for_each":
             return _for_each(block.for_each)
         case "group":
@@ -123,6 +124,15 @@ def _sub_workflow(called: d.SubWorkflow) -> str:
 
 def _gives(outputs: Mapping[str, d.ValueType.ValueType]) -> str:
     listed = ", ".join(f"{name} ({types.name_of(kind)})" for name, kind in sorted(outputs.items()))
+    return f" gives {listed}" if listed else ""
+
+
+def _gives_of_step(step: d.Step) -> str:
+    shapes = {
+        name: d.Shape(type=kind, of=step.output_contents.get(name))
+        for name, kind in step.outputs.items()
+    }
+    listed = ", ".join(f"{name} ({name_of(shape)})" for name, shape in sorted(shapes.items()))
     return f" gives {listed}" if listed else ""
 
 

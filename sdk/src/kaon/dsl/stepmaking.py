@@ -17,7 +17,7 @@ from kaon.dsl.named import NamedFunction
 from kaon.dsl.policies import Memo, Resources, Retry, milliseconds
 from kaon.dsl.producers import Producer, Step
 from kaon.dsl.source import Source
-from kaon_wire import bounds
+from kaon_wire import bounds, value_types
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _ISOLATION = {"": d.ISOLATION_UNSPECIFIED, "warm": d.ISOLATION_WARM, "process": d.ISOLATION_PROCESS}
@@ -74,11 +74,12 @@ def make(
     policy = _policy(name, options, later, source)
     for dataset, partition in produced(options.get("produces"), f"step {name!r}", source):
         policy.datasets[dataset] = later.take(f"step.datasets.{dataset}", partition, "")
+    plain = _take_contents(policy, f"step {name!r}", options.get("outputs"), source)
     return Step(
         name=name,
         type=names.check_block_name(step_type, "step type", source),
         inputs=inputs,
-        outputs=outputs_by_name(f"step {name!r}", options.get("outputs"), source),
+        outputs=outputs_by_name(f"step {name!r}", plain, source),
         config=settings,
         policy=policy,
         file=file,
@@ -154,6 +155,36 @@ def _instead_of_output(name: str, key: str, value: Part) -> str:
         )
         return f"step {name!r}: input {key!r} is the whole {value.label}; name one of its outputs: {outputs}"
     return f"step {name!r}: input {key!r} is a block; name the output of a step in it"
+
+
+def _take_contents(policy: d.Step, what: str, given: object, source: Source) -> object:
+    """Put what stands inside of outputs into the policy, and return the outputs without it.
+
+    Raises:
+        WorkflowError: what stands inside of an output cannot be declared.
+    """
+    if not isinstance(given, Mapping):
+        return given
+    plain = dict(given)
+    for output, written in given.items():
+        shape = types.shape(written) if types.parse(written) is None else None
+        if shape is None:
+            continue
+        if shape.optional or shape.choices_json:
+            raise WorkflowError(
+                f"{what}: output {output!r} is declared {value_types.name_of(shape)}; an output is never null, and has no choices",
+                source,
+            )
+        if value_types.has_natives(shape.of) or value_types.has_artifacts(shape.of):
+            raise WorkflowError(
+                f"{what}: output {output!r} is declared {value_types.name_of(shape)}; times, durations and artifacts do not "
+                "stand inside of an output",
+                source,
+            )
+        if shape.of.type:
+            policy.output_contents[output].CopyFrom(shape.of)
+        plain[output] = types.name_of(shape.type)
+    return plain
 
 
 def outputs_by_name(what: str, given: object, source: Source) -> dict[str, d.ValueType.ValueType]:

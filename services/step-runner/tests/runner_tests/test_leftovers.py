@@ -95,6 +95,23 @@ def test_what_cannot_be_an_output_is_the_users_error_and_is_named(
     assert reports.from_exception(raised.value).error.type == "OutputMismatch"
 
 
+@pytest.mark.parametrize(
+    ("written", "collected"),
+    [("[1, 2.5]", "[1.0,2.5]"), ("[]", "[]"), ('[1, "a"]', None), ("[null]", None)],
+)
+def test_what_stands_inside_of_an_output_is_of_its_declared_type(
+    directory: StepDirectory, gateway: ArtifactGateway, written: str, collected: str | None
+) -> None:
+    (directory.outputs / "x.json").write_text(written)
+    spec = spec_of(definition_pb2.VALUE_TYPE_LIST)
+    spec.output_contents["x"].type = definition_pb2.VALUE_TYPE_FLOAT
+    if collected is not None:
+        assert collecting.collect(spec, directory, gateway, {}) == {"x": collected}
+        return
+    with pytest.raises(UserStepError, match=r"output x is declared as list\[float\]: it must be"):
+        collecting.collect(spec, directory, gateway, {})
+
+
 def test_a_directory_of_outputs_that_leads_elsewhere_is_not_read(
     directory: StepDirectory, gateway: ArtifactGateway, tmp_path: Path
 ) -> None:

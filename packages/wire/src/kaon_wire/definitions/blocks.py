@@ -11,7 +11,9 @@ from kaon_wire.definitions.gate_fields import field_problems
 from kaon_wire.definitions.kinds import ANY, RUN_ID, kind_of
 from kaon_wire.definitions.locks import lock_problems
 from kaon_wire.definitions.names import NAME, NAME_RULE, POOL_NAME, POOL_NAME_RULE, value_names
+from kaon_wire.definitions.parameters import shape_problems
 from kaon_wire.definitions.places import Checks, Place, json_problem
+from kaon_wire.value_types import has_artifacts, has_natives
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Whole numbers up to this one are exact in the floating-point numbers of ranges.
@@ -79,8 +81,22 @@ def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     for output, kind in sorted(step.outputs.items()):
         if kind == d.VALUE_TYPE_UNSPECIFIED:
             yield f"{name}: output {output!r} has no type"
+    yield from _content_problems(name, step)
     for input_name, binding in sorted(step.inputs.items()):
         yield from binding_problems(binding, place.outside, f"{name}: input {input_name!r}", checks)
+
+
+def _content_problems(name: str, step: d.Step) -> Iterator[str]:
+    for output, contents in sorted(step.output_contents.items()):
+        what = f"{name}: output {output!r}"
+        if output not in step.outputs:
+            yield f"{what} is not declared, but what stands inside of it"
+        shape = d.Shape(type=step.outputs.get(output, d.VALUE_TYPE_LIST), of=contents)
+        yield from shape_problems(what, shape)
+        if has_natives(contents):
+            yield f"{what}: times and durations cannot stand inside of an output; use texts"
+        if has_artifacts(contents):
+            yield f"{what}: artifacts cannot stand inside of an output; give a directory"
 
 
 def _dataset_problems(name: str, step: d.Step) -> Iterator[str]:

@@ -48,7 +48,7 @@ def declaration_problems(
             yield from json_problem(f"{what}: default", parameter.default_json)
         for choice in parameter.choices_json:
             yield from json_problem(f"{what}: choice", choice)
-        yield from _shape_problems(what, parameter)
+        yield from shape_problems(what, parameter)
         yield from _default_problems(what, parameter)
         if parameter.constraint_cel:
             kinds = {"value": kind_of_parameter(parameter)}
@@ -124,7 +124,7 @@ def _default_problems(what: str, parameter: d.Parameter) -> Iterator[str]:
             yield f"{what}: {word} {problem}"
 
 
-def _shape_problems(what: str, shape: Shaped) -> Iterator[str]:
+def shape_problems(what: str, shape: Shaped) -> Iterator[str]:
     """Yield what is wrong with what stands inside of a list or map."""
     if not shape.of.ByteSize():
         return
@@ -134,7 +134,7 @@ def _shape_problems(what: str, shape: Shaped) -> Iterator[str]:
         yield f"{what}: what stands inside of it has no type"
     for choice in shape.of.choices_json:
         yield from json_problem(f"{what}: choice", choice)
-    yield from _shape_problems(what, shape.of)
+    yield from shape_problems(what, shape.of)
 
 
 def output_problems(definition: d.WorkflowDefinition, checks: Checks) -> Iterator[str]:

@@ -10,6 +10,7 @@ from kaon_coordinator.engine.messages import ChildPrepared
 from kaon_coordinator.engine.state.state import BlockState, StepState
 from kaon_wire import canonical
 from kaon_wire.errors import KaonError
+from kaon_wire.value_types import name_of
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -20,8 +21,11 @@ def of_step(step: StepState, definition: d.WorkflowDefinition, inputs: Mapping[s
         KaonError: An input cannot be read.
     """
     declared = step.block.step
+    # Absent where nothing is declared inside of an output: older keys stay.
+    inside = {name: name_of(shape) for name, shape in declared.output_contents.items()}
     return _digest(
         {
+            **({"contents": inside} if inside else {}),
             "type": declared.type,
             "config": declared.config_json,
             "code": declared.memo.code_digest or definition.code_bundle,

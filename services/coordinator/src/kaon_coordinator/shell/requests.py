@@ -166,6 +166,7 @@ def _make_shared(state: RunState, step: StepState) -> step_pb2.StepRequest:
             workflow=definition.name,
             workflow_version=state.workflow.version,
             outputs=declared.outputs,
+            output_contents=declared.output_contents,
             config_json=declared.config_json,
             timeout_ms=declared.timeout_ms,
             code_bundle=definition.code_bundle,

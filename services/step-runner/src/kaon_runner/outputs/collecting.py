@@ -13,9 +13,10 @@ from kaon_runner.artifacts.base import Artifacts
 from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import UserStepError
 from kaon_runner.outputs import values
-from kaon_wire import canonical
+from kaon_wire import canonical, value_types
 from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 _VALUE_LIMIT_BYTES = 256 * 1024
 # All outputs of a step travel in one record.
@@ -215,6 +216,8 @@ def _value(spec: step_pb2.StepSpec, name: str, value: Any) -> str:
             "OutputMismatch",
             f"output {name} is declared as {kind}, the step produced {_short(value)}",
         )
+    if name in spec.output_contents:
+        value = _with_contents(spec, name, value)
     text = _canonical(name, value)
     if (size := len(text.encode())) > _VALUE_LIMIT_BYTES:
         raise UserStepError(
@@ -222,6 +225,17 @@ def _value(spec: step_pb2.StepSpec, name: str, value: Any) -> str:
             f"output {name} has {size} bytes as JSON, the limit is {_VALUE_LIMIT_BYTES}: declare it as an artifact",
         )
     return text
+
+
+def _with_contents(spec: step_pb2.StepSpec, name: str, value: Any) -> Any:
+    """Return a list or map whose values are of the type that they are declared with."""
+    shape = d.Shape(type=spec.outputs[name], of=spec.output_contents[name])
+    if problem := value_types.fault(value, shape):
+        declared = value_types.name_of(shape)
+        raise UserStepError(
+            "OutputMismatch", f"output {name} is declared as {declared}: it {problem}"
+        )
+    return value_types.declared(value, shape)
 
 
 def _canonical(name: str, value: Any) -> str:
