@@ -38,6 +38,7 @@ KINDS: Mapping[str, str] = {
     "targets.only": "path",
     "targets.until": "path",
     "SignalRun.name": "signal",
+    "SignalRuns.name": "signal",
     "schedule.name": "schedule",
     "GetWorkflow.name": "workflow",
     "GetSchedule.name": "schedule",

@@ -1,6 +1,7 @@
 """Adds to random definitions what came into the language after their generators.
 
-These are failure policies, start rules, outcomes, policies that are known only at run time, and datasets.
+These are failure policies, start rules, outcomes, policies that are known only at run time, datasets,
+and gates that take only some signals.
 
 It draws from a generator of its own, so that everything else of a seed stays as it was.
 """
@@ -29,6 +30,7 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
     _bind_policies(definition, random.Random(f"bound {seed}"))
     _await_runs(definition, seed)
     _update_datasets(definition, random.Random(f"datasets {seed}"))
+    _choose_signals(definition, random.Random(f"signals {seed}"))
     chance = random.Random(f"richer {seed}")
     if chance.random() < 0.5:
         return definition
@@ -113,6 +115,16 @@ def _update_datasets(definition: d.WorkflowDefinition, chance: random.Random) ->
                 if chance.random() < 0.3:
                     bound = chance.choice(("1", '"eu"', "null"))
                     block.bound["step.datasets.users"].CopyFrom(d.Binding(literal_json=bound))
+
+
+def _choose_signals(definition: d.WorkflowDefinition, chance: random.Random) -> None:
+    """Let some signal gates take only some signals: the payload of those that are sent is 1."""
+    names = [f"params.{each.name} == params.{each.name}" for each in definition.parameters]
+    for graph in graphs(definition.body):
+        for block in graph.blocks:
+            if block.gate.HasField("signal") and chance.random() < 0.4:
+                wheres = ("payload == 1", "payload == 2", "payload.day == 1", *names[:1])
+                block.gate.signal.where_cel = chance.choice(wheres)
 
 
 def _await_runs(definition: d.WorkflowDefinition, seed: int) -> None:

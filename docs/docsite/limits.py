@@ -10,7 +10,7 @@ from docsite.text import table
 from kaon.dsl import bundle
 from kaon_artifacts import names
 from kaon_coordinator import retention
-from kaon_coordinator.api import run_labels, runs, schedules, workflows
+from kaon_coordinator.api import run_labels, runs, schedules, tenant_signals, workflows
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.state import paths
 from kaon_coordinator.schedules import times
@@ -92,6 +92,7 @@ def fixed() -> list[tuple[str, str]]:
             f"{retention.MOST_UPDATES:,}",
             "updates of datasets that are kept of a tenant; the oldest go first",
         ),
+        (f"{tenant_signals.MOST_RUNS:,}", "runs that one signal to all runs reaches"),
         (f"{times.CATCH_UP_LIMIT:,}", "missed times of a schedule that are caught up"),
         (
             f"{logs.head_lines:,} and {logs.tail_lines:,} lines",

@@ -115,6 +115,27 @@ def test_gates_wait_for_a_signal_a_time_and_somebody(
     assert dict(run.outputs_json) == {"text": '"mean 4.00, released by ada to stable"'}
 
 
+def test_one_signal_lets_all_runs_of_its_day_go_on(client: Client) -> None:
+    workflow = load_workflow(EXAMPLES / "gates" / "ratings.py")
+    days = ("2026-01-01", "2026-01-02", "2026-01-02")
+    other, *runs = [client.submit(workflow, {"day": day}).run.run_id for day in days]
+    for run_id in (other, *runs):
+        waits(client, run_id, "ratings")
+    payload = {"day": "2026-01-02", "ratings": [3, 4, 5]}
+    answer = client.signal_all("ratings", payload, key="ratings-of-the-second")
+    assert (answer.runs, answer.waiting, answer.created) == (2, 2, True)
+    assert [dict(ended(client, run_id).run.outputs_json) for run_id in runs] == [
+        {"mean": "4.0"}
+    ] * 2
+    assert client.signal_all("ratings", payload, key="ratings-of-the-second").created is False
+    (gate,) = client.run(other).blocks
+    assert (gate.status, gate.where_cel) == (
+        run_pb2.STATUS_WAITING,
+        "payload.day == params.day",
+    )
+    client.cancel(other)
+
+
 def test_a_step_waits_at_a_breakpoint_with_its_inputs(
     load: Callable[[str], Workflow], client: Client
 ) -> None:

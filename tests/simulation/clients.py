@@ -306,7 +306,10 @@ class Client:
                 )
             case "signal":
                 name = SIGNALS[int(wish.draw * len(SIGNALS))]
-                command.signal.CopyFrom(command_pb2.SignalRun(name=name, payload_json="1"))
+                # To all gates of the run in half of the cases.
+                to_all = wish.draw * 1000 % 1 < 0.5
+                signal = command_pb2.SignalRun(name=name, payload_json="1", to_all=to_all)
+                command.signal.CopyFrom(signal)
             case "retry" | "restart":
                 getattr(command, wish.kind).path = path
             case "retry_run" | "retry_child":

@@ -20,6 +20,7 @@ from kaon_coordinator.store.base import (
     DueNotice,
     EncodedEvent,
     Fenced,
+    Hearer,
     InboxRow,
     KeptUpdate,
     KeysTaken,
@@ -37,6 +38,7 @@ from kaon_coordinator.store.base import (
     RunSelection,
     ScheduleRecord,
     ScheduleStep,
+    SentSignal,
     SetAside,
     Snapshot,
     Store,
@@ -126,6 +128,7 @@ class MemoryStore(Store):
         self._notices = MemoryNotices()
         self._schedules = MemorySchedules()
         self._datasets = MemoryDatasets()
+        self._signals: dict[tuple[str, str], SentSignal] = {}
         self._access = MemoryAccess()
         # Tenant and digest of the artifacts that tenants have.
         self._grants: dict[tuple[str, str], int] = {}
@@ -671,6 +674,70 @@ class MemoryStore(Store):
     @_transaction
     def remove_notices(self, before_us: int, limit: int) -> list[str]:
         return self._notices.remove_old(before_us, limit)
+
+    @_transaction
+    def open_versions(self, tenant: str) -> list[tuple[str, str]]:
+        return sorted({(each.workflow, each.version) for each in self._open(tenant)})
+
+    @_transaction
+    def hearers(
+        self,
+        tenant: str,
+        workflow: str,
+        version: str,
+        gates: Collection[str],
+        around: Collection[str],
+        limit: int,
+    ) -> list[Hearer]:
+        found = []
+        for record in self._open(tenant):
+            rows = self.runs[record.run_id].blocks
+            over = all(path in rows and rows[path].status in t.TERMINAL for path in around)
+            if (record.workflow, record.version) == (workflow, version) and not over:
+                waits = any(
+                    row.kind == "gate"
+                    and row.status == t.WAITING
+                    and path.rsplit("/", 1)[-1] in gates
+                    for path, row in rows.items()
+                )
+                found.append(Hearer(run_id=record.run_id, params=record.params, waits=waits))
+        return found[:limit]
+
+    def _open(self, tenant: str) -> list[RunRecord]:
+        records = [kept.as_record() for kept in self.runs.values()]
+        mine = [each for each in records if each.tenant == tenant]
+        found = [each for each in mine if each.row.status not in t.TERMINAL]
+        return sorted(found, key=lambda each: (each.create_us, each.run_id))
+
+    @_transaction
+    def find_signal(self, tenant: str, key: str) -> SentSignal | None:
+        return self._signals.get((tenant, key))
+
+    @_transaction
+    def send_signal(
+        self,
+        signal: SentSignal,
+        commands: Sequence[command_pb2.RunCommand],
+        waiting: Collection[str],
+    ) -> tuple[SentSignal, Sequence[int] | None]:
+        key = signal.tenant, signal.key
+        if key in self._signals:
+            return self._signals[key], None
+        is_open = {each.run_id for each in self._open(signal.tenant)}
+        reached = [each for each in commands if each.run_id in is_open]
+        for command in reached:
+            self._enqueue(self.runs[command.run_id], _copy(command), signal.time_us)
+        told = {each.run_id for each in reached}
+        kept = replace(signal, runs=len(told), waiting=len(told & set(waiting)))
+        self._signals[key] = kept
+        return kept, sorted({self.runs[run_id].record.partition for run_id in told})
+
+    @_transaction
+    def remove_signals(self, before_us: int, limit: int) -> list[str]:
+        old = [key for key, each in self._signals.items() if each.time_us < before_us][:limit]
+        for key in old:
+            del self._signals[key]
+        return [key for _, key in old]
 
     @_transaction
     def record_dataset_update(

@@ -258,6 +258,15 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         self._command(request, context)
         return run_service_pb2.SignalRunResponse(run=self.world.runs[request.run_id])
 
+    def SignalRuns(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.note(context)
+        self.world.refuse(context)
+        self.world.asked.append(request)
+        left = run_service_pb2.SignalLeftOut(workflow="w", runs=1, reason="needs the role lead")
+        return run_service_pb2.SignalRunsResponse(
+            runs=3, waiting=1, left_out=[left], created=request.idempotency_key != "used"
+        )
+
     def AnswerGate(self, request, context):  # type: ignore[no-untyped-def]
         self._command(request, context)
         roles = self.world.metadata[-1].get("kaon-roles", "").split(",")

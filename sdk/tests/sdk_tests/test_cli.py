@@ -125,6 +125,18 @@ def test_a_command_that_is_not_applied_in_time_is_said_to_wait(kaon: Kaon, world
     assert (code, json.loads(out)["commands_waiting"]) == (3, 2)
 
 
+def test_a_run_of_a_schedule_is_shown_with_its_time_and_the_last_success(
+    kaon: Kaon, world: World
+) -> None:
+    before = run_pb2.PreviousRun(run_id="r0", end_time_us=90_000_000, scheduled_time_us=60_000_000)
+    run = run_pb2.Run(run_id="r1", workflow="w", previous_success=before)
+    run.scheduled_time.FromSeconds(120)
+    world.runs["r1"] = run
+    shown = kaon("show", "r1")[1]
+    assert re.search(r"^scheduled for 1970-01-01 \d\d:02", shown, re.MULTILINE)
+    assert re.search(r"^previous success: run r0, ended .*:01:30.*, scheduled for ", shown, re.M)
+
+
 def test_help_shows_what_stands_in_brackets_and_keeps_the_order_of_its_groups(kaon: Kaon) -> None:
     shown = kaon("--help")[1]
     groups = ["Start runs", "Look at runs", "Steer runs", "Workflow files", "The system"]
@@ -790,6 +802,20 @@ def test_triggers_are_written_by_what_happens(kaon: Kaon, world: World, project:
     ):
         assert text in listed
     assert "0 3 * * 1-5, @monthly UTC with jitter 10m00s" in listed
+
+
+def test_a_signal_to_all_says_how_many_runs_it_has_reached(kaon: Kaon, world: World) -> None:
+    code, out, _ = kaon("signal", "--all", "go", "-p", "day=mon", "-p", "rows=3")
+    assert (code, out) == (
+        0,
+        "Sent signal go to 3 runs; 2 runs keep it for a gate.\nLeft out: 1 run of w: needs the role lead\n",
+    )
+    assert world.asked[-1].payload_json == '{"day":"mon","rows":3}'
+    again = kaon("signal", "--all", "go", '{"day": 1}', "--key", "used")[1]
+    assert again.startswith("An earlier call with this key has sent signal go to 3 runs;")
+    assert json.loads(kaon("signal", "--all", "go", "--json")[1])["runs"] == 3
+    for wrong in (("--all", "go", "1", "2"), ("--all", "go", "1", "-p", "a=1"), ("r1",)):
+        assert kaon("signal", *wrong)[0] == 2
 
 
 def test_datasets_are_recorded_listed_and_shown(kaon: Kaon, project: Path) -> None:

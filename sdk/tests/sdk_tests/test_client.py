@@ -278,6 +278,17 @@ def test_what_may_be_done_twice_is_tried_again(client: Client, world: World, bui
     assert len(world.asked) == 1
 
 
+def test_a_signal_to_all_has_a_key_and_is_tried_again(client: Client, world: World) -> None:
+    world.refusals = 1
+    answer = client.signal_all("go", {"day": "mon"})
+    assert (answer.runs, answer.waiting, answer.created) == (3, 1, True)
+    client.signal_all("go", key="k")
+    first, second = world.asked
+    assert (first.name, first.payload_json) == ("go", '{"day":"mon"}')
+    assert len(first.idempotency_key) == 32
+    assert (second.payload_json, second.idempotency_key) == ("null", "k")
+
+
 def test_what_must_not_be_done_twice_is_sent_once(
     client: Client, world: World, build: Build
 ) -> None:

@@ -504,6 +504,13 @@ def test_gates_say_who_answers_them() -> None:
     assert blocks[1].gate.signal == d.SignalGate(name="go", roles=["admin", "owner"])
 
 
+def test_a_signal_gate_says_which_signals_it_takes() -> None:
+    go = signal("go", where="payload.day == params.day && payload.rows > 0")
+    flow = Workflow("w", go, parameters=[param("day", str)])
+    block = flow.definition().body.blocks[0]
+    assert block.gate.signal.where_cel == "payload.day == params.day && payload.rows > 0"
+
+
 def test_a_timer_takes_times_and_values() -> None:
     at = datetime(2026, 11, 24, 6, tzinfo=UTC)
     assert only(timer("t", at=at)).gate.timer.at.literal_json == '"2026-11-24T06:00:00Z"'

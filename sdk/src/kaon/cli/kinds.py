@@ -156,7 +156,8 @@ def _gate(gate: d.Gate) -> str:
             who = f" by {' or '.join(gate.approval.roles)}" if gate.approval.roles else ""
             text = f"approval{who}"
         case "signal":
-            text = f"waits for signal {gate.signal.name}"
+            where = f" where {gate.signal.where_cel}" if gate.signal.where_cel else ""
+            text = f"waits for signal {gate.signal.name}{where}"
         case "run":
             verb = "takes" if gate.run.no_wait else "waits for"
             text = f"{verb} the last run of {gate.run.workflow}{_gives(gate.run.outputs)}"

@@ -285,6 +285,7 @@ class AsyncClient:
     pass_breakpoint = _calls(Client.pass_breakpoint)
     resume = _calls(Client.resume)
     signal = _calls(Client.signal)
+    signal_all = _calls(Client.signal_all)
     answer = _calls(Client.answer)
     retry = _calls(Client.retry)
     restart = _calls(Client.restart)

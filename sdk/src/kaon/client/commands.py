@@ -107,6 +107,31 @@ class RunCommands:
         request = _S.SignalRunRequest(run_id=run_id, name=name, payload_json=text, path=path)
         return self._once(self._runs.SignalRun, request).run
 
+    def signal_all(
+        self, name: str, payload: Any = None, *, key: str = ""
+    ) -> run_service_pb2.SignalRunsResponse:
+        """Send a signal to all runs of the tenant in which a gate takes it, or may still begin and take it.
+
+        Runs that are submitted later do not get it. The answer tells how many runs it has reached, and which workflows were left
+        out, and why: a gate asks for a role that the caller lacks, or the payload is not what it declares.
+
+        Args:
+            name: the signal's name.
+            payload: any JSON; where gates declare fields, an object of these.
+            key: idempotency key: a second call with it sends nothing, and gives the answer of the first one.
+
+        Raises:
+            Conflict: the key was used for another signal.
+            Exhausted: it would reach too many runs.
+        """
+        # With a key of its own a call that is tried again cannot send it twice.
+        request = _S.SignalRunsRequest(
+            name=name,
+            payload_json=canonical.dumps(types.as_json(payload)),
+            idempotency_key=key or uuid.uuid4().hex,
+        )
+        return self._caller.call(self._runs.SignalRuns, request)
+
     def answer(
         self,
         run_id: str,

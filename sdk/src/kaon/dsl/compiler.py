@@ -24,6 +24,7 @@ from kaon.dsl.sweeps import Draw, Space
 from kaon.dsl.values import Parameter
 from kaon_wire import canonical
 from kaon_wire.definitions import kinds, passing, policies
+from kaon_wire.definitions.gate_fields import where_problems
 from kaon_wire.errors import InvalidValue
 from kaon_wire.value_types import name_of
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -104,6 +105,9 @@ def compile_body(
     for sub in subs:
         if sub.pass_params and sub.child is not None:
             _check_passed(sub, parameters)
+    for place in places:
+        if isinstance(place.block, Gate):
+            _check_where(place.block, parameters)
     return Compiled(
         body=graph,
         outputs=given,
@@ -385,6 +389,14 @@ def _check_passed(block: SubWorkflow, parameters: Mapping[str, Parameter]) -> No
     }
     for problem in passing.passing_problems(set(block.params), own, wanted, names):
         raise WorkflowError(f"{block.label}: workflow {block.workflow!r}: {problem}", block.source)
+
+
+def _check_where(gate: Gate, parameters: Mapping[str, Parameter]) -> None:
+    """Check that the condition of a signal gate names parameters and fields that there are."""
+    signal = gate.message.signal
+    fields = [each.name for each in signal.fields]
+    for problem in where_problems(signal.where_cel, fields, parameters) if signal.where_cel else ():
+        raise WorkflowError(f"{gate.label}: where: {problem}", gate.source)
 
 
 def _check_fits(binding: d.Binding, kind: d.ValueType.ValueType, wanted: d.Shape, use: Use) -> None:

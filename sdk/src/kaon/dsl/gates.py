@@ -21,7 +21,8 @@ from kaon.dsl.stepmaking import outputs_by_name
 from kaon.dsl.times import times
 from kaon.dsl.values import Parameter, Value
 from kaon.dsl.workflow import Workflow
-from kaon_wire.definitions.kinds import RUN_ID
+from kaon_wire.cel import program as cel
+from kaon_wire.definitions.kinds import ANY, RUN_ID
 from kaon_wire.value_types import is_required
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -125,6 +126,7 @@ def signal(
     on_timeout: Literal["fail", "default", "skip"] | None = None,
     default: Any = _NOTHING,
     fields: Iterable[Parameter] = (),
+    where: str = "",
     deadline: Duration | Value = 0,
 ) -> Gate:
     """Wait for a signal; outputs: payload (any), by (string). An earlier signal that no gate has used counts.
@@ -132,7 +134,7 @@ def signal(
         data_ready = signal("data-ready", timeout="6h", default={"rows": 0})
         data_ready >> steps.python("load", load, rows=data_ready["payload"]["rows"])
 
-    It is sent by `kaon signal RUN data-ready '{"rows": 12}'`.
+    It is sent by `kaon signal RUN data-ready '{"rows": 12}'`, or to the gates of all runs by `kaon signal --all data-ready`.
 
     Args:
         name: the gate's name in paths.
@@ -142,6 +144,8 @@ def signal(
         on_timeout: what then happens: "fail" (default), "default" (which needs `default`) or "skip".
         default: the payload when the time is over.
         fields: what the payload, an object, consists of, each a `param(...)`; none means any JSON.
+        where: CEL over `payload` and `params`, the parameters of the run: only signals for which it is true are taken, such as
+            "payload.day == params.day". One without the fields that it uses is not taken.
         deadline: after this it counts as late, and goes on.
 
     Raises:
@@ -156,7 +160,10 @@ def signal(
             source,
         )
     asked = d.SignalGate(
-        name=wanted, roles=_roles(what, roles, source), fields=_fields(what, fields, source)
+        name=wanted,
+        roles=_roles(what, roles, source),
+        fields=_fields(what, fields, source),
+        where_cel=_where(what, where, source),
     )
     gate = d.Gate(signal=asked)
     if default is not _NOTHING:
@@ -349,6 +356,20 @@ def sub_workflow(
         locks=checked_locks(locks, what, source),
         source=source,
     )
+
+
+def _where(what: str, where: object, source: Source) -> str:
+    """Check the condition of a signal gate, as far as it is known without its workflow."""
+    if not isinstance(where, str):
+        raise WorkflowError(
+            f'{what}: where is a CEL expression such as "payload.day == params.day", not {where!r}',
+            source,
+        )
+    checks.text(where, f"{what}: where", source)
+    kinds = {"payload": ANY, "params": "map"}
+    if where and (wrong := cel.problem(where, kinds)):
+        raise WorkflowError(f"{what}: where: {wrong}", source)
+    return where
 
 
 def _gate(

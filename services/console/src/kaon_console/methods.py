@@ -39,8 +39,8 @@ _LISTED: Mapping[str, tuple[str, str, str]] = {
     "kaonapi.run.v1.RunService": (
         "GetRun ListRuns GetRunAt VerifyRun",
         "WatchRun",
-        "SubmitRun CancelRun PauseRun ResumeRun SetBreakpoint PassBreakpoint SignalRun AnswerGate RetryRun "
-        "RestartRun MarkBlock SetRunPriority RerunRun ForkRun",
+        "SubmitRun CancelRun PauseRun ResumeRun SetBreakpoint PassBreakpoint SignalRun SignalRuns AnswerGate "
+        "RetryRun RestartRun MarkBlock SetRunPriority RerunRun ForkRun",
     ),
     "kaonapi.view.v1.ViewService": (
         "QueryRuns CountRuns ListGates ListValues GetRunView GetCells ListCells GetSpans ListEvents SeqAt GetStep "

@@ -13,6 +13,7 @@ from kaon_coordinator.faults import going_on
 from kaon_coordinator.store.protocols.dataset_store import DatasetStore
 from kaon_coordinator.store.protocols.notice_store import NoticeStore
 from kaon_coordinator.store.protocols.retention_store import RetentionStore
+from kaon_coordinator.store.protocols.signal_store import SignalStore
 from kaon_coordinator.store.store_calls import StoreCalls
 
 log = structlog.get_logger(__name__)
@@ -22,6 +23,8 @@ DAY_US = 86_400_000_000
 ROUND_SECONDS = 600.0
 # For how long a notification that was given up is reported.
 NOTICE_DAYS = 7.0
+# For how long the idempotency key of a signal to all runs counts.
+SIGNAL_DAYS = 7.0
 # Updates of datasets that a tenant may have; the oldest go first. So many of them are deleted in a transaction.
 MOST_UPDATES = 100_000
 UPDATES_AT_ONCE = 500
@@ -43,7 +46,7 @@ class Keep:
     artifact_days: float = 7.0
 
 
-class KeptStore(RetentionStore, NoticeStore, DatasetStore, Protocol):
+class KeptStore(RetentionStore, NoticeStore, DatasetStore, SignalStore, Protocol):
     """What retention deletes from."""
 
 
@@ -75,6 +78,7 @@ class Retention:
         cleared = await self._remove(store.remove_logs, self._keep.log_days)
         forgotten = await self._remove(store.remove_memos, self._keep.run_days)
         await self._remove(store.remove_notices, NOTICE_DAYS)
+        await self._remove(store.remove_signals, SIGNAL_DAYS)
         await self._remove(store.remove_dataset_updates, self._keep.run_days)
         await self._repeat(store.trim_dataset_updates, MOST_UPDATES, UPDATES_AT_ONCE)
         if removed or cleared or forgotten:

@@ -53,6 +53,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
         "SetBreakpoint": Access(role=Role.OPERATOR, audited=True),
         "PassBreakpoint": Access(role=Role.OPERATOR, audited=True),
         "SignalRun": Access(role=Role.OPERATOR, audited=True),
+        "SignalRuns": Access(role=Role.OPERATOR, audited=True),
         "AnswerGate": Access(role=Role.VIEWER, audited=True),
         "RetryRun": Access(role=Role.OPERATOR, audited=True),
         "RestartRun": Access(role=Role.OPERATOR, audited=True),

@@ -166,6 +166,22 @@ def size(node: Node) -> int:
     return 1 + sum(size(each) for each in children(node))
 
 
+def fields_of(node: Node) -> set[tuple[str, str]]:
+    """Return the fields that an expression names of its variables, each with the variable: of `a.b.c`, a and b.
+
+    `has(a.b)` names none: it asks whether there is one.
+    """
+    match node:
+        case Has():
+            return fields_of(node.of)
+        case Field(of=Name(name=of), name=name):
+            return {(of, name)}
+        case Macro():
+            inner = set().union(*(fields_of(each) for each in node.bodies))
+            return fields_of(node.over) | {each for each in inner if each[0] != node.variable}
+    return set().union(*(fields_of(each) for each in children(node)))
+
+
 def variables(node: Node) -> set[str]:
     """Return the names that an expression uses and no macro in it binds."""
     match node:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated
 
 import typer
+from google.protobuf import timestamp_pb2
 from rich.text import Text
 
 from kaon.cli import bound, formatting, options, output, places
@@ -155,6 +156,10 @@ def _print_run(run: run_pb2.Run) -> None:
         f"by {run.submitter or 'default'}{origin}",
         markup=False,
     )
+    if run.HasField("scheduled_time"):
+        out.print(f"scheduled for {formatting.moment(run.scheduled_time)} {formatting.zone()}")
+    if run.HasField("previous_success"):
+        out.print(f"previous success: run {_previous(run.previous_success)}", markup=False)
     if run.labels:
         named = "  ".join(f"{name}={value}" for name, value in sorted(run.labels.items()))
         out.print(f"labels {named}", markup=False)
@@ -172,6 +177,19 @@ def _print_run(run: run_pb2.Run) -> None:
         out.print(f"  output {name} = {brief(text)}", markup=False)
     if run.HasField("error"):
         out.print(Text(formatting.error(run.error), style="red"), soft_wrap=True)
+
+
+def _previous(run: run_pb2.PreviousRun) -> str:
+    text = f"{run.run_id}, ended {formatting.moment(_time(run.end_time_us))} {formatting.zone()}"
+    if run.scheduled_time_us:
+        text += f", scheduled for {formatting.moment(_time(run.scheduled_time_us))}"
+    return text
+
+
+def _time(time_us: int) -> timestamp_pb2.Timestamp:
+    time = timestamp_pb2.Timestamp()
+    time.FromMicroseconds(time_us)
+    return time
 
 
 def _print_waiting(
@@ -238,7 +256,8 @@ def _awaited(block: run_pb2.BlockView) -> str:
         return f"approval{who}" + (f": {block.message}" if block.message else "")
     if block.gate == "run":
         return block.message
-    return f"signal {block.signal}" if block.gate == "signal" else "its time"
+    where = f" where {block.where_cel}" if block.where_cel else ""
+    return f"signal {block.signal}{where}" if block.gate == "signal" else "its time"
 
 
 def _details(step: run_pb2.StepView) -> str:

@@ -148,29 +148,49 @@ def continue_(
 
 
 def signal(
-    run: options.RunId,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN", help="Id of the run; with --all left out.", show_default=False
+        ),
+    ],
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="Name of the signal.", show_default=False)
-    ],
+    ] = "",
     payload: Annotated[
-        str, typer.Argument(metavar="[JSON]", help="Payload of the signal.")
-    ] = "null",
+        str, typer.Argument(metavar="[JSON]", help="Payload of the signal.", show_default=False)
+    ] = "",
     param: options.Params = None,
     step: Annotated[
         str, typer.Option("--step", help="Send it to the running step at this path only.")
     ] = "",
+    to_all: Annotated[
+        bool, typer.Option("--all", help="Send it to all runs in which a gate takes it.")
+    ] = False,
+    key: Annotated[
+        str,
+        typer.Option("--key", help="With --all: a second call with this key sends nothing."),
+    ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
-    """Send a signal to the gates of a run, or to one running step. The run keeps an early signal for its gate.
+    """Send a signal to the gates of a run, to those of all runs, or to one running step. A run keeps an early signal for its gate.
 
     \b
     kaon signal 01JD3Z... data-ready '{"rows": 12}'
     kaon signal 01JD3Z... data-ready -p rows=12     # a signal with fields; asks for what is missing
     kaon signal 01JD3Z... stop-soon --step train
+    kaon signal --all ratings-ready -p day=2026-11-30
     """
+    if to_all:
+        if payload or step:
+            raise typer.BadParameter("--all takes NAME, and JSON or -p; no RUN and no --step")
+        _signal_all(run, name, param, key, server, json=json)
+        return
+    if not name or key:
+        raise typer.BadParameter("give RUN and NAME; --key belongs to --all")
     with options.client(server=server) as client:
-        given = json_or_text(payload)
+        given = json_or_text(payload or "null")
         if not step and given is None:
             fields = fields_of_signal(client.definition_of(run), name)
             given = gate_form.filled(fields, param) if fields or param else None
@@ -181,6 +201,32 @@ def signal(
             f"Sent signal {name}.",
             json=json,
         )
+
+
+def _signal_all(
+    name: str, payload: str, param: list[str] | None, key: str, server: str, *, json: bool
+) -> None:
+    if payload and param:
+        raise typer.BadParameter("give the payload as JSON or by -p")
+    given = json_or_text(payload or "null")
+    if param:
+        texts = options.split_named(param, "-p")
+        given = {each: json_or_text(text) for each, text in texts.items()}
+    with options.client(server=server) as client:
+        found = client.signal_all(name, given, key=key)
+    if json:
+        output.print_json(found)
+        return
+    was = "Sent" if found.created else "An earlier call with this key has sent"
+    kept = found.runs - found.waiting
+    later = f"; {_runs(kept)} {'keeps' if kept == 1 else 'keep'} it for a gate" if kept else ""
+    output.say(f"{was} signal {name} to {_runs(found.runs)}{later}.")
+    for each in found.left_out:
+        output.say(f"Left out: {_runs(each.runs)} of {each.workflow}: {each.reason}")
+
+
+def _runs(count: int) -> str:
+    return f"{count} run{'' if count == 1 else 's'}"
 
 
 def approve(

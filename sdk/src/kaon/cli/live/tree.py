@@ -310,8 +310,9 @@ def _what_is_awaited(gate: d.Gate, path: str, run_id: str) -> tuple[str, str]:
             asked = f": {gate.approval.message}" if gate.approval.message else ""
             return f"approval{who}{asked}", f"kaon approve {run_id} {shlex.quote(path)}"
         case "signal":
+            where = f" where {gate.signal.where_cel}" if gate.signal.where_cel else ""
             return (
-                f"signal {gate.signal.name}",
+                f"signal {gate.signal.name}{where}",
                 f"kaon signal {run_id} {shlex.quote(gate.signal.name)}",
             )
         case "run":

@@ -11,10 +11,10 @@ from functools import partial
 from typing import Any, Protocol
 
 from kaon_coordinator import params
-from kaon_coordinator.api import gate_rules, places, plans, views
+from kaon_coordinator.api import gate_rules, places, plans, signal_payloads, views
 from kaon_coordinator.api.submission import Submission
 from kaon_coordinator.engine.commands.retry import any_failed
-from kaon_coordinator.engine.kinds.gates import lacking
+from kaon_coordinator.engine.kinds.signal_gates import lacking
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.problems import Denied, FailedPrecondition
@@ -23,7 +23,6 @@ from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire import canonical
-from kaon_wire.definitions.gate_fields import fields_of_signal
 from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import command_pb2, run_pb2, run_service_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2 as r
@@ -31,9 +30,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 _FAILED = t.BROKEN | {t.CANCELLED}
 _MARKS = {t.SUCCEEDED, t.FAILED, t.SKIPPED}
-_SIGNAL_CHARACTERS = 200
 _PATH_CHARACTERS = 4_000
-_PAYLOAD_BYTES = 65_536
 
 
 class CommandStore(places.PlaceStore, PastStore, Protocol):
@@ -122,11 +119,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
 
     async def SignalRun(self, request: r.SignalRunRequest, context: Any) -> r.SignalRunResponse:  # noqa: N802
         """Send a signal to the gates of a run, or to one running step."""
-        if not 0 < len(request.name) <= _SIGNAL_CHARACTERS:
-            raise InvalidValue(f"name: use 1 to {_SIGNAL_CHARACTERS} characters")
-        if len(request.payload_json) > _PAYLOAD_BYTES:
-            raise InvalidValue(f"payload_json: use at most {_PAYLOAD_BYTES} bytes")
-        payload = _canonical("payload_json", request.payload_json or "null")
+        payload = signal_payloads.checked(request.name, request.payload_json)
         run = await self._active(request.run_id)
         if request.path:
             row = await self._at(run, request.path, places.goes_on)
@@ -290,17 +283,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         if problem := lacking(workflow.definition, name, roles):
             have = ", ".join(sorted(roles)) or "no role"
             raise Denied(f"signal {name!r} {problem}; you have {have}")
-        fields = fields_of_signal(workflow.definition, name)
-        if not fields:
-            return payload
-        value = canonical.loads(payload)
-        value = {} if value is None else value
-        if not isinstance(value, dict):
-            raise InvalidValue(f"payload_json: the payload of signal {name!r} is an object")
-        given = {key: canonical.dumps(each) for key, each in value.items()}
-        what = f"the payload of signal {name!r}"
-        values = params.complete_fields(fields, given, what=what, field="payload_json")
-        return canonical.dumps({key: canonical.loads(text) for key, text in values.items()})
+        return signal_payloads.completed(workflow.definition, name, payload)
 
     async def _plan(self, run: RunRecord, **command: Any) -> r.CommandPlan:
         """Compute what a command would do; nothing is stored."""

@@ -12,6 +12,7 @@ from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.run_commands import RunCommandsServicer
 from kaon_coordinator.api.run_parts import Part, part_of
 from kaon_coordinator.api.submission import Submission, as_new, checked_key
+from kaon_coordinator.api.tenant_signals import TenantSignalsServicer, TenantSignalStore
 from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.engine.rows.codec import CELL
@@ -31,7 +32,7 @@ _LARGEST_PAGE = 500
 _MANY_STEPS = 1_000
 
 
-class RunServiceStore(PastStore, AsideStore, Protocol):
+class RunServiceStore(PastStore, AsideStore, TenantSignalStore, Protocol):
     """What the service needs of the store."""
 
 
@@ -48,7 +49,7 @@ class RunParts:
 Progress: TypeAlias = Mapping[str, run_pb2.StepView]
 
 
-class RunServicer(RunCommandsServicer, TimeTravelServicer):
+class RunServicer(RunCommandsServicer, TenantSignalsServicer, TimeTravelServicer):
     """Serves the methods of RunService for the caller's runs."""
 
     _threads: StoreCalls[RunServiceStore]

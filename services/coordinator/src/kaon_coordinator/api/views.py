@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from kaon_coordinator.engine.rows.codec import CELL, error_of
+from kaon_coordinator.engine.rows.codec import CELL, error_of, occasion_in
 from kaon_coordinator.engine.rows.row_views import block_view, cell_block, cell_view, timestamp
 from kaon_coordinator.engine.rows.rows import BlockRow
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
@@ -28,6 +28,7 @@ def run(record: RunRecord) -> run_pb2.Run:
     """Convert a run."""
     row = record.row
     data = canonical.loads(row.data) if row.data else {}
+    scheduled_us, previous = occasion_in(data)
     return run_pb2.Run(
         run_id=row.run_id,
         workflow=record.workflow,
@@ -53,6 +54,8 @@ def run(record: RunRecord) -> run_pb2.Run:
         labels=record.labels,
         late=data.get("late", False),
         breakpoints=data.get("breakpoints", ()),
+        scheduled_time=timestamp(scheduled_us),
+        previous_success=previous,
     )
 
 

@@ -426,7 +426,7 @@ class WaitReasons:
             who += f" by somebody else than {self._state.submitter}"
         words = {
             "approval": f"for an approval{who}",
-            "signal": f"for a signal {gate.signal.name!r}{who}",
+            "signal": f"for a signal {gate.signal.name!r}{who}{_where(gate.signal)}",
             "timer": "for its time to come",
             "run": f"for {in_words(block.awaited)}",
         }
@@ -463,6 +463,10 @@ class WaitReasons:
 
     def _since(self, time_us: int) -> str:
         return about((self._now_us - time_us) / 1e6)
+
+
+def _where(gate: d.SignalGate) -> str:
+    return f" where {gate.where_cel}" if gate.where_cel else ""
 
 
 def _unlocked_around(scope: ScopeState) -> BlockState | None:

@@ -17,7 +17,14 @@ from kaon_coordinator.engine.commands import (
     retry,
 )
 from kaon_coordinator.engine.decision import Decision
-from kaon_coordinator.engine.kinds import awaited_runs, foreach, gates, repeat, subworkflows
+from kaon_coordinator.engine.kinds import (
+    awaited_runs,
+    foreach,
+    gates,
+    repeat,
+    signal_gates,
+    subworkflows,
+)
 from kaon_coordinator.engine.messages import Due, MemoFound, MemoMissed, Message, PermitsGranted
 from kaon_coordinator.engine.scopes import scopes, stopping, timing
 from kaon_coordinator.engine.steps import attempts, leases, preparing
@@ -78,7 +85,7 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.SetPriority: priority.set_priority,
     messages.SetBreakpoint: breakpoints.set_breakpoint,
     messages.PassBreakpoint: breakpoints.pass_breakpoint,
-    messages.Signal: gates.signal,
+    messages.Signal: signal_gates.signal,
     messages.Answer: gates.answer,
     messages.Retry: retry.retry,
     messages.Restart: retry.restart,

@@ -57,6 +57,8 @@ class Signal:
     path: str = ""
     # The requester's.
     roles: frozenset[str] = frozenset()
+    # For all gates that wait and take it, not only for the first.
+    to_all: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

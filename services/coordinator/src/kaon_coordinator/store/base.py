@@ -29,6 +29,7 @@ from kaon_coordinator.store.protocols.reference_store import ReferenceStore
 from kaon_coordinator.store.protocols.retention_store import RetentionStore
 from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.schedule_store import ScheduleStore
+from kaon_coordinator.store.protocols.signal_store import SignalStore
 from kaon_coordinator.store.protocols.snapshot_store import SnapshotStore
 from kaon_coordinator.store.protocols.submission_store import SubmissionStore
 from kaon_coordinator.store.protocols.usage_store import UsageStore
@@ -40,10 +41,12 @@ from kaon_coordinator.store.records import (
     DatasetUpdate,
     DueNotice,
     EncodedEvent,
+    Hearer,
     Holder,
     InboxRow,
     KeptUpdate,
     KeysTaken,
+    LeftOut,
     LoadedRun,
     LogChunk,
     Memo,
@@ -59,6 +62,7 @@ from kaon_coordinator.store.records import (
     RunSelection,
     ScheduleRecord,
     ScheduleStep,
+    SentSignal,
     SetAside,
     Snapshot,
     TenantRecord,
@@ -81,7 +85,9 @@ __all__ = [
     "InboxRow",
     "KeptUpdate",
     "KeysTaken",
+    "LeftOut",
     "LoadedRun",
+    "Hearer",
     "Holder",
     "LogChunk",
     "Memo",
@@ -97,6 +103,7 @@ __all__ = [
     "RunSelection",
     "ScheduleRecord",
     "ScheduleStep",
+    "SentSignal",
     "SetAside",
     "Snapshot",
     "Store",
@@ -120,6 +127,7 @@ class Store(
     MemoStore,
     NoticeStore,
     DatasetStore,
+    SignalStore,
     ScheduleStore,
     LogStore,
     RetentionStore,

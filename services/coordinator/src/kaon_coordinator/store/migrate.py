@@ -16,7 +16,7 @@ _APPEND_ONLY = (
 )
 MIGRATIONS = Migrations(
     scripts=Path(__file__).with_name("migrations"),
-    head="0014",
+    head="0015",
     lock=5_262_030,
     tables=metadata,
     sqlite_extras=_APPEND_ONLY,

@@ -244,6 +244,43 @@ class DatasetUpdate:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """A version of a workflow whose runs a signal to all could not reach."""
+
+    workflow: str
+    version: str
+    runs: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentSignal:
+    """A signal to all runs of a tenant."""
+
+    tenant: str
+    # The sender's idempotency key, or a fresh one: a signal is sent once.
+    key: str
+    name: str
+    payload_digest: str
+    requester: str
+    time_us: int
+    left_out: Sequence[LeftOut]
+    # How many runs it has reached, and in how many of them a gate waited.
+    runs: int
+    waiting: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hearer:
+    """A run that has not ended, and in which a gate waits for a signal or may still begin."""
+
+    run_id: str
+    # Canonical JSON by name.
+    params: Mapping[str, str]
+    waits: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeptUpdate(DatasetUpdate):
     """An update of a dataset, as it is stored."""
 

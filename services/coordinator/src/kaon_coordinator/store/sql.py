@@ -21,6 +21,7 @@ from kaon_coordinator.store import (
     retention_sql,
     run_sql,
     schedule_sql,
+    signal_sql,
     snapshot_sql,
     strategy_sql,
     usage_sql,
@@ -35,6 +36,7 @@ from kaon_coordinator.store.records import (
     DatasetRecord,
     DatasetUpdate,
     DueNotice,
+    Hearer,
     Held,
     InboxRow,
     KeptUpdate,
@@ -51,6 +53,7 @@ from kaon_coordinator.store.records import (
     RunRecord,
     ScheduleRecord,
     ScheduleStep,
+    SentSignal,
     SetAside,
     Snapshot,
     TenantRecord,
@@ -105,6 +108,7 @@ class SqlStore(Store):
         owed = Owed(database, self._submissions)
         self._datasets = dataset_sql.DatasetUpdates(database)
         self._commits = partition_sql.Commits(database, owed, self._aside, self._grants)
+        self._signals = signal_sql.Signals(database, self._submissions)
         self._permits = permit_sql.Permits(database, self._submissions)
         self._logs = LogArchive(database, log_bounds)
 
@@ -389,6 +393,44 @@ class SqlStore(Store):
         """Delete the oldest updates of a tenant that has too many, and return their datasets."""
         with self._writing("trim_dataset_updates") as connection:
             return dataset_sql.trim(connection, most, limit)
+
+    def open_versions(self, tenant: str) -> list[tuple[str, str]]:
+        """Return the workflows and versions of the tenant's runs that have not ended."""
+        with self._reading("open_versions") as connection:
+            return signal_sql.open_versions(connection, tenant)
+
+    def hearers(
+        self,
+        tenant: str,
+        workflow: str,
+        version: str,
+        gates: Collection[str],
+        around: Collection[str],
+        limit: int,
+    ) -> list[Hearer]:
+        """Return runs of a version that have not ended and that may hear a signal, oldest first."""
+        with self._reading("hearers") as connection:
+            return signal_sql.hearers(connection, tenant, workflow, version, gates, around, limit)
+
+    def find_signal(self, tenant: str, key: str) -> SentSignal | None:
+        """Return the signal that was sent under an idempotency key."""
+        with self._reading("find_signal") as connection:
+            return signal_sql.find(connection, tenant, key)
+
+    def send_signal(
+        self,
+        signal: SentSignal,
+        commands: Sequence[command_pb2.RunCommand],
+        waiting: Collection[str],
+    ) -> tuple[SentSignal, Sequence[int] | None]:
+        """Store a signal together with a command for each run that it reaches."""
+        with self._writing("send_signal") as connection:
+            return self._signals.send(connection, signal, commands, waiting)
+
+    def remove_signals(self, before_us: int, limit: int) -> list[str]:
+        """Delete signals from before a time, and return their keys."""
+        with self._writing("remove_signals") as connection:
+            return signal_sql.remove_old(connection, before_us, limit)
 
     def put_schedule(self, schedule: ScheduleRecord) -> tuple[ScheduleRecord, bool]:
         """Store a schedule or replace the one of its name, and return it with True when it is new."""

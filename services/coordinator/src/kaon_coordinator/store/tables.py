@@ -38,6 +38,7 @@ __all__ = [
     "run_labels",
     "runs",
     "schedules",
+    "sent_signals",
     "set_aside",
     "snapshots",
     "steps",
@@ -496,6 +497,26 @@ dataset_runs = Table(
     Column("run_id", Text, nullable=False),
     PrimaryKeyConstraint("update_id", "run_id"),
 )
+
+# Signals to all runs of a tenant that were sent, each together with the commands for the runs that it reached.
+sent_signals = Table(
+    "sent_signals",
+    metadata,
+    Column("tenant", Text, nullable=False),
+    # The sender's idempotency key, or a fresh one.
+    Column("key", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("payload_digest", Text, nullable=False),
+    Column("requester", Text, nullable=False),
+    # Canonical JSON: workflow, version, number of runs and reason of each version that was left out.
+    Column("left_out", Text, nullable=False),
+    Column("time_us", BigInteger, nullable=False),
+    Column("runs", Integer, nullable=False),
+    # The runs in which a gate waited.
+    Column("waiting", Integer, nullable=False),
+    PrimaryKeyConstraint("tenant", "key"),
+)
+Index("sent_signals_old", sent_signals.c.time_us)
 
 # What channels must be told: the outbox of notifications.
 notices = Table(

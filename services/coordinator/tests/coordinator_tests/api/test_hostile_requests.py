@@ -90,6 +90,7 @@ class Caller:
         made: dict[str, Message] = {
             "SubmitRunRequest": r.SubmitRunRequest(workflow="hostile", priority=1),
             "SignalRunRequest": r.SignalRunRequest(run_id=run_id, name="go", payload_json="1"),
+            "SignalRunsRequest": r.SignalRunsRequest(name="go", payload_json="1"),
             "MarkBlockRequest": r.MarkBlockRequest(
                 run_id=run_id, path="a", status=t.SUCCEEDED, outputs_json={"out": "1"}, reason="why"
             ),

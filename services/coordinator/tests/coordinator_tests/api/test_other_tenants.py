@@ -166,6 +166,7 @@ class Tenant:
             "MarkBlockRequest": r.MarkBlockRequest(status=t.SKIPPED, reason="why", dry_run=True),
             "RerunRunRequest": r.RerunRunRequest(params_json={"name": '"x"'}),
             "SignalRunRequest": r.SignalRunRequest(name="own"),
+            "SignalRunsRequest": r.SignalRunsRequest(name="own"),
             "ListValuesRequest": runs_pb2.ListValuesRequest(
                 workflow=f"{self.name}-flow", path=f"{self.name}-step", output="out"
             ),

@@ -391,6 +391,10 @@ async def _told(whole: Whole, run_id: str) -> dict[str, Any]:
     await whole.ended(run_id)
     event = whole.member.store.store.history(run_id, limit=1)[0].run_submitted
     previous = event.previous_success
+    # The run tells the same.
+    run = (await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))).run
+    assert run.previous_success == previous
+    assert run.scheduled_time.ToMicroseconds() == event.scheduled_time_us
     return {
         "origin": event.origin,
         "for": event.scheduled_time_us,

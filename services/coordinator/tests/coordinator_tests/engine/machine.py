@@ -36,6 +36,8 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 # The share of nodes whose expressions wait for a later turn.
 DEFERRED = 0.05
+# Payloads that gates with these conditions take; others take 1.
+_TAKEN = {"payload == 2": "2", "payload.day == 1": '{"day":1}'}
 LIMITS = Limits(cells_per_decision=2, inline_input_bytes=40, exclusive_wait_us=2_000_000)
 
 
@@ -373,7 +375,9 @@ class Machine:
                 m.Answer(path=gate.path, approved=yes, comment="", requester="me", roles=roles)
             )
         elif gate.block.gate.HasField("signal"):
-            self.tell(m.Signal(name=gate.block.gate.signal.name, payload_json="1", requester="me"))
+            wanted = gate.block.gate.signal
+            payload = _TAKEN.get(wanted.where_cel, "1")
+            self.tell(m.Signal(name=wanted.name, payload_json=payload, requester="me"))
         elif gate.awaited is not None:
             self.tell(self.found(gate.path, gate.awaited))
 
@@ -403,7 +407,7 @@ class Machine:
             m.Restart(path=path, **by),
             m.Mark(path=path, status=status, outputs={"out": "1"}, **by),
             m.SetPriority(priority=self.random.randint(0, 3), requester="me"),
-            m.Signal(name="go", payload_json="1", requester="me"),
+            m.Signal(name="go", payload_json="1", requester="me", to_all=len(path) % 2 == 0),
             m.Signal(name="go", payload_json="1", requester="me", path=self.random.choice(running)),
             m.Signal(name="", payload_json="1", requester="me"),
             m.Cancel(force=True, **by) if self.random.random() < 0.1 else m.Resume(**by),

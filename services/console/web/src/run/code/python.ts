@@ -340,7 +340,9 @@ function gate(name: string, blockName: string, of: Gate, more: string[]): string
   }
   if (kind.case === "signal") {
     const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
-    return call(`${name} = signal`, [text(kind.value.name), ...roles, ...timeout]);
+    const named = kind.value.name === blockName ? [] : [`signal=${text(kind.value.name)}`];
+    const where = kind.value.whereCel === "" ? [] : [`where=${text(kind.value.whereCel)}`];
+    return call(`${name} = signal`, [text(blockName), ...named, ...roles, ...where, ...timeout]);
   }
   if (kind.case === "run") {
     const params = Object.entries(kind.value.params).map(([key, value]) => `${text(key)}: ${binding(value)}`);

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from kaon_coordinator.engine.actions import Timer, WatchTime
 from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
-from kaon_coordinator.engine.kinds import awaited_runs
-from kaon_coordinator.engine.messages import Answer, Due, RunMissing, Signal
+from kaon_coordinator.engine.kinds import awaited_runs, signal_gates
+from kaon_coordinator.engine.messages import Answer, Due, RunMissing
 from kaon_coordinator.engine.refusals import refuse
 from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
 from kaon_coordinator.engine.scopes.timing import watch_node
@@ -18,10 +18,8 @@ from kaon_coordinator.engine.state.awaiting import in_words
 from kaon_coordinator.engine.state.bindings import resolve
 from kaon_coordinator.engine.state.guards import Answerer
 from kaon_coordinator.engine.state.state import BlockState
-from kaon_coordinator.engine.steps.leases import hand_over
 from kaon_wire import canonical
 from kaon_wire.bounds import END_OF_TIME_US, LONGEST_MS
-from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import InvalidValue, KaonError
 from kaon_wire.times import read_duration
 from kaonapi.run.v1 import history_pb2
@@ -43,9 +41,9 @@ def _start(decision: Decision, block: BlockState) -> None:
         started.awaited.CopyFrom(awaited_runs.awaited_by(decision, block))
     decision.emit(block_started=started)
     watch_node(decision, block)
-    if gate.HasField("signal") and decision.state.signals.get(gate.signal.name):
-        _take_signal(decision, block)
-    elif due_us and due_us <= decision.context.now_us:
+    if gate.HasField("signal") and signal_gates.take_kept(decision, block):
+        return
+    if due_us and due_us <= decision.context.now_us:
         _time_over(decision, block)
     else:
         _derive(decision, block)
@@ -193,83 +191,6 @@ def _settle(
 
 def _answer(approved: bool, by: str, comment: str) -> dict[str, object]:
     return {"approved": approved, "by": by, "comment": comment}
-
-
-def signal(decision: Decision, message: Signal) -> None:
-    """Deliver a signal to a step or a waiting gate, or buffer it until a gate takes it."""
-    state = decision.state
-    limits = decision.context.limits
-    if state.ended:
-        refuse(decision, "signal", message.path, "the run has ended", message.requester)
-        return
-    if large := limits.too_large({"payload": message.payload_json}):
-        refuse(decision, "signal", message.path, large, message.requester)
-        return
-    if message.path:
-        _signal_step(decision, message)
-        return
-    if len(state.signals.get(message.name, ())) >= limits.buffered_signals:
-        problem = f"{limits.buffered_signals} signals {message.name!r} wait (buffered_signals)"
-        refuse(decision, "signal", "", problem, message.requester)
-        return
-    if problem := lacking(decision.state.workflow.definition, message.name, message.roles):
-        refuse(decision, "signal", "", problem, message.requester)
-        return
-    _note(decision, message)
-    waiting = [gate for gate in state.gates.values() if _waits_for(gate, message.name)]
-    if waiting:
-        _take_signal(decision, min(waiting, key=lambda gate: gate.position))
-
-
-def lacking(workflow: d.WorkflowDefinition, name: str, roles: frozenset[str]) -> str:
-    """Return why somebody with these roles may not send a signal of this name; empty when nothing is in the way."""
-    asked = Answerer(name="", roles=roles)
-    gates = (block.gate for block in all_blocks(workflow.body) if block.gate.signal.name == name)
-    return next(filter(None, (asked.lacks(gate, "") for gate in gates)), "")
-
-
-def _waits_for(block: BlockState, name: str) -> bool:
-    gate = block.block.gate
-    return gate.HasField("signal") and gate.signal.name == name
-
-
-def _note(decision: Decision, message: Signal) -> None:
-    decision.emit(
-        signal_received=history_pb2.SignalReceived(
-            name=message.name,
-            payload_json=message.payload_json,
-            path=message.path,
-            requester=message.requester,
-        )
-    )
-
-
-def _take_signal(decision: Decision, block: BlockState) -> None:
-    name = block.block.gate.signal.name
-    first = decision.state.signals[name][0]
-    decision.emit(
-        gate_answered=history_pb2.GateAnswered(path=block.path, by=first.requester, signal=name)
-    )
-    outputs = {"payload": first.payload_json, "by": canonical.dumps(first.requester)}
-    end_block(decision, block, t.SUCCEEDED, outputs=outputs)
-
-
-def _signal_step(decision: Decision, message: Signal) -> None:
-    step = decision.state.steps.get(message.path)
-    if step is None or step.status != t.RUNNING:
-        refuse(decision, "signal", message.path, "no step is running there", message.requester)
-        return
-    if len(step.signals) >= decision.context.limits.buffered_signals:
-        refuse(
-            decision,
-            "signal",
-            message.path,
-            "it has too many signals (buffered_signals)",
-            message.requester,
-        )
-        return
-    _note(decision, message)
-    hand_over(decision, step, step.signals[-1])
 
 
 def _stop(decision: Decision, block: BlockState, status: t.Status) -> None:

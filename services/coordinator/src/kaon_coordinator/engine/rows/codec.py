@@ -229,6 +229,7 @@ def _shown_gate(block: BlockState) -> dict[str, Any]:
         **({"fields": fields} if fields else {}),
         "message": gate.approval.message or in_words(block.awaited),
         "signal": gate.signal.name,
+        **({"where": gate.signal.where_cel} if gate.signal.where_cel else {}),
     }
 
 
@@ -336,10 +337,11 @@ def _previous_data(run: run_pb2.PreviousRun | None) -> list[Any]:
 
 def occasion_of(run: RunRow) -> tuple[int, run_pb2.PreviousRun | None]:
     """Return the time for which a schedule or backfill made a run, 0 without one, and the success before it."""
-    return _occasion(canonical.loads(run.data) if run.data else {})
+    return occasion_in(canonical.loads(run.data) if run.data else {})
 
 
-def _occasion(data: Mapping[str, Any]) -> tuple[int, run_pb2.PreviousRun | None]:
+def occasion_in(data: Mapping[str, Any]) -> tuple[int, run_pb2.PreviousRun | None]:
+    """Return what `occasion_of` does, from the data of a run's row."""
     previous = None
     if "previous" in data:
         run_id, end_us, scheduled_us = data["previous"]
@@ -360,7 +362,7 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
     state.grant_floor_us, state.next_position = data.get("grant_floor", 0), data.get("next", 1)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
-    state.scheduled_us, state.previous = _occasion(data)
+    state.scheduled_us, state.previous = occasion_in(data)
     state.waits_since = data.get("waits", 0)
     state.depth, state.parent_path = data.get("depth", 0), data.get("parent_path", "")
     state.asked = data.get("asked", 0)

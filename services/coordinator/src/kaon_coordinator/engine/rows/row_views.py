@@ -61,6 +61,7 @@ def block_view(row: BlockRow, cells: Mapping[int, int]) -> run_pb2.BlockView:
         roles=data.get("roles", ()),
         message=data.get("message", ""),
         signal=data.get("signal", ""),
+        where_cel=data.get("where", ""),
         fields=[
             d.Parameter.FromString(b64decode(text))
             for text in data.get("fields", ())

@@ -143,8 +143,10 @@ def _signal_received(state: RunState, event: history_pb2.HistoryEvent) -> None:
 def _gate_answered(state: RunState, event: history_pb2.HistoryEvent) -> None:
     name = event.gate_answered.signal
     if name:
+        if event.gate_answered.stays:
+            return
         waiting = state.signals[name]
-        waiting.pop(0)
+        waiting.pop(event.gate_answered.passed_over)
         if not waiting:
             del state.signals[name]
 

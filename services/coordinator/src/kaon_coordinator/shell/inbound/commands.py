@@ -29,6 +29,7 @@ def _signal(command: command_pb2.RunCommand) -> m.Signal:
         requester=command.requester,
         path=signal.path,
         roles=frozenset(signal.roles),
+        to_all=signal.to_all,
     )
 
 

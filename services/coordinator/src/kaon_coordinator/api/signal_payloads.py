@@ -1,0 +1,47 @@
+"""Signals as callers send them: checked, and completed with the defaults of their fields."""
+
+from __future__ import annotations
+
+from kaon_coordinator import params
+from kaon_wire import canonical
+from kaon_wire.definitions.gate_fields import fields_of_signal
+from kaon_wire.errors import InvalidValue
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+_NAME_CHARACTERS = 200
+_PAYLOAD_BYTES = 65_536
+
+
+def checked(name: str, payload_json: str) -> str:
+    """Check the name and the payload of a signal, and return the payload as canonical JSON.
+
+    Raises:
+        InvalidValue: One of them is out of its bounds, or the payload is not JSON.
+    """
+    if not 0 < len(name) <= _NAME_CHARACTERS:
+        raise InvalidValue(f"name: use 1 to {_NAME_CHARACTERS} characters")
+    if len(payload_json) > _PAYLOAD_BYTES:
+        raise InvalidValue(f"payload_json: use at most {_PAYLOAD_BYTES} bytes")
+    try:
+        return canonical.strict(payload_json or "null")
+    except InvalidValue as error:
+        raise InvalidValue(f"payload_json: {error}") from error
+
+
+def completed(definition: d.WorkflowDefinition, name: str, payload: str) -> str:
+    """Return a payload with the defaults of the fields that the gates of a workflow declare.
+
+    Raises:
+        InvalidRequest: The payload is not what the gates declare; the error names each wrong field.
+    """
+    fields = fields_of_signal(definition, name)
+    if not fields:
+        return payload
+    value = canonical.loads(payload)
+    value = {} if value is None else value
+    if not isinstance(value, dict):
+        raise InvalidValue(f"payload_json: the payload of signal {name!r} is an object")
+    given = {key: canonical.dumps(each) for key, each in value.items()}
+    what = f"the payload of signal {name!r}"
+    values = params.complete_fields(fields, given, what=what, field="payload_json")
+    return canonical.dumps({key: canonical.loads(text) for key, text in values.items()})
