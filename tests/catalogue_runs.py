@@ -39,6 +39,8 @@ class Expected:
     signals: Mapping[str, Any] = field(default_factory=dict)
     # ... or as soon as the runs that came meanwhile (`while_at`) have ended.
     late_signals: Mapping[str, Any] = field(default_factory=dict)
+    # Signals are sent to all runs, and their gates choose.
+    to_all: bool = False
     # Nobody submits the run: a schedule of this file (NAME.toml beside the workflow) starts it at once, ...
     schedule: str = ""
     # ... or because these datasets are recorded as updated: name, partition, outputs.
@@ -146,8 +148,7 @@ def perform(client: Client, entry: Entry, scratch: Path) -> list[Found]:
     for expected, while_at in zip(entry.runs, following, strict=True):
         run_id = _begin(client, entry, expected, scratch)
         begun.append(run_id)
-        for name, payload in expected.signals.items():
-            client.signal(run_id, name, payload)
+        _send(client, run_id, expected.signals, to_all=expected.to_all)
         if while_at:
             _await(client, run_id, while_at)
         else:
@@ -179,6 +180,14 @@ def compare(expected: Expected, found: Found) -> None:
         assert taken == sorted(expected.memo)
     for path, text in expected.logs.items():
         assert text in found.logs[path]
+
+
+def _send(client: Client, run_id: str, signals: Mapping[str, Any], *, to_all: bool) -> None:
+    for name, payload in signals.items():
+        if to_all:
+            assert client.signal_all(name, payload).runs == 1
+        else:
+            client.signal(run_id, name, payload)
 
 
 def _status(number: run_pb2.Status.ValueType) -> str:
@@ -223,8 +232,7 @@ def _await(client: Client, run_id: str, path: str) -> None:
 
 
 def _finish(client: Client, run_id: str, expected: Expected) -> Found:
-    for name, payload in expected.late_signals.items():
-        client.signal(run_id, name, payload)
+    _send(client, run_id, expected.late_signals, to_all=expected.to_all)
     for update in client.watch(run_id):
         path = update.event.block_started.path
         if path in expected.approvals:

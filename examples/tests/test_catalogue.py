@@ -71,7 +71,7 @@ def runs(
 
 
 def test_modules_of_the_catalogue_have_names_of_their_own() -> None:
-    """They are loaded in one process, and runners import them from four directories."""
+    """They are loaded in one process, and runners import them from the directories of all systems."""
     names = Counter(path.stem for path in catalogue.FILES)
     assert [name for name, count in names.items() if count > 1] == []
 

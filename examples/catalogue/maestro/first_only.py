@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from kaon import Workflow, param, signal, steps
 
-table = signal("prod-db.foo.bar", fields=[param("dateint", int)], timeout="1m")
+day = param("day", int, default=20260101)
+table = signal(
+    "prod-db.foo.bar",
+    fields=[param("dateint", int)],
+    where="payload.dateint == params.day",
+    timeout="1m",
+)
 other = signal("signal-b", timeout="1m")
 job1, job2, job3 = (steps.shell(name, ["true"]) for name in ("job.1", "job.2", "job.3"))
 show = steps.shell(
@@ -15,11 +21,13 @@ workflow = Workflow(
     "first-only",
     (table | other) >> job1 >> (job2 | job3) >> show,
     strategy="first-only",
+    parameters=[day],
     outputs={"day": show["day"]},
 )
 
 EXPECTED = [
     {
+        "to_all": True,
         "signals": {"signal-b": {}},
         "late_signals": {"prod-db.foo.bar": {"dateint": 20260101}},
         "outputs": {"day": 20260101},
