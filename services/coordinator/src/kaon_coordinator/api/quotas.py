@@ -52,6 +52,14 @@ class Quotas:
         """
         await self._check_new(tenant, 1)
 
+    def check_signal(self, tenant: str) -> None:
+        """Refuse a signal to all runs where a tenant submits too fast: it is stored in many of them.
+
+        Raises:
+            Exhausted: The tenant submits too fast.
+        """
+        self._rates.submission(tenant)
+
     async def _check_new(self, tenant: str, more: int) -> None:
         for _ in range(more):
             self._rates.submission(tenant)

@@ -235,6 +235,16 @@ class Submission:
         await self._quotas.check_update(caller.tenant)
         await self.grants.check_values(caller, outputs)
 
+    async def check_signal(self, caller: Principal, payload: str) -> None:
+        """Check that a signal may be sent to all runs: it counts as a submission.
+
+        Raises:
+            Exhausted: The tenant submits too fast.
+            NotFound: The payload names an artifact that the tenant does not have.
+        """
+        self._quotas.check_signal(caller.tenant)
+        await self.grants.check_values(caller, [payload])
+
     async def check(self, run: NewRun) -> None:
         """Check that a run stays within the bounds of its tenant, and names no artifacts of others.
 

@@ -75,7 +75,7 @@ class TenantSignalsServicer(run_service_pb2_grpc.RunServiceServicer):
         store: TenantSignalStore = self._threads.store
         if key and (first := await self._threads.read(store.find_signal, caller.tenant, key)):
             return _answer(first, request.name, digest, created=False)
-        await self._submission.grants.check_values(caller, [payload])
+        await self._submission.check_signal(caller, payload)
         await self._submission.renewal.named_in(request.SerializeToString())
         sender = _Sender(
             tenant=caller.tenant, name=request.name, roles=caller.roles, payload=payload

@@ -22,6 +22,7 @@ from kaon_wire.errors import Exhausted
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
 from kaonapi.artifact.v1 import artifact_service_pb2_grpc
 from kaonapi.dataset.v1 import dataset_pb2, dataset_pb2_grpc
+from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
 from kaonapi.schedule.v1 import schedule_pb2, schedule_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -97,6 +98,23 @@ async def test_updates_of_datasets_ask_for_the_limits_of_their_tenant(api: Api) 
         await datasets.RecordDatasetUpdate(told)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await datasets.RecordDatasetUpdate(told)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "limit submissions_per_minute" in str(refused.value.details())
+    await server.stop(grace=0)
+
+
+async def test_a_signal_to_all_runs_counts_as_a_submission(api: Api) -> None:
+    limits = AllLimits(default=TenantLimits(submissions_per_minute=1))
+    server = ApiServer(replace(api.parts, tenant_limits=limits))
+    port = await server.start("127.0.0.1:0")
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        runs = run_service_pb2_grpc.RunServiceStub(channel)
+        told = run_service_pb2.SignalRunsRequest(name="go", idempotency_key="k")
+        await runs.SignalRuns(told)
+        # Sent again it is answered, whatever the limit.
+        assert not (await runs.SignalRuns(told)).created
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await runs.SignalRuns(run_service_pb2.SignalRunsRequest(name="go"))
         assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "limit submissions_per_minute" in str(refused.value.details())
     await server.stop(grace=0)
