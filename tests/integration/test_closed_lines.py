@@ -7,11 +7,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import (
+    KafkaAdminClient,
+    ScramMechanism,
+    UserScramCredentialDeletion,
+    UserScramCredentialUpsertion,
+)
 from kafka.errors import (
     GroupAuthorizationFailedError,
     TopicAuthorizationFailedError,
@@ -27,6 +37,7 @@ from kaon_local.secure.native_ciphers import has_native_ciphers
 from kaon_local.system import ONE_COORDINATOR, System, SystemConfig
 from kaon_publisher.announcing import KafkaBroker
 from kaon_service.heartbeat_signatures import HeartbeatSigner
+from kaon_service.kafka_producer import connection
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire import topics
 from kaon_wire.errors import Unavailable
@@ -246,6 +257,37 @@ def test_topics_and_rights_can_be_written_again(system: System) -> None:
     assert granted == len(rights_of(CATALOGUE))
     with pytest.raises(Unavailable, match="grant"):
         grant_rights(system.kafka.address, CATALOGUE, "User:kaon-{account}", security(system, OURS))
+
+
+def test_announcements_go_on_while_the_publishers_account_is_replaced(system: System) -> None:
+    """The steps of docs/lines.md: a second account with the same rights, and the first one is removed."""
+    address, mechanism = system.kafka.address, ScramMechanism.SCRAM_SHA_512
+    first, administrator = security(system, PUBLISHER), security(system, "administrator")
+    second = replace(first, user="kaon2-publisher", password="of the second")
+    with (
+        closing(KafkaAdminClient(bootstrap_servers=address, **administrator.arguments)) as admin,
+        closing(KafkaBroker(address, first)) as announcing,
+    ):
+        announcing.send(b"by the first")
+        made = UserScramCredentialUpsertion(second.user, mechanism, second.password)
+        admin.alter_user_scram_credentials([made])
+        grant_rights(address, CATALOGUE, "User:kaon2-{account}", administrator)
+        admin.alter_user_scram_credentials([UserScramCredentialDeletion(first.user, mechanism)])
+        try:
+            # Who is connected goes on until it is restarted with the second one.
+            announcing.send(b"by the first, still")
+            with closing(KafkaBroker(address, second)) as restarted:
+                restarted.send(b"by the second")
+            client = AdminClient(connection(address, first))
+            with pytest.raises(KafkaException):
+                client.list_topics(timeout=5)
+        finally:
+            kept = UserScramCredentialUpsertion(first.user, mechanism, first.password)
+            admin.alter_user_scram_credentials([kept])
+    told = read(system, "consumer", topics.MODEL_EVENTS)
+    assert [each.value for each in told][-3:] == [
+        *(b"by the first", b"by the first, still", b"by the second")
+    ]
 
 
 def test_a_stolen_runner_settles_and_drains_nothing(
