@@ -220,6 +220,12 @@ def test_steps_reach_the_sql_server_through_its_gateway_alone(closed: Closed) ->
         assert "gaierror" in closed.inside("step-runner", "python", "-c", reach, "sql-server", port)
 
 
+def test_steps_reach_neither_the_api_nor_the_metrics_of_services(closed: Closed) -> None:
+    reach = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 5)"
+    for service, port in (("coordinator", "7070"), ("gateway", "7070"), ("view", "9400")):
+        assert "gaierror" in closed.inside("step-runner", "python", "-c", reach, service, port)
+
+
 def test_no_container_can_gain_anything(closed: Closed) -> None:
     client = docker.DockerClient(base_url=os.environ.get("DOCKER_HOST"), timeout=60)
     try:

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from kaon_local.compose import compose
 from kaon_local.paths import ROOT
 from kaon_local.secure.containers import OVERRIDE
 
+from .composed import services
+
 IMAGES = ROOT / "deploy" / "images"
-# What compose must be told; neither is used.
-TOLD = {"KAON_POSTGRES_PASSWORD": "none", "KAON_CONTAINERS": "/none", "KAON_TAG": "dev"}
 _HERE_DOCUMENT = re.compile(r"<< *(\w+)(.*\n)(?:.*\n)*?\1\n")
 _ASSIGNED = re.compile(r"(?:^|[\s;])(\w+)=(\"[^\"\n]*\"|[^\s;\"(]+)")
 # `> PLACE` and `>> PLACE`, but neither `>&2`, `->` nor a comparison.
@@ -27,16 +26,6 @@ _REDIRECTED = re.compile(r"(?<![-<>=&])>{1,2} ?(?![&=>(])(\"[^\"\n]+\"|[^\s;|)\"
 _MAKERS = re.compile(
     r"(?:^|[;&|{(]|\bthen|\bdo) *(mkdir|touch|tee|install|mv|cp|ln) ([^;|&\n]+)", re.MULTILINE
 )
-
-
-def services(*overrides: Path) -> dict[str, dict[str, Any]]:
-    """All services of docker-compose.yml as compose reads them, with files laid over it."""
-    words = [word for each in overrides for word in ("-f", str(each))]
-    text = compose(
-        *words, "--env-file", "/dev/null", "--profile", "*", "config", "--format", "json", env=TOLD
-    )
-    found: dict[str, dict[str, Any]] = json.loads(text)["services"]
-    return found
 
 
 @functools.cache
