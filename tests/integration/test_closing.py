@@ -246,7 +246,6 @@ def test_a_system_closes_and_its_keys_rotate_while_runs_go_on(place: Place) -> N
     write_private(lines / "pool-key-default", next_pool_key)
     place.restart_all()
     write_private(lines / "pool-keys", f"default {next_pool_key}")
-    place.restart(system.coordinator)
     with psycopg.connect(libpq(place.database), autocommit=True) as connection:
         for statement in ("drop owned by {}", "drop role {}"):
             connection.execute(psycopg.sql.SQL(statement).format(identifier(ROLES[0])))
@@ -270,7 +269,7 @@ def public_text(key: Path) -> str:
 
 
 def announce_pool_key(place: Place) -> str:
-    """Makes the next key of the pool, and lets coordinators know it beside the old one, from their next start on."""
+    """Makes the next key of the pool, and lets coordinators know it beside the old one."""
     known = place.system.config.state / "lines" / "pool-keys"
     key = new_key() + "\n"
     write_private(known, known.read_text() + f"default {key}")

@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from kaon_service.access.watched import Watched
 from kaon_service.command_signatures import WINDOW_SECONDS, now_us
 from kaon_service.signed_records import SignatureField, is_signed
 from kaon_wire.key_files import read_keys, read_named_keys
@@ -22,6 +24,8 @@ from kaonapi.runner.v1 import runner_pb2
 # Of a runner, and of coordinators.
 KEY_VARIABLE = "KAON_POOL_KEY"
 KEYS_VARIABLE = "KAON_POOL_KEYS"
+# Heartbeats come from many runners.
+_LOOK_SECONDS = 1.0
 _PUBLIC_KEY_BYTES = 32
 _NAME_DIGITS = 32
 _FIELD = SignatureField(runner_pb2.RunnerHeartbeat.SIGNATURE_FIELD_NUMBER)
@@ -62,25 +66,30 @@ class HeartbeatVerifier:
     """Checks heartbeats.
 
     Args:
-        keys: The keys of each pool, any of which may have been used.
+        keys: Returns the keys of each pool as they are now, any of which may have been used.
         clock: Returns microseconds since the epoch.
     """
 
     def __init__(
-        self, keys: Mapping[str, tuple[bytes, ...]], clock: Callable[[], int] = now_us
+        self, keys: Callable[[], Mapping[str, tuple[bytes, ...]]], clock: Callable[[], int] = now_us
     ) -> None:
         self._keys = keys
         self._clock = clock
 
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> HeartbeatVerifier | None:
-        """Read the file that `KAON_POOL_KEYS` names; return None without the variable.
+        """Read the file that `KAON_POOL_KEYS` names, again whenever it changes; return None without the variable.
 
         Raises:
             InvalidValue: The file is missing or malformed.
         """
         path = environment.get(KEYS_VARIABLE, "")
-        return cls(read_named_keys(path, KEYS_VARIABLE)) if path else None
+        if not path:
+            return None
+        keys = Watched(
+            [Path(path)], lambda: read_named_keys(path, KEYS_VARIABLE), seconds=_LOOK_SECONDS
+        )
+        return cls(keys.get)
 
     def problem(self, value: bytes, heartbeat: runner_pb2.RunnerHeartbeat) -> str:
         """Return why a heartbeat does not count; empty when it does.
@@ -109,7 +118,7 @@ class HeartbeatVerifier:
             hmac.compare_digest(
                 heartbeat.pool_proof, _pool_proof(key, heartbeat.pool, heartbeat.public_key)
             )
-            for key in self._keys.get(heartbeat.pool, ())
+            for key in self._keys().get(heartbeat.pool, ())
         )
 
 

@@ -36,7 +36,7 @@ def beat(
 
 
 def problem(value: bytes) -> str:
-    verifier = HeartbeatVerifier(KEYS, lambda: NOW_US)
+    verifier = HeartbeatVerifier(lambda: KEYS, lambda: NOW_US)
     return verifier.problem(value, runner_pb2.RunnerHeartbeat.FromString(value))
 
 
@@ -173,6 +173,34 @@ def test_keys_are_read_from_files_and_problems_name_the_line(tmp_path: Path) -> 
             HeartbeatVerifier.read({"KAON_POOL_KEYS": str(keys)})
     with pytest.raises(InvalidValue, match=r"KAON_POOL_KEY: .* cannot be read"):
         HeartbeatSigner.read({"KAON_POOL_KEY": str(tmp_path / "nowhere")}, pool="gpu")
+
+
+def test_keys_of_pools_rotate_while_a_coordinator_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat_signatures, "_LOOK_SECONDS", 0.0)
+    first, second, keys = b"f" * 32, b"s" * 32, tmp_path / "keys"
+
+    def told(*lines: bytes) -> None:
+        keys.write_text("".join(f"gpu {base64.b64encode(each).decode()}\n" for each in lines))
+
+    told(first)
+    verifier = HeartbeatVerifier.read({"KAON_POOL_KEYS": str(keys)})
+    assert verifier is not None
+    verifier._clock = lambda: NOW_US
+
+    def counts(key: bytes) -> bool:
+        own = signer(key=key)
+        value = own.seal(beat(own))
+        return not verifier.problem(value, runner_pb2.RunnerHeartbeat.FromString(value))
+
+    assert (counts(first), counts(second)) == (True, False)
+    told(first, second)
+    assert (counts(first), counts(second)) == (True, True)
+    keys.write_text("half a line")
+    assert (counts(first), counts(second)) == (True, True)
+    told(second)
+    assert (counts(first), counts(second)) == (False, True)
 
 
 def test_without_variables_nothing_is_signed_or_checked() -> None:

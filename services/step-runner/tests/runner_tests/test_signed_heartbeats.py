@@ -18,7 +18,7 @@ def test_every_heartbeat_of_a_runner_counts(tmp_path: Path) -> None:
         system.wait(lambda: system.heartbeats)
         system.runner.stop(0.1)
         system.wait(lambda: system.heartbeats[-1].leaving)
-    verifier = HeartbeatVerifier({"default": (KEY,)})
+    verifier = HeartbeatVerifier(lambda: {"default": (KEY,)})
     heard = list(zip(system.beats, system.heartbeats, strict=True))
     assert len(heard) >= 2
     assert [verifier.problem(value, said) for value, said in heard] == [""] * len(heard)

@@ -20,7 +20,9 @@ KEY = b"k" * 32
 @pytest.fixture
 def world(tmp_path: Path) -> World:
     world = World(tmp_path)
-    world.heartbeats = HeartbeatVerifier({"default": (KEY,)}, lambda: int(world.clock.now * 1e6))
+    world.heartbeats = HeartbeatVerifier(
+        lambda: {"default": (KEY,)}, lambda: int(world.clock.now * 1e6)
+    )
     return world
 
 
