@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from benchmarks.console import frames, latency, lists, logs, pages, viewers
+from benchmarks.console import frames, latency, lists, logs, pages, soak, viewers
 from benchmarks.console.figure import Figure
 from benchmarks.console.place import Place, open_place
 
@@ -21,7 +21,7 @@ def _options() -> argparse.Namespace:
         "parts",
         nargs="*",
         help="some of frames, lists, sizes, paints, watchers, pixels, cells, logs, "
-        "viewers, reconnect, memory; default: all",
+        "viewers, reconnect, memory, soak; default: all",
     )
     parser.add_argument("--runs", type=int, default=1_000_000, help="runs of the list")
     parser.add_argument("--cells", type=int, default=100_000, help="cells of the large run")
@@ -31,6 +31,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--lines", type=int, default=1_000_000, help="lines of the log")
     parser.add_argument(
         "--open", type=float, default=60, help="seconds for which a tab is left open"
+    )
+    parser.add_argument(
+        "--soak", type=float, default=300, help="seconds for which a live run is followed"
     )
     return parser.parse_args()
 
@@ -51,6 +54,7 @@ def _in_system(place: Place, options: argparse.Namespace) -> Iterator[tuple[str,
     yield "viewers", partial(viewers.measured, place, options.live // 3)
     yield "reconnect", partial(pages.comes_back, place)
     yield "logs", partial(logs.measured, place, options.lines)
+    yield "soak", partial(soak.measured, place, options.soak)
     yield "cells", partial(_large, place, options)
     yield "memory", partial(pages.server_memory, place)
 

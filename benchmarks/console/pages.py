@@ -19,7 +19,7 @@ from benchmarks.console.place import FOREACH, Place
 from benchmarks.usage import memory
 from kaon_console.settings import BUILT_PAGES
 
-_PATIENCE_MS = 60_000
+PATIENCE_MS = 60_000
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _LOADED = "performance.getEntriesByType('resource').map(each => new URL(each.name).pathname)"
 _MAP = "document.querySelector('canvas[aria-label^=\"Heatmap of {cells} cells\"]')?.width > 300"
@@ -43,9 +43,9 @@ _FOLLOW = r"""() => {
 
 def sizes(place: Place) -> list[Figure]:
     """Load the list of runs as a browser without a cache does, and add up what it takes."""
-    with _fresh(place) as page:
+    with fresh(place) as page:
         page.goto(f"{place.origin}/runs")
-        page.wait_for_selector("h1", timeout=_PATIENCE_MS)
+        page.wait_for_selector("h1", timeout=PATIENCE_MS)
         page.wait_for_function("!document.querySelector('[aria-busy=true]')")
         page.wait_for_timeout(1_000)
         loaded: list[str] = page.evaluate(_LOADED)
@@ -68,12 +68,12 @@ def paints(place: Place, times: int = 5) -> list[Figure]:
     """Open the list of runs without and with a cache."""
     found: dict[str, list[tuple[float, float]]] = {"cold": [], "warm": []}
     for _ in range(times):
-        with _fresh(place) as page:
+        with fresh(place) as page:
             session = page.context.new_cdp_session(page)
             session.send("Performance.enable", {"timeDomain": "threadTicks"})
             for into in found.values():
                 page.goto(f"{place.origin}/runs")
-                page.wait_for_selector("h1", timeout=_PATIENCE_MS)
+                page.wait_for_selector("h1", timeout=PATIENCE_MS)
                 # Each document counts from its own beginning.
                 into.append((page.evaluate(_PAINT) / 1_000, thread_seconds(session)))
     return [
@@ -91,13 +91,13 @@ def paints(place: Place, times: int = 5) -> list[Figure]:
 
 def many_cells(place: Place, run_id: str, cells: int, seconds: float) -> list[Figure]:
     """Open the heatmap of a run, then scrub over its history for so many seconds."""
-    with _fresh(place) as page:
+    with fresh(place) as page:
         session = page.context.new_cdp_session(page)
         page.goto(f"{place.origin}/runs/{run_id}?cells={FOREACH}")
-        page.wait_for_function(_MAP.format(cells=cells), timeout=_PATIENCE_MS)
+        page.wait_for_function(_MAP.format(cells=cells), timeout=PATIENCE_MS)
         opened = page.evaluate("performance.now()") / 1_000
         page.reload()
-        page.wait_for_function(_MAP.format(cells=cells), timeout=_PATIENCE_MS)
+        page.wait_for_function(_MAP.format(cells=cells), timeout=PATIENCE_MS)
         again = page.evaluate("performance.now()") / 1_000
         first = _tab_mb(session)
         drags = _scrub(page, seconds)
@@ -154,11 +154,11 @@ def to_pixels(place: Place, cells: int) -> list[Figure]:
     """Follow a run of many quick cells in a browser, by the event that its page shows."""
     file = str(place.system.config.state / "seen.items")
     run_id = place.submit("bench-cells", file=file, count=cells, seconds=0.004)
-    with commits(place, run_id) as committed, _fresh(place) as page:
+    with commits(place, run_id) as committed, fresh(place) as page:
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable", {"timeDomain": "threadTicks"})
         page.goto(f"{place.origin}/runs/{run_id}")
-        page.wait_for_selector("footer [role=slider]", timeout=_PATIENCE_MS)
+        page.wait_for_selector("footer [role=slider]", timeout=PATIENCE_MS)
         page.evaluate(_FOLLOW)
         used = thread_seconds(session)
         place.until_ended(run_id)
@@ -199,15 +199,15 @@ def comes_back(place: Place) -> list[Figure]:
     banner = (
         "[role=status]:has-text('does not answer'), [role=status]:has-text('What you see is from')"
     )
-    with _fresh(place) as page:
+    with fresh(place) as page:
         page.goto(f"{place.origin}/runs")
-        page.wait_for_selector("h1", timeout=_PATIENCE_MS)
+        page.wait_for_selector("h1", timeout=PATIENCE_MS)
         page.wait_for_timeout(1_000)
         view.kill()
-        page.wait_for_selector(banner, timeout=_PATIENCE_MS)
+        page.wait_for_selector(banner, timeout=PATIENCE_MS)
         view.restart()
         began = time.monotonic()
-        page.wait_for_selector(banner, state="detached", timeout=_PATIENCE_MS)
+        page.wait_for_selector(banner, state="detached", timeout=PATIENCE_MS)
         took = time.monotonic() - began
     return [
         Figure(
@@ -234,7 +234,7 @@ def server_memory(place: Place) -> list[Figure]:
 
 
 @contextmanager
-def _fresh(place: Place) -> Iterator[Page]:
+def fresh(place: Place) -> Iterator[Page]:
     """Open a page of a browser that has a session and nothing else."""
     browser = place.browser.browser
     assert browser is not None

@@ -22,8 +22,10 @@ _MOST_NODES = 500_000
 _PAGE = 1_000
 # A run with more steps is shown from its rows until its state has been read.
 MANY_STEPS = 2_000
-# So is one whose kept state lacks more events: those of a foreach that begins come all at once.
+# So is one whose kept state lacks more events, and more than this share of its steps: those of a foreach that begins come all at
+# once. Two events are folded in the time in which one step with its cell is read for graph and cells.
 MANY_EVENTS = 2_000
+EVENTS_OF_STEPS = 0.5
 
 
 class States:
@@ -75,7 +77,8 @@ class States:
             return False
         with self._lock:
             live = self._kept.get((run.run_id, True))
-        return live is None or run.row.seq - live.state.seq > MANY_EVENTS
+        few = max(MANY_EVENTS, EVENTS_OF_STEPS * run.row.steps_total)
+        return live is None or run.row.seq - live.state.seq > few
 
     def workflow(self, run: RunRecord) -> CompiledWorkflow:
         """Return the definition of a run."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from kaon_coordinator.api.time_travel import run_at
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import Store
+from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.view import states
 from kaon_coordinator.view.folding import folded
 from kaonapi.run.v1 import run_service_pb2 as r
@@ -124,3 +126,19 @@ async def test_a_large_run_is_shown_from_its_rows_as_from_its_state(
                 shown = await served.stub.GetCells(cells)
                 monkeypatch.setattr(states, "MANY_STEPS", 2_000)
                 assert shown == await served.stub.GetCells(cells)
+
+
+def test_rows_are_read_only_where_the_events_that_lack_take_longer(served: Served) -> None:
+    machine = play_machine(3)
+    run = play(served.store, machine.definition)
+    run.write(machine.history)
+    record, kept = served.store.get_run("default", run.run_id), served.parts.states
+
+    def behind(events: int) -> RunRecord:
+        return replace(
+            record, row=replace(record.row, steps_total=10_000, seq=run.state.seq + events)
+        )
+
+    assert kept.is_slow(behind(0))
+    kept.warm(record)
+    assert [kept.is_slow(behind(events)) for events in (0, 5_000, 5_001)] == [False, False, True]

@@ -190,3 +190,38 @@ it("names the submit strategy", () => {
   const definition = create(WorkflowDefinitionSchema, { name: "daily", strategy: SubmitStrategy.LAST_ONLY });
   expect(definitionText(definition)).toContain('Workflow("daily", None, strategy="last-only")');
 });
+
+it("writes values under names that Python or an option has as a dict", () => {
+  const parameter = (value: string) => ({ source: { case: "parameter" as const, value } });
+  const written = definitionText(
+    create(WorkflowDefinitionSchema, {
+      name: "w",
+      body: {
+        blocks: [
+          {
+            name: "a",
+            kind: {
+              case: "subWorkflow",
+              value: {
+                workflow: "other",
+                version: `sha256:${"0".repeat(64)}`,
+                params: { day: parameter("day"), timeout: parameter("limit"), class: parameter("kind") },
+                outputs: { rmse: ValueType.FLOAT },
+              },
+            },
+          },
+          {
+            name: "b",
+            kind: {
+              case: "step",
+              value: { type: "python", inputs: { rows: parameter("rows"), retry: parameter("again") } },
+            },
+          },
+        ],
+      },
+    }),
+  );
+  const wanted = `day=day, params={"timeout": limit, "class": kind}, version="sha256:${"0".repeat(64)}", outputs={"rmse": float}`;
+  expect(written.replaceAll(/\s+/g, " ").replaceAll("( ", "(")).toContain(wanted);
+  expect(written).toContain('rows=rows, inputs={"retry": again}');
+});

@@ -150,13 +150,15 @@ class Writer {
         return name;
       }
       case "subWorkflow": {
-        const params = Object.entries(kind.value.params).map(([key, value]) => `${key}=${binding(value)}`);
+        const { params, outputs, version, detached } = kind.value;
         this.lines.push(
           call(`${name} = sub_workflow`, [
             text(block.name),
             ...(kind.value.workflow ? [text(kind.value.workflow)] : []),
-            ...params,
-            ...(kind.value.detached ? ["wait=False"] : []),
+            ...given("params", params, SUB_WORKFLOW_OPTIONS),
+            ...(version ? [`version=${text(version)}`] : []),
+            // The only output of one that is not waited for is known.
+            ...(detached ? ["wait=False"] : outputsOf(outputs)),
             ...(kind.value.passParams ? ["pass_params=True"] : []),
             ...(kind.value.memo?.enabled ? ["memo=True"] : []),
             ...own,
@@ -261,15 +263,47 @@ function hooks(graph: Graph | undefined): string[] {
   return [...(failure ? [`on_failure=${failure}`] : []), ...(always ? [`finally_=${always}`] : [])];
 }
 
+const STEP_OPTIONS = new Set(
+  (
+    "config deadline exclusive inputs isolation labels locks memo name outputs pool priority produces requirements " +
+    "resources retry skip_exit_codes tags timeout total_timeout"
+  ).split(" "),
+);
+const SUB_WORKFLOW_OPTIONS = new Set(
+  "name workflow version outputs params timeout deadline locks wait pass_params memo".split(" "),
+);
+/** What Python keeps for itself. */
+const KEYWORDS = new Set(
+  (
+    "False None True and as assert async await break class continue def del elif else except finally for from global if import in is " +
+    "lambda nonlocal not or pass raise return try while with yield"
+  ).split(" "),
+);
+
+/** Values by name: as keywords where the name is free, the others in a dict that is an option of its own. */
+function given(option: string, values: Readonly<Record<string, Binding>>, taken: ReadonlySet<string>): string[] {
+  const isFree = (name: string): boolean => /^[A-Za-z_]\w*$/.test(name) && !taken.has(name) && !KEYWORDS.has(name);
+  const all = Object.entries(values);
+  const others = all.filter(([name]) => !isFree(name)).map(([name, value]) => `${text(name)}: ${binding(value)}`);
+  return [
+    ...all.filter(([name]) => isFree(name)).map(([name, value]) => `${name}=${binding(value)}`),
+    ...(others.length > 0 ? [`${option}={${others.join(", ")}}`] : []),
+  ];
+}
+
+function outputsOf(outputs: Readonly<Record<string, ValueType>>): string[] {
+  const all = Object.entries(outputs).map(([name, type]) => `${text(name)}: ${TYPES[type] ?? "object"}`);
+  return all.length > 0 ? [`outputs={${all.join(", ")}}`] : [];
+}
+
 function stepOptions(step: Step): string[] {
   const options: string[] = [];
   const config = parsedJson(step.configJson);
   if (typeof config === "object" && config !== null) {
     for (const [key, value] of Object.entries(config)) options.push(`${key}=${literal(JSON.stringify(value))}`);
   }
-  for (const [key, value] of Object.entries(step.inputs)) options.push(`${key}=${binding(value)}`);
-  const outputs = Object.entries(step.outputs).map(([key, type]) => `${text(key)}: ${TYPES[type] ?? "object"}`);
-  if (outputs.length > 0) options.push(`outputs={${outputs.join(", ")}}`);
+  const taken = new Set([...STEP_OPTIONS, ...options.map((option) => option.slice(0, option.indexOf("=")))]);
+  options.push(...given("inputs", step.inputs, taken), ...outputsOf(step.outputs));
   if (step.retry && step.retry.maxAttempts > 1) options.push(`retry=Retry(max_attempts=${step.retry.maxAttempts})`);
   if (step.pool) options.push(`pool=${text(step.pool)}`);
   if (step.labels.length > 0) options.push(`labels=[${step.labels.map(text).join(", ")}]`);
