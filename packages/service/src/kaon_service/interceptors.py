@@ -46,6 +46,8 @@ class CallInterceptor(aio.ServerInterceptor):
 
     def __init__(self, rules: CallRules) -> None:
         self._rules = rules
+        # By method, for as long as its handler stays the same.
+        self._wrapped: dict[str, tuple[Any, Any]] = {}
 
     async def intercept_service(
         self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
@@ -55,6 +57,12 @@ class CallInterceptor(aio.ServerInterceptor):
         method = handler_call_details.method
         if handler is None or method.startswith(HEALTH):
             return handler
+        known = self._wrapped.get(method)
+        if known is None or known[0] is not handler:
+            known = self._wrapped[method] = (handler, self._wrap(method, handler))
+        return known[1]
+
+    def _wrap(self, method: str, handler: Any) -> Any:
         codecs = (_tolerant(handler.request_deserializer), handler.response_serializer)
         if handler.unary_unary:
             return grpc.unary_unary_rpc_method_handler(

@@ -61,7 +61,7 @@ class TenantBounds:
             Denied: A step would have a higher priority than the tenant may use.
             InvalidRequest: A step can never fit into the tenant's quota.
         """
-        needs = await self._threads.read(self._all_needs, workflow)
+        needs = await self._needs_below(workflow)
         self._check_quota(workflow, needs)
         urgent = max(needs, key=lambda each: each.priority)
         together = priority + max(urgent.priority, 0)
@@ -80,7 +80,7 @@ class TenantBounds:
         most = await self._most(workflow.tenant, caller) if priority > 0 else None
         if most is None:
             return priority
-        needs = await self._threads.read(self._all_needs, workflow)
+        needs = await self._needs_below(workflow)
         return max(0, min(priority, most - max(0, *(each.priority for each in needs))))
 
     def _check_quota(self, workflow: WorkflowRecord, needs: list[_Needs]) -> None:
@@ -102,6 +102,14 @@ class TenantBounds:
         record = await self._threads.read(self._threads.store.find_tenant, tenant)
         return 0 if record is None else record.highest_priority
 
+    async def _needs_below(self, workflow: WorkflowRecord) -> list[_Needs]:
+        """Return the needs of a workflow and of all that it calls."""
+        known = self._needs.get(_key(workflow))
+        if known is not None and not known.calls:
+            # Nothing is read: no submission waits for a thread.
+            return [known]
+        return await self._threads.read(self._all_needs, workflow)
+
     def _all_needs(self, workflow: WorkflowRecord) -> list[_Needs]:
         """Return the needs of a workflow and of all that it calls. Blocks."""
         found: dict[tuple[str, str], _Needs] = {}
@@ -122,12 +130,17 @@ class TenantBounds:
                 continue
 
     def _needs_of(self, record: WorkflowRecord) -> _Needs:
-        key = (record.tenant, record.name, record.version)
-        if key not in self._needs:
+        key = _key(record)
+        known = self._needs.get(key)
+        if known is None:
             if len(self._needs) >= _KEPT:
                 self._needs.clear()
-            self._needs[key] = _needs(record.definition)
-        return self._needs[key]
+            known = self._needs[key] = _needs(record.definition)
+        return known
+
+
+def _key(record: WorkflowRecord) -> tuple[str, str, str]:
+    return record.tenant, record.name, record.version
 
 
 def _needs(definition: d.WorkflowDefinition) -> _Needs:

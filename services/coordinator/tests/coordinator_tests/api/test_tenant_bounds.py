@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -140,6 +141,27 @@ async def test_the_priorities_of_steps_count_also_those_of_sub_workflows(tmp_pat
         text = await refused(whole.runs.SubmitRun(high, metadata=ANN))
         assert text.startswith("priority 2, with 4 of step deep: the highest of tenant blue is 5")
         await whole.runs.SubmitRun(r.SubmitRunRequest(workflow="w", priority=1), metadata=ANN)
+
+
+async def test_a_submission_of_a_known_version_waits_for_no_thread_that_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with serving(World(tmp_path)) as whole:
+        asked = r.SubmitRunRequest(workflow="w", version=whole.register(step("a")))
+        await whole.runs.SubmitRun(asked)
+        store, read = whole.member.store, list[str]()
+
+        async def noted(call: Any, *arguments: Any, **named: Any) -> Any:
+            read.append(call.__name__)
+            return await asyncio.to_thread(call, *arguments, **named)
+
+        monkeypatch.setattr(store, "read", noted)
+        await whole.runs.SubmitRun(asked)
+        await whole.runs.ListRuns(r.ListRunsRequest())
+        # Owners and schedules read meanwhile, too.
+        submissions = {"get_workflow", "previous_success", "_all_needs", "find_tenant"}
+        assert "list_runs" in read
+        assert not submissions & set(read)
 
 
 async def test_a_step_that_can_never_fit_the_quota_is_refused_by_name(tmp_path: Path) -> None:
