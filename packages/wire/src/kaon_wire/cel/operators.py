@@ -71,7 +71,7 @@ def divide(left: Any, right: Any, budget: Budget) -> Any:
     if not _numbers(left, right):
         raise no_operator("/", kind_of(left), kind_of(right))
     if isinstance(left, float) or isinstance(right, float):
-        return left / right if right else left * math.inf
+        return left / right if right else left * math.copysign(math.inf, right)
     if right == 0:
         raise CelError("division by zero")
     quotient = abs(left) // abs(right)
