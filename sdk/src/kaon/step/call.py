@@ -187,7 +187,12 @@ def failure(error: BaseException) -> dict[str, Any]:
     if isinstance(error, StepSkipped):
         return told("Skipped", str(error)) | {"skip": True}
     frames = _user_frames(error.__traceback__)
-    text = _without_place("".join(traceback.format_exception(type(error), error, frames)))
+    lines = (
+        traceback.format_exception_only(type(error), error)
+        if getattr(error, "without_traceback", False)
+        else traceback.format_exception(type(error), error, frames)
+    )
+    text = _without_place("".join(lines))
     where = _place(frames)
     return {
         "kind": "error",

@@ -12,6 +12,9 @@ class PlatformFault(Exception):
 class EngineError(Exception):
     """The engine refused or failed the step's own code or query; the text is the engine's."""
 
+    # It is raised by Kaon, whose code tells the step's author nothing.
+    without_traceback = True
+
 
 class OutOfMemory(EngineError):
     """The engine killed the step's code for exceeding its memory."""
