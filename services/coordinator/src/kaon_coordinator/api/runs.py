@@ -15,7 +15,7 @@ from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.api.tenant_signals import TenantSignalsServicer, TenantSignalStore
 from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
-from kaon_coordinator.engine.rows.codec import CELL
+from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.rows.row_views import step_view
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.fork_states import PastStore
@@ -27,6 +27,8 @@ from kaon_wire.errors import InvalidValue
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 
 _PAGE = 50
+# The kinds of blocks that have cells.
+_HAVE_CELLS = frozenset(kind for kind, each in KINDS.blocks.items() if each.has_cells)
 _LARGEST_PAGE = 500
 # A run with more steps takes long to put together.
 _MANY_STEPS = 1_000
@@ -160,9 +162,11 @@ def _whole(
             shown.error.CopyFrom(asides.error(aside))
     rows = part.read(store, run_id)
     is_cut = bool(rows.next_page_token) or part.after >= 0
-    has_blocks = any(row.kind != CELL for row in rows.blocks)
-    # Cells of a block may be on later pages.
-    every = store.list_blocks(run_id) if is_cut and has_blocks else None
+    with_cells_later = [row.position for row in rows.blocks if row.kind in _HAVE_CELLS]
+    # Cells of a block are later than it, perhaps on later pages.
+    every = (
+        store.list_blocks(run_id, min(with_cells_later)) if is_cut and with_cells_later else None
+    )
     return run_service_pb2.GetRunResponse(
         run=shown,
         steps=[_with_progress(step_view(row), progress.get(row.path)) for row in rows.steps],

@@ -11,7 +11,6 @@ from typing import Protocol
 
 import structlog
 
-from kaon_coordinator import params
 from kaon_coordinator.access.bounds import TenantBounds
 from kaon_coordinator.access.grants import Grants
 from kaon_coordinator.api import run_labels, views
@@ -19,13 +18,13 @@ from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.quotas import Quotas
 from kaon_coordinator.api.submitter import Submitter
-from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.run_info import may_use_run_info, run_info
+from kaon_coordinator.engine.state.run_info import may_use_run_info
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.previous_success import previous_success
 from kaon_coordinator.problems import FailedPrecondition
+from kaon_coordinator.run_params import run_params
 from kaon_coordinator.store import submission_sql
 from kaon_coordinator.store.base import NO_LABELS, NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.protocols.aside_store import AsideStore
@@ -170,11 +169,11 @@ class Submission:
             raise InvalidValue("; ".join(wrong))
         caller, now_us = principal.current(), self.now_us()
         run_id = new_run_id(now_us)
-        told = run_info(
+        complete = run_params(
+            workflow,
+            given,
+            self.limits,
             run_id=run_id,
-            workflow=workflow.name,
-            version=workflow.version,
-            tenant=workflow.tenant,
             submit_us=now_us,
             origin=origin,
             scheduled_us=scheduled_us,
@@ -186,8 +185,8 @@ class Submission:
             workflow=workflow.name,
             version=workflow.version,
             partition=partition_of(run_id, self.partitions),
-            params=params.complete(workflow.definition, given, self.limits, run=told),
-            computed=computed_names(workflow.definition, given),
+            params=complete.values,
+            computed=complete.computed,
             submitter=caller.name,
             idempotency_key=idempotency_key,
             now_us=now_us,

@@ -6,11 +6,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from kaon_coordinator import expressions, params
+from kaon_coordinator import expressions
 from kaon_coordinator.access import standing
-from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
-from kaon_coordinator.engine.state.run_info import run_info
+from kaon_coordinator.run_params import run_params
 from kaon_coordinator.schedules import times
 from kaon_coordinator.schedules.schedule_state import Occasion
 from kaon_coordinator.store.base import NewRun, ScheduleRecord, WorkflowRecord
@@ -45,11 +44,11 @@ def run_for(
     # One of several triggers that has no event is a time.
     timed = times.is_timed(definition) or bool(occasion.trigger and not occasion.event_json)
     scheduled_us = occasion.time_us if timed else 0
-    told = run_info(
+    complete = run_params(
+        workflow,
+        given,
+        limits,
         run_id=run_id,
-        workflow=workflow.name,
-        version=workflow.version,
-        tenant=schedule.tenant,
         submit_us=now_us,
         origin=f"schedule:{schedule.name}",
         scheduled_us=scheduled_us,
@@ -61,8 +60,8 @@ def run_for(
         workflow=workflow.name,
         version=workflow.version,
         partition=partition_of(run_id, partitions),
-        params=params.complete(workflow.definition, given, limits, run=told),
-        computed=computed_names(workflow.definition, given),
+        params=complete.values,
+        computed=complete.computed,
         scheduled_us=scheduled_us,
         previous=previous,
         submitter=standing.submitter(schedule.tenant, definition),

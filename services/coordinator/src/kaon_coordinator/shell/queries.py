@@ -15,8 +15,6 @@ from typing import Protocol, TypeAlias, TypeVar
 import structlog
 
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
-from kaon_coordinator import params
-from kaon_coordinator.computed_params import computed_names
 from kaon_coordinator.engine.actions import (
     Action,
     AwaitRun,
@@ -42,10 +40,11 @@ from kaon_coordinator.engine.messages import (
     Unprepared,
 )
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.run_info import may_use_run_info, run_info
+from kaon_coordinator.engine.state.run_info import may_use_run_info
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.faults import note_fault
 from kaon_coordinator.previous_success import previous_success
+from kaon_coordinator.run_params import run_params
 from kaon_coordinator.shell.artifact_io import ArtifactIO
 from kaon_coordinator.shell.continuing import hindrance
 from kaon_coordinator.shell.permits import Grant, PermitQueue, Refused, still_wanted
@@ -305,20 +304,22 @@ class Queries:
                 previous = await _patiently(
                     lambda: store.read(previous_success, store.store, workflow)
                 )
-            told = run_info(
+            complete = run_params(
+                workflow,
+                given,
+                self._outside.limits,
                 run_id=fresh,
-                workflow=workflow.name,
-                version=workflow.version,
-                tenant=state.tenant,
                 submit_us=now_us,
                 origin=f"run:{state.run_id}",
                 scheduled_us=state.scheduled_us,
                 previous=previous,
             )
-            complete = params.complete(workflow.definition, given, self._outside.limits, run=told)
-            computed = computed_names(workflow.definition, given)
             # Another run computes others.
-            compared = {name: text for name, text in complete.items() if name not in computed}
+            compared = {
+                name: text
+                for name, text in complete.values.items()
+                if name not in complete.computed
+            }
         except (NotFound, InvalidValue) as error:
             return Unprepared(
                 path=action.path, asked=action.asked, kind="BindingError", problem=str(error)
@@ -329,7 +330,7 @@ class Queries:
             child_run_id=await self._child_run(state, action, workflow, compared) or fresh,
             workflow=workflow.name,
             version=workflow.version,
-            params=complete,
+            params=complete.values,
             previous=previous,
         )
 

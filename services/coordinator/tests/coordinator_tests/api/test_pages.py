@@ -9,6 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
+from kaon_coordinator.engine.rows.rows import BlockRow
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import PartitionBatch
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.schedule.v1 import schedule_pb2 as s
@@ -128,3 +130,48 @@ async def test_a_token_of_nothing_is_refused(api: Api, token: str) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await api.runs.GetRun(r.GetRunRequest(run_id=run.run_id, page_token=token))
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_page_counts_the_cells_of_its_blocks_and_reads_none_for_blocks_without(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await api.register()
+    run = await api.submit()
+    record = api.record(run)
+    rows = [
+        BlockRow(path="gate", position=1, kind="gate", status=t.SUCCEEDED, data="{}"),
+        BlockRow(path="each", position=2, kind="for_each", status=t.RUNNING, data="{}"),
+        *(
+            BlockRow(
+                path=f"each[{number}]",
+                position=3 + number,
+                kind="cell",
+                status=t.SUCCEEDED,
+                data='{"block":"each"}',
+            )
+            for number in range(3)
+        ),
+    ]
+    batch = PartitionBatch(
+        partition=record.partition,
+        epoch=api.store.claim_partition(record.partition, "owner"),
+        blocks={run.run_id: rows},
+    )
+    api.store.commit(batch)
+    read: list[int] = []
+    real = api.store.list_blocks
+
+    def list_blocks(run_id: str, after: int = -1, limit: int | None = None) -> list[BlockRow]:
+        if limit is None:
+            read.append(after)
+        return real(run_id, after, limit)
+
+    monkeypatch.setattr(api.store, "list_blocks", list_blocks)
+    request = r.GetRunRequest(run_id=run.run_id, page_size=1)
+    found = await pages(
+        api.runs.GetRun,
+        request,
+        lambda page: [f"{each.path} {each.started}" for each in page.blocks],
+    )
+    assert [*itertools.chain(*found)] == ["gate 0", "each 3"]
+    assert read == [2]
