@@ -56,7 +56,8 @@ def _shown(place: Place, page: Page, run_id: str) -> str:
         page.locator(f"a[href*='{new}']").first.click(timeout=PATIENCE_MS)
     else:
         page.goto(f"{place.origin}/runs/{new}")
-    page.wait_for_selector("footer [role=slider]", timeout=PATIENCE_MS)
+    # What a selector returns would keep its page.
+    page.locator("footer [role=slider]").wait_for(timeout=PATIENCE_MS)
     return new
 
 

@@ -128,3 +128,22 @@ def test_a_page_that_lost_its_server_says_so_and_comes_back(
         window.context.set_offline(False)
         window.go("/runs")
         expect(window.page.get_by_text("tour").first).to_be_visible(timeout=30_000)
+
+
+def test_pages_that_were_left_are_let_go(chromium: Browser, world: World) -> None:
+    with looking(chromium, world.console, DESKTOP) as window:
+        window.log_in(SOMEBODY, "/runs")
+        page, session = window.page, window.context.new_cdp_session(window.page)
+        session.send("Performance.enable")
+        nodes = []
+        for _ in range(4):
+            page.locator(f"a[href*='{world.tour}']").first.click()
+            page.locator("footer [role=slider]").wait_for()
+            page.get_by_role("navigation", name="Pages").get_by_role("link", name="Runs").click()
+            page.locator(f"a[href*='{world.tour}']").first.wait_for()
+            session.send("HeapProfiler.collectGarbage")
+            metrics = session.send("Performance.getMetrics")["metrics"]
+            nodes.append(next(each["value"] for each in metrics if each["name"] == "Nodes"))
+        # A run's page has several hundred.
+        assert nodes[-1] < nodes[0] + 150, nodes
+        assert window.take_problems() == []
