@@ -62,6 +62,18 @@ def test_a_pool_whose_owner_does_not_answer_is_not_judged() -> None:
     assert placement.problems(_client([], [], [away]), definition) == []
 
 
+def test_a_pool_whose_owner_has_just_begun_to_listen_is_not_judged() -> None:
+    definition = Workflow("w", steps.shell("a", argv=["true"])).definition()
+    settling = r.Pool(name="default", settling=True)
+    assert placement.problems(_client([settling], [], []), definition) == []
+    nobody = r.UnreachablePool(pool="default", problem="nobody owns it yet")
+    assert placement.problems(_client([], [], [nobody]), definition) == []
+    none = r.UnreachablePool(pool="default", problem="there is no such pool", unknown=True)
+    assert placement.problems(_client([], [], [none]), definition) == [
+        "step a: there is no pool 'default'; there is none"
+    ]
+
+
 def test_environments_of_the_workflow_that_are_being_built_are_named() -> None:
     definition = Workflow("w", steps.shell("a", argv=["true"])).definition()
     for block in all_blocks(definition.body):

@@ -143,8 +143,11 @@ class EmbeddedSystem:
             self._lock.acquire()
         try:
             self._publish_here()
+            # Before the API answers: whoever calls finds the runners.
+            self._start_runners()
             port = self._coordinator.start()
         except BaseException:
+            self._stop_runners(0.0)
             self._here.close()
             self._lock.release()
             raise
@@ -152,10 +155,6 @@ class EmbeddedSystem:
         self.address = f"{host or '127.0.0.1'}:{port}"
         if not self._settings.calls.access.encrypts:
             self._here.enter_context(in_this_process(self.address))
-        if not self._settings.looking:
-            self._runners = [self._make_runner(pool) for pool in self._settings.pools]
-            for runner in self._runners:
-                runner.start()
         return self
 
     def __exit__(
@@ -164,11 +163,21 @@ class EmbeddedSystem:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for runner in self._runners:
-            runner.stop(self._settings.drain_seconds)
+        self._stop_runners(self._settings.drain_seconds)
         self._coordinator.stop()
         self._here.close()
         self._lock.release()
+
+    def _start_runners(self) -> None:
+        if self._settings.looking:
+            return
+        self._runners = [self._make_runner(pool) for pool in self._settings.pools]
+        for runner in self._runners:
+            runner.start()
+
+    def _stop_runners(self, drain_seconds: float) -> None:
+        for runner in self._runners:
+            runner.stop(drain_seconds)
 
     def _publish_here(self) -> None:
         """Start a publisher, if a workflow publishes and no other is named."""

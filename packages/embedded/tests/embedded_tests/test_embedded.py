@@ -2,22 +2,27 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from kaon import load_workflow
+from kaon import Workflow, load_workflow, steps
 from kaon.cli.main import execute as execute_command
-from kaon.client import Client, Endpoints
+from kaon.client import Client, Endpoints, placement
 from kaon.client import params as parameters
 from kaon_embedded.foreground import Wanted, execute, first_failure
 from kaon_embedded.leftovers import leftovers
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
+from kaon_runner.bootstrap import RunnerService, build_runner
+from kaon_service.thread import ApplicationThread
 from kaon_wire.errors import Conflict, InvalidValue, NotFound
 from kaonapi.run.v1 import run_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -610,3 +615,40 @@ def test_engines_that_the_environment_names_are_used(
     monkeypatch.setenv("KAON_PUBLISHER", "127.0.0.1:7071")
     with EmbeddedSystem(EmbeddedSettings(state=tmp_path / "with", slots=1)) as system:
         assert system.lacks(definition) == []
+
+
+def test_the_api_answers_when_the_runners_are_ready_and_they_end_when_it_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definition = Workflow("w", steps.shell("a", argv=["true"])).definition()
+    made: list[RunnerService] = []
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        settings = EmbeddedSettings(
+            state=tmp_path / "state", slots=1, address=address, step_types=("shell",)
+        )
+
+        def make(*given: Any) -> RunnerService:
+            made.append(build_runner(*given))
+            return made[-1]
+
+        with pytest.raises(Exception, match=address), EmbeddedSystem(settings, make):
+            pass
+        assert [runner.ready for runner in made] == [False]
+    ready: list[bool] = []
+
+    begin = ApplicationThread.start
+
+    def start(thread: ApplicationThread) -> int:
+        ready.extend(runner.ready for runner in made[1:])
+        return begin(thread)
+
+    monkeypatch.setattr(ApplicationThread, "start", start)
+    with (
+        EmbeddedSystem(settings, make) as system,
+        Client(Endpoints(server=system.address)) as client,
+    ):
+        assert ready == [True]
+        assert placement.problems(client, definition) == []

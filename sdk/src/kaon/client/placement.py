@@ -25,7 +25,9 @@ def problems(client: Client, definition: d.WorkflowDefinition) -> list[str]:
     if not steps:
         return []
     pools, found = client.list_pools(), client.list_runners()
-    away = {each.pool for each in pools.unreachable if each.owner}
+    away = {each.pool for each in pools.unreachable if not each.unknown}
+    # Their owners may not have heard all runners yet.
+    away |= {pool.name for pool in pools.pools if pool.settling}
     runners: dict[str, list[runner_pb2.Runner]] = {pool.name: [] for pool in pools.pools}
     for runner in found.runners:
         runners.setdefault(runner.pool, []).append(runner)

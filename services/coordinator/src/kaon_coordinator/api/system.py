@@ -171,6 +171,8 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         text = f"{view.runners} runners, {view.released} steps at them, {view.waiting} waiting"
         if view.building:
             text += f"; environments that are being built: {view.building} (kaon runners)"
+        if view.settling and not view.runners:
+            return _check(name, GOOD, f"{text}; its owner has just begun to listen for runners")
         impossible = sum(demand.impossible for demand in view.demands)
         if view.waiting and not view.runners:
             return _check(name, BAD, text, f"start runners with KAON_POOL={pool}")

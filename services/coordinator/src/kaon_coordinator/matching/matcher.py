@@ -68,6 +68,8 @@ class PoolMatcher:
         self._engine_epochs: dict[int, int] = {}
         # The pool's first owner cannot find anything at runners.
         self._settled = now if epoch <= 1 else now + settings.settle
+        # Until then runners may not have answered it.
+        self._heard = now + settings.settle
         self._fresh: list[Ticket] = []
         self._last_tick = now
         self._next_maintenance = now
@@ -163,7 +165,9 @@ class PoolMatcher:
 
     def view(self, moment: Moment) -> runner_pb2.Pool:
         """Return the pool's capacity and its shortage."""
-        return pool_view(self._state, self.pool, self.epoch, moment)
+        view = pool_view(self._state, self.pool, self.epoch, moment)
+        view.settling = moment.now < self._heard
+        return view
 
     @property
     def waiting(self) -> int:

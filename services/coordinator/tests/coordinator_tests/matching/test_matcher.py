@@ -6,6 +6,7 @@ import pytest
 
 from kaon_coordinator.matching.match_effects import AskRunners, OpenPool, Release, ReportPool
 from kaon_coordinator.matching.matcher import PoolMatcher
+from kaon_coordinator.matching.matcher_settings import MatcherSettings
 from kaon_coordinator.matching.placement import Round
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Ticket
@@ -677,3 +678,10 @@ def test_a_step_for_which_something_is_raised_is_dropped_and_told_and_the_others
     assert (trouble.run_id, trouble.path, trouble.partition) == ("run-1", "bad", 0)
     assert matcher.take_troubles() == []
     assert matcher.waiting == 0
+
+
+def test_a_pool_tells_that_its_matcher_has_just_begun_to_listen() -> None:
+    pool = Pool()
+    assert pool.view().settling
+    pool.wait(MatcherSettings().settle)
+    assert not pool.view().settling
