@@ -28,6 +28,7 @@ _COUNTS = frozenset({"step.priority", "for_each.max_concurrency", "deadline_ms"}
 def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
     """Add policies and rules to a definition; about every second one stays as it is in these, and most in those of run time."""
     _bind_policies(definition, random.Random(f"bound {seed}"))
+    _bind_more(definition, random.Random(f"bound more {seed}"))
     _await_runs(definition, seed)
     _update_datasets(definition, random.Random(f"datasets {seed}"))
     _choose_signals(definition, random.Random(f"signals {seed}"))
@@ -101,6 +102,35 @@ def _policy_for(block: d.Block, chance: random.Random) -> tuple[str, list[str], 
             return "sub_workflow.workflow", [f'"{name}"'], '"NO"'
     block.deadline_ms = 0
     return "deadline_ms", ["2", '"1s"', "null"], "-1"
+
+
+def _bind_more(definition: d.WorkflowDefinition, chance: random.Random) -> None:
+    """Let runs get their times, and blocks tolerances, limits and retry rules, only when they begin."""
+    if chance.random() < 0.7:
+        return
+    definition.timeout_ms = definition.deadline_ms = 0
+    timeout = '"NO"' if chance.random() < 0.02 else chance.choice(("null", "null", "20", '"8s"'))
+    definition.bound["timeout_ms"].literal_json = timeout
+    definition.bound["deadline_ms"].literal_json = chance.choice(("null", "0.2"))
+    for graph in graphs(definition.body):
+        for block in graph.blocks:
+            for field, values in _listed(block, chance):
+                value = "-1" if chance.random() < 0.01 else chance.choice(values)
+                block.bound[field].literal_json = value
+
+
+def _listed(block: d.Block, chance: random.Random) -> Iterator[tuple[str, list[str]]]:
+    """Yield policies of what a block has in lists, and its tolerance, each with good values; their own are taken away."""
+    for lock in block.locks:
+        lock.limit = 0
+        yield f"locks.{lock.name}.limit", ["1", "2"]
+    if block.HasField("for_each") and chance.random() < 0.5:
+        block.for_each.ClearField("failure")
+        yield "for_each.failure.tolerate", ["0", "1", '"50%"', "null"]
+    if block.HasField("step") and chance.random() < 0.3:
+        block.step.retry.rules.add(error_type="*")
+        yield "step.retry.rules.*.max_attempts", ["1", "2"]
+        yield "step.retry.rules.*.backoff_ms", ["0.1", '"200ms"', "null"]
 
 
 def _update_datasets(definition: d.WorkflowDefinition, chance: random.Random) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from kaon import (
     Resources,
     Retry,
+    RetryRule,
     Workflow,
     WorkflowError,
     approval,
@@ -17,6 +19,8 @@ from kaon import (
     expr,
     group,
     param,
+    semaphore,
+    sidecar,
     signal,
     steps,
     sub_workflow,
@@ -132,6 +136,22 @@ def test_blocks_take_values_too() -> None:
             "a: priority is a value of the kind string; it must be a number",
         ),
         (
+            lambda: steps.shell("a", ["true"], retry=Retry(rules={"X": ZONE})),
+            "step 'a': retry: X: max_attempts is a value of type string; it must be a number",
+        ),
+        (
+            lambda: steps.shell("a", ["true"], locks=[semaphore("seats", ZONE)]),
+            "step 'a': semaphore seats: limit is a value of type string; it must be a number",
+        ),
+        (
+            lambda: steps.shell("a", ["true"]) ** each("x", [1], tolerate=param("xs", list)),
+            "tolerate is a value of type list; it must be a number or a text",
+        ),
+        (
+            lambda: steps.docker("a", "b", sidecars=[sidecar("db", N)]),
+            "step 'a': sidecar db: image is a value of type int; it must be a text",
+        ),
+        (
             lambda: steps.shell("a", ["true"], exclusive=N),
             "exclusive is True or False, not parameter 'n'",
         ),
@@ -147,6 +167,78 @@ def test_wrong_values_are_refused_when_the_file_is_loaded(
     with pytest.raises(WorkflowError) as caught:
         Workflow("w", make()).definition()
     assert told in str(caught.value)
+
+
+def test_rules_of_a_retry_and_the_tolerance_of_a_foreach_may_be_values() -> None:
+    rules: dict[Any, Any] = {
+        "Http*": N,
+        ValueError: RetryRule(max_attempts=2, backoff=N),
+        75: RetryRule(max_attempts=N, backoff="5s"),
+    }
+    made = block(steps.shell("a", ["true"], retry=Retry(rules=rules)), "a")
+    assert sorted(made.bound) == [
+        "step.retry.rules.75.max_attempts",
+        "step.retry.rules.Http*.max_attempts",
+        "step.retry.rules.ValueError.backoff_ms",
+    ]
+    assert [(rule.max_attempts, rule.backoff_ms) for rule in made.step.retry.rules] == [
+        (0, 0),
+        (2, 0),
+        (0, 5_000),
+    ]
+    two = steps.shell("two", ["true"])
+    cells = two ** each("x", [1, 2], tolerate=expr("string(n) + '%'", n=N), name="cells")
+    assert bound_of(cells, "cells") == {"for_each.failure.tolerate": "expression"}
+    assert not block(cells, "cells").for_each.HasField("failure")
+
+
+def test_limits_of_semaphores_and_settings_of_sidecars_may_be_values() -> None:
+    db = sidecar("db", expr("'postgres:' + zone", zone=ZONE), env={"ZONE": ZONE, "LEVEL": "info"})
+    step = steps.docker(
+        "a",
+        "app:1",
+        sidecars=[db, sidecar("cache", "redis:8", env={"A": "b"})],
+        locks=[semaphore("seats", N)],
+    )
+    made = block(step, "a")
+    assert {field: each.WhichOneof("source") for field, each in made.bound.items()} == {
+        "locks.seats.limit": "parameter",
+        "step.config.sidecars.db.image": "expression",
+        "step.config.sidecars.db.env": "map",
+    }
+    assert json.loads(made.step.config_json)["sidecars"] == [
+        {"name": "db", "ready_ms": 60_000},
+        {"name": "cache", "image": "redis:8", "env": {"A": "b"}, "ready_ms": 60_000},
+    ]
+    assert made.locks[0].limit == 0
+    held = group(steps.shell("b", ["true"]), name="g", locks=[semaphore("seats", N)])
+    assert bound_of(held, "g") == {"locks.seats.limit": "parameter"}
+    assert kinds.describe(block(held, "g")) == (
+        "group, semaphore seats: limit of parameter n, holds semaphore seats"
+    )
+
+
+def test_a_workflow_takes_its_times_from_parameters() -> None:
+    step = steps.shell("a", ["true"])
+    made = Workflow("w", step, timeout=N, deadline=expr("string(n) + 'm'", n=N)).definition()
+    assert {field: each.WhichOneof("source") for field, each in made.bound.items()} == {
+        "timeout_ms": "parameter",
+        "deadline_ms": "expression",
+    }
+    assert (made.timeout_ms, made.deadline_ms) == (0, 0)
+    assert [each.name for each in made.parameters] == ["n"]
+    assert bound.sources_of_run(made) == [
+        "deadline of string(n) + 'm'",
+        "timeout of parameter n",
+    ]
+
+
+def test_the_times_of_a_workflow_are_known_when_a_run_begins() -> None:
+    step = steps.shell("a", ["true"], outputs={"n": int})
+    with pytest.raises(WorkflowError, match=r"timeout of the workflow uses .*it may use"):
+        Workflow("w", step, timeout=step["n"])
+    with pytest.raises(WorkflowError, match="deadline of the workflow is a value of type list"):
+        Workflow("w", step, deadline=param("xs", list))
 
 
 def test_an_output_of_a_step_must_come_before() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kaon.cli import formatting
 from kaon_wire import canonical
@@ -16,10 +16,17 @@ _SHOWN = 60
 def sources(block: d.Block) -> str:
     """Describe what the policies of a block are bound to, after a comma each; empty when there are none."""
     kind = block.WhichOneof("kind") or ""
-    return "".join(
-        f", {_name(kind, field)} of {source(binding)}"
-        for field, binding in sorted(block.bound.items())
-    )
+    return "".join(f", {each}" for each in _sources(kind, block.bound))
+
+
+def sources_of_run(definition: d.WorkflowDefinition) -> list[str]:
+    """Describe what the workflow's own policies are bound to."""
+    return list(_sources("workflow", definition.bound))
+
+
+def _sources(kind: str, bound: Mapping[str, d.Binding]) -> Iterator[str]:
+    for field, binding in sorted(bound.items()):
+        yield f"{_name(kind, field)} of {source(binding)}"
 
 
 def values(kind: str, bound: Mapping[str, str]) -> str:
@@ -30,7 +37,11 @@ def values(kind: str, bound: Mapping[str, str]) -> str:
 
 def kind_of(bound: Mapping[str, str]) -> str:
     """Return a kind of block that has these policies."""
-    inner = (field.partition(".")[0] for field in bound if "." in field)
+    inner = (
+        field.partition(".")[0]
+        for field in bound
+        if "." in field and not field.startswith("locks.")
+    )
     return next(inner, "group")
 
 

@@ -62,11 +62,13 @@ def on_error(policy: d.OnError.ValueType) -> str:
 
 
 def activity(definition: d.WorkflowDefinition) -> str:
-    """Describe how many runs of a workflow are active at once; empty when nothing bounds them."""
+    """Describe how many runs of a workflow are active at once, and its policies that are known only at run time."""
+    told = []
     if strategy := _STRATEGIES.get(definition.strategy):
-        return f"strategy {strategy}"
-    most = definition.max_active_runs
-    return f"at most {most} active runs" if most else ""
+        told.append(f"strategy {strategy}")
+    elif most := definition.max_active_runs:
+        told.append(f"at most {most} active runs")
+    return ", ".join([*told, *bound.sources_of_run(definition)])
 
 
 def describe(block: d.Block) -> str:
@@ -78,7 +80,12 @@ def describe(block: d.Block) -> str:
 def _holds(block: d.Block) -> str:
     told = []
     for lock in block.locks:
-        what = f"semaphore {lock.name} of {lock.limit}" if lock.limit > 1 else f"mutex {lock.name}"
+        if f"locks.{lock.name}.limit" in block.bound:
+            what = f"semaphore {lock.name}"
+        elif lock.limit > 1:
+            what = f"semaphore {lock.name} of {lock.limit}"
+        else:
+            what = f"mutex {lock.name}"
         told.append(f"{what} by key" if lock.HasField("key") else what)
     return f", holds {' and '.join(told)}" if told else ""
 

@@ -12,7 +12,7 @@ from typing import Any
 from kaon.dsl import checks, functions, types
 from kaon.dsl.bindings import Binder, Use
 from kaon.dsl.blocks import Block, Branch, ForEach, Group, Part, Repeat
-from kaon.dsl.computed import computed_defaults
+from kaon.dsl.computed import computed_defaults, run_policies
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.locks import Lock
 from kaon.dsl.named import NamedFunction
@@ -21,7 +21,7 @@ from kaon.dsl.producers import Gate, Producer, Step, SubWorkflow
 from kaon.dsl.scopes import BODY, Place, Scope, build, walk
 from kaon.dsl.source import Source
 from kaon.dsl.sweeps import Draw, Space
-from kaon.dsl.values import Parameter
+from kaon.dsl.values import Parameter, Value
 from kaon_wire import canonical
 from kaon_wire.definitions import kinds, passing, policies
 from kaon_wire.definitions.gate_fields import where_problems
@@ -54,6 +54,8 @@ class Compiled:
 
     body: d.Graph
     outputs: Mapping[str, d.Output]
+    # The workflow's own policies that are known only when a run begins, by field.
+    bound: Mapping[str, d.Binding]
     # All parameters, by name: those that the workflow declares and those that its steps bring along.
     parameters: Mapping[str, Parameter]
     # Their computed defaults, by name.
@@ -75,6 +77,7 @@ def compile_body(
     declared: Mapping[str, Parameter],
     root: Path,
     outputs: Mapping[str, Any],
+    bound: Mapping[str, Any],
     source: Source,
 ) -> Compiled:
     """Check a body and compile it to a graph.
@@ -84,6 +87,7 @@ def compile_body(
         declared: parameters by name.
         root: the directory that files and modules are looked up in.
         outputs: the values that the workflow gives, by name.
+        bound: its own policies that are known only when a run begins, by field.
         source: the line that makes the workflow.
 
     Raises:
@@ -99,6 +103,7 @@ def compile_body(
     steps = [place.block for place in places if isinstance(place.block, Step)]
     files = {file: step.source for step in reversed(steps) for file in _files(step, root)}
     calling = tuple(step for step in steps if step.function is not None)
+    policies_of_run = run_policies(binder, bound, source)
     computed = computed_defaults(binder)
     subs = [place.block for place in places if isinstance(place.block, SubWorkflow)]
     parameters = {**declared, **binder.found}
@@ -111,6 +116,7 @@ def compile_body(
     return Compiled(
         body=graph,
         outputs=given,
+        bound=policies_of_run,
         parameters=parameters,
         computed=computed,
         files=files,
@@ -150,9 +156,9 @@ class _Compiler:
         message.optional = place.optional
         if place.phase != BODY:
             message.phase = place.phase
+        self._set_kind(message, block, place)
         for lock in block.locks:
             self._lock(message, lock, place)
-        self._set_kind(message, block, place)
         for field, value in block.bound.items():
             self._policy(message, field, value, place)
         return message
@@ -170,7 +176,9 @@ class _Compiler:
 
     def _lock(self, message: d.Block, lock: Lock, place: Place) -> None:
         added = message.locks.add(name=lock.name)
-        if lock.limit > 1:
+        if isinstance(lock.limit, Value):
+            self._policy(message, f"locks.{lock.name}.limit", lock.limit, place)
+        elif lock.limit > 1:
             added.limit = lock.limit
         if lock.key is not None:
             what = f"{place.block.label}: the key of lock {lock.name!r}"

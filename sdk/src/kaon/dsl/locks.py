@@ -9,6 +9,7 @@ from typing import Any
 from kaon.dsl import checks, names
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source, caller
+from kaon.dsl.values import Value
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -17,7 +18,8 @@ class Lock:
     """What a block holds from its start to its end; `mutex` and `semaphore` make it."""
 
     name: str
-    limit: int
+    # A value when it is known only when the block begins.
+    limit: int | Value
     # A value as steps take them; None means that there is only one lock of the name.
     key: Any
     source: Source
@@ -39,14 +41,15 @@ def mutex(name: str, /, *, key: Any = None) -> Lock:
     return Lock(name=names.check_block_name(name, "lock", source), limit=1, key=key, source=source)
 
 
-def semaphore(name: str, limit: int, /, *, key: Any = None) -> Lock:
+def semaphore(name: str, limit: int | Value, /, *, key: Any = None) -> Lock:
     """Make a lock that at most `limit` blocks hold at a time, over all runs of the tenant; see `mutex`.
 
     Raises:
         WorkflowError: the name is not good, or the limit is not a whole number of at least 1.
     """
     source = caller()
-    checks.whole(limit, f"semaphore {name!r}: its limit", source, d.Lock, "limit", least=1)
+    if not isinstance(limit, Value):
+        checks.whole(limit, f"semaphore {name!r}: its limit", source, d.Lock, "limit", least=1)
     return Lock(
         name=names.check_block_name(name, "lock", source), limit=limit, key=key, source=source
     )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from google.protobuf.message import Message
 
@@ -17,6 +17,7 @@ from kaon.dsl.later import Later
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Value
 from kaon_wire import bounds, quantities
+from kaon_wire.definitions import policies
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -35,9 +36,9 @@ class RetryRule:
     """The retry policy for one class of errors, for `Retry(rules=...)`."""
 
     # Attempts in all; 1 means that such an error is not retried.
-    max_attempts: int
+    max_attempts: int | Value
     # Wait before the second attempt; None means that of the policy.
-    backoff: Duration | None = None
+    backoff: Duration | Value | None = None
 
 
 @refuses_others
@@ -45,7 +46,7 @@ class RetryRule:
 class Retry:
     """The retry policy of a step. Failures of the platform are always retried, and are counted separately.
 
-    All but the rules may be values that are known only when the step begins.
+    All numbers and waits may be values that are known only when the step begins.
 
     Raises:
         WorkflowError: a number is out of range.
@@ -63,7 +64,9 @@ class Retry:
     jitter: float | Value = 0.0
     # By an error's type, such as "ValueError", ValueError or "Http*", or by an exit code, such as 75: attempts in all, or a
     # RetryRule. The first match decides; exit codes go before types.
-    rules: Mapping[str | type[BaseException] | int, int | RetryRule] = field(default_factory=dict)
+    rules: Mapping[str | type[BaseException] | int, int | Value | RetryRule] = field(
+        default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         _whole(self.max_attempts, "Retry(max_attempts)", d.RetryPolicy, "max_attempts", least=1)
@@ -88,7 +91,7 @@ class Retry:
             backoff_factor=float(later.take("step.retry.backoff_factor", self.factor, 0)),
             max_backoff_ms=milliseconds(longest, "Retry(max_backoff)", source),
             jitter=float(later.take("step.retry.jitter", self.jitter, 0)),
-            rules=[_rule(error, rule, source) for error, rule in self.rules.items()],
+            rules=[_rule(error, rule, later, source) for error, rule in self.rules.items()],
         )
 
 
@@ -190,35 +193,39 @@ def _whole(value: object, what: str, kind: type[Message], field: str, *, least: 
         checks.whole(value, what, caller(), kind, field, least=least)
 
 
-def _rule(error: object, rule: object, source: Source) -> d.RetryRule:
+def _rule(error: object, rule: object, later: Later, source: Source) -> d.RetryRule:
     if type(error) is int:
         what = "Retry(rules): an exit code"
         code = checks.whole(error, what, source, d.RetryRule, "exit_code", least=1)
-        return d.RetryRule(exit_code=code, **_how_often(f"exit code {code}", rule, source))
+        return _how_often(d.RetryRule(exit_code=code), f"exit code {code}", rule, later, source)
     error_type = error.__name__ if isinstance(error, type) else error
     if not isinstance(error_type, str) or not _ERROR_TYPE.fullmatch(error_type):
         raise WorkflowError(
             f'Retry(rules): {error!r} is no type of errors; write "ValueError" or "Http*"', source
         )
-    return d.RetryRule(error_type=error_type, **_how_often(error_type, rule, source))
+    return _how_often(d.RetryRule(error_type=error_type), error_type, rule, later, source)
 
 
-def _how_often(error: str, rule: object, source: Source) -> dict[str, Any]:
-    """Return the fields of a rule that say how often and when."""
-    if type(rule) is int:
+def _how_often(
+    made: d.RetryRule, error: str, rule: object, later: Later, source: Source
+) -> d.RetryRule:
+    """Return a rule with the fields that say how often and when."""
+    if type(rule) is int or isinstance(rule, Value):
         rule = RetryRule(max_attempts=rule)
     if not isinstance(rule, RetryRule):
         raise WorkflowError(
             f"Retry(rules): {error} has {rule!r}; give the number of attempts in all, at least 1, or RetryRule(...)",
             source,
         )
-    what = f"Retry(rules): {error}: give the number of attempts in all, at least 1; it"
-    checks.whole(rule.max_attempts, what, source, d.RetryRule, "max_attempts", least=1)
-    wait = rule.backoff
-    return {
-        "max_attempts": rule.max_attempts,
-        "backoff_ms": 0 if wait is None else milliseconds(wait, "Retry(rules): backoff", source),
-    }
+    place = f"step.retry.rules.{policies.rule_word(made)}"
+    if later.take(f"{place}.max_attempts", rule.max_attempts, None) is not None:
+        what = f"Retry(rules): {error}: give the number of attempts in all, at least 1; it"
+        checks.whole(rule.max_attempts, what, source, d.RetryRule, "max_attempts", least=1)
+        made.max_attempts = rule.max_attempts  # type: ignore[assignment]
+    wait = later.take(f"{place}.backoff_ms", rule.backoff, None)
+    if wait is not None:
+        made.backoff_ms = milliseconds(wait, "Retry(rules): backoff", source)
+    return made
 
 
 def milliseconds(duration: object, what: str, source: Source) -> int:

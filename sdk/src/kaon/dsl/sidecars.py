@@ -8,8 +8,10 @@ from typing import Any
 
 from kaon.dsl import names
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.later import Later
 from kaon.dsl.policies import Duration, Size, milliseconds, size_in_bytes
 from kaon.dsl.source import Source, caller
+from kaon.dsl.values import Value
 from kaon.dsl.words import check_argv, check_env, check_text
 
 
@@ -23,10 +25,10 @@ class Sidecar:
 
 def sidecar(
     name: str,
-    image: str,
+    image: str | Value,
     *,
     argv: Iterable[str] = (),
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | Value] | Value | None = None,
     ready: Iterable[str] = (),
     ready_timeout: Duration = "1m",
     user: str | None = None,
@@ -39,7 +41,7 @@ def sidecar(
 
     Args:
         name: stands before its lines in the step's log.
-        image: pulled as the step's own.
+        image: pulled as the step's own; it, and variables of the environment, may be known only when the step begins.
         argv: arguments; without them the image's own command. `${name}` with the name of an input of the step becomes its value.
         env: environment variables, filled in as argv.
         ready: a program of the image, with its arguments, that ends with code 0 when the sidecar is ready; the step starts then.
@@ -56,7 +58,7 @@ def sidecar(
     what = f"sidecar {name!r}"
     config: dict[str, Any] = {
         "name": names.check_block_name(name, "sidecar", source),
-        "image": check_text(name, "image", image, source),
+        "image": image if isinstance(image, Value) else check_text(name, "image", image, source),
         "argv": check_argv(name, argv, source),
         "env": check_env(name, env, source),
         "ready": check_argv(name, ready, source),
@@ -72,7 +74,8 @@ def sidecar(
                 f"cpu of {what} must be a number of at least 0.01, not {cpu!r}", source
             )
         config["cpus"] = float(cpu)
-    return Sidecar(name=name, config={key: value for key, value in config.items() if value})
+    given = {key: value for key, value in config.items() if isinstance(value, Value) or bool(value)}
+    return Sidecar(name=name, config=given)
 
 
 def configs(step: str, given: object, source: Source) -> list[Mapping[str, Any]]:
@@ -92,3 +95,13 @@ def configs(step: str, given: object, source: Source) -> list[Mapping[str, Any]]
     if len({each.name for each in found}) < len(found):
         raise WorkflowError(f"step {step!r}: two sidecars have the same name", source)
     return [each.config for each in found]
+
+
+def known_before(settings: Mapping[str, Any], later: Later) -> dict[str, Any]:
+    """Return the settings of a sidecar that are known before the step begins, and give the others to `later`."""
+    known = dict(settings)
+    for setting in ("image", "env"):
+        field = f"step.config.sidecars.{settings['name']}.{setting}"
+        if later.take(field, known.get(setting), later) is later:
+            del known[setting]
+    return known

@@ -16,6 +16,7 @@ from kaon.dsl.locks import checked_locks
 from kaon.dsl.named import NamedFunction
 from kaon.dsl.policies import Memo, Resources, Retry, milliseconds
 from kaon.dsl.producers import Producer, Step
+from kaon.dsl.sidecars import known_before
 from kaon.dsl.source import Source
 from kaon_wire import bounds, value_types
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -143,6 +144,8 @@ def _settings(
     for setting in _SETTINGS:
         if later.take(f"step.config.{setting}", settings.get(setting), later) is later:
             del settings[setting]
+    if beside := own.get("sidecars"):
+        settings["sidecars"] = [known_before(each, later) for each in beside]
     values.literal(settings, f"step {name!r}: config", source)
     return settings
 

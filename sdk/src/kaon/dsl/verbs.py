@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any, Literal, TypeAlias, TypedDict, Unpack
 
@@ -30,6 +29,7 @@ from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.source import Source, caller
 from kaon.dsl.times import times
 from kaon.dsl.values import Value
+from kaon_wire.definitions import policies
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 Exhausted: TypeAlias = Literal["fail", "accept", "skip"]
@@ -61,7 +61,6 @@ _ON_ERROR = {
     "fail": d.ON_ERROR_FAIL,
     "finish": d.ON_ERROR_FINISH,
 }
-_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 
 
 def sequence(*parts: Part) -> Sequence:
@@ -90,7 +89,7 @@ def each(
     items: Any,
     *,
     max_concurrency: int | Value = 0,
-    tolerate: int | str = 0,
+    tolerate: int | str | Value = 0,
     on_error: OnError | None = None,
     stop_early: d.EarlyStopping | None = None,
     timeout: Duration | Value = 0,
@@ -135,7 +134,7 @@ def each(
         name=item,
         items=items,
         max_concurrency=cells,
-        failure=_failure(item, tolerate, source),
+        failure=_failure(item, later.take(policies.TOLERATE, tolerate, 0), source),
         early_stopping=stop_early,
         on_error=on_error_of(on_error, f"each({item!r})", source),
         block=name,
@@ -406,15 +405,12 @@ def _parts(parts: tuple[Part, ...], verb: str, source: Source) -> tuple[Part, ..
 
 
 def _failure(item: str, tolerate: object, source: Source) -> d.FailurePolicy | None:
-    if type(tolerate) is int and tolerate >= 0:
-        checks.whole(
-            tolerate, f"each({item!r}): tolerate", source, d.FailurePolicy, "count", least=0
+    found = policies.tolerated(tolerate)
+    if found is None:
+        raise WorkflowError(
+            f'each({item!r}): tolerate is a number of cells or a percentage such as "20%", not {tolerate!r}',
+            source,
         )
-        return d.FailurePolicy(count=tolerate) if tolerate else None
-    match = _PERCENT.fullmatch(tolerate.strip()) if isinstance(tolerate, str) else None
-    if match and float(match[1]) <= 100:
-        return d.FailurePolicy(percent=float(match[1]))
-    raise WorkflowError(
-        f'each({item!r}): tolerate is a number of cells or a percentage such as "20%", not {tolerate!r}',
-        source,
-    )
+    if isinstance(found, float):
+        return d.FailurePolicy(percent=found)
+    return d.FailurePolicy(count=found) if found else None

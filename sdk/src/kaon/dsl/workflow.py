@@ -17,12 +17,14 @@ from kaon.dsl.declaring import parameter_messages
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
 from kaon.dsl.ignore import IGNORE_FILE
+from kaon.dsl.later import Later
 from kaon.dsl.notifying import Notification
 from kaon.dsl.notifying import checked as checked_notifications
-from kaon.dsl.policies import Duration, milliseconds
+from kaon.dsl.policies import Duration
 from kaon.dsl.producers import Step
 from kaon.dsl.source import Source, caller
-from kaon.dsl.values import Parameter
+from kaon.dsl.times import times
+from kaon.dsl.values import Parameter, Value
 from kaon.dsl.verbs import OnError, on_error_of
 from kaon_wire import canonical
 from kaon_wire.definitions.graphs import all_blocks
@@ -60,7 +62,8 @@ class Workflow:
         finally_: runs after everything else, whatever became of it, cancels included; `body.finally_(...)`.
         on_error: "finish": a failure stops nothing that does not come after it, and then the run fails; "fail", which is the
             default: it stops everything. Groups and foreach in the workflow may have another policy.
-        timeout: how long a run may take, hooks excluded; then it is stopped and ends TIMED_OUT.
+        timeout: how long a run may take, hooks excluded; then it is stopped and ends TIMED_OUT. It and the deadline may be values
+            that are known when a run begins: a parameter, run_info(), an expression over these.
         deadline: a run that has not ended after this is reported late, and goes on.
         max_active_runs: how many runs of this workflow may be active at once; further ones wait. 0 means without limit.
         notify: whom to tell of what becomes of runs: `notify("failed", to="ops")`, or several of them.
@@ -85,8 +88,8 @@ class Workflow:
         on_failure: Part | None = None,
         finally_: Part | None = None,
         on_error: OnError | None = None,
-        timeout: Duration = 0,
-        deadline: Duration = 0,
+        timeout: Duration | Value = 0,
+        deadline: Duration | Value = 0,
         max_active_runs: int = 0,
         notify: Notification | Iterable[Notification] = (),
         strategy: Strategy = "parallel",
@@ -97,8 +100,8 @@ class Workflow:
         self.name = names.check_block_name(name, "workflow", self.source)
         self.description = checks.text(description, "the description of the workflow", self.source)
         self.root = (Path(root) if root is not None else self.source.path.parent).resolve()
-        self._timeout_ms = milliseconds(timeout, "timeout of the workflow", self.source)
-        self._deadline_ms = milliseconds(deadline, "deadline of the workflow", self.source)
+        own = times(Later(), timeout, deadline, "the workflow", self.source)
+        self._timeout_ms, self._deadline_ms = own["timeout_ms"], own["deadline_ms"]
         self._on_error = on_error_of(on_error, "workflow", self.source)
         self._max_active_runs = _checked_count(max_active_runs, self.source)
         self._notify = checked_notifications(notify, self.source)
@@ -111,6 +114,7 @@ class Workflow:
             _declared(parameters, self.source),
             self.root,
             _checked_outputs(outputs, self.source),
+            own["bound"],
             self.source,
         )
 
@@ -179,6 +183,7 @@ class Workflow:
             body=self._compiled.body,
             code_bundle=self._bundle.digest if self._compiled.needs_code else "",
             outputs=self._compiled.outputs,
+            bound=self._compiled.bound,
             timeout_ms=self._timeout_ms,
             deadline_ms=self._deadline_ms,
             max_active_runs=self._max_active_runs,

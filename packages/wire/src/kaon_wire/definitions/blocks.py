@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from kaon_wire.definitions import policies
 from kaon_wire.definitions.bindings import binding_problems
 from kaon_wire.definitions.gate_fields import field_problems
-from kaon_wire.definitions.kinds import ANY, RUN_ID, kind_of
+from kaon_wire.definitions.kinds import RUN_ID
 from kaon_wire.definitions.locks import lock_problems
 from kaon_wire.definitions.names import NAME, NAME_RULE, POOL_NAME, POOL_NAME_RULE, value_names
 from kaon_wire.definitions.parameters import shape_problems
 from kaon_wire.definitions.places import Checks, Place, json_problem
+from kaon_wire.definitions.policy_checks import bound_problems
 from kaon_wire.value_types import has_artifacts, has_natives
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -28,28 +29,12 @@ def block_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str
     if min(block.timeout_ms, block.deadline_ms) < 0:
         yield f"{block.name}: timeout and deadline must not be negative"
     yield from lock_problems(block, place, checks)
-    yield from _bound_problems(block, place, checks)
+    yield from bound_problems(block, place, checks)
     kind = block.WhichOneof("kind")
     if kind is None:
         yield f"{block.name}: neither a step nor a foreach, repeat, branch, group, sub-workflow or gate"
     else:
         yield from _KINDS[kind](block, place, checks)
-
-
-def _bound_problems(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
-    kind = block.WhichOneof("kind") or ""
-    for field, binding in sorted(block.bound.items()):
-        policy = policies.policy(kind, field)
-        if policy is None:
-            yield f"{block.name}: {field[:80]!r} is no policy that may be known only at run time"
-            continue
-        what = f"{block.name}: {policy.name}"
-        if policies.is_set(block, field):
-            yield f"{what} has a value, and another one that is known only at run time"
-        yield from binding_problems(binding, place.outside, what, checks)
-        given = kind_of(binding, place.outside, checks)
-        if given not in policy.kinds and given != ANY:
-            yield f"{what} is a value of the kind {given}; it must be {policy.takes}"
 
 
 def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:

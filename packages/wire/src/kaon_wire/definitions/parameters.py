@@ -65,12 +65,17 @@ def _computed_problems(
         yield f"{what}: it has a default and a computed one"
     if is_artifact(parameter.type):
         yield f"{what}: an artifact has no default"
-    if not all(each.WhichOneof("source") in COMPUTABLE for each in inside(parameter.computed)):
+    if not is_computable(parameter.computed):
         yield f"{what}: its default may use other parameters, run_info() and expressions of these"
     kind, wanted = kind_of(parameter.computed, place, checks), kind_of_parameter(parameter)
     # A text may be the text of a time, and an integer a float.
     if kind not in (wanted, "string", "int", "any", "null") and wanted != "any":
         yield f"{what}: its default is {kind}, and it is of type {name_of(parameter)}"
+
+
+def is_computable(binding: d.Binding) -> bool:
+    """Tell whether a value is known before anything has run."""
+    return all(each.WhichOneof("source") in COMPUTABLE for each in inside(binding))
 
 
 def inside(binding: d.Binding) -> Iterator[d.Binding]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kaon_wire import bounds, canonical
@@ -20,6 +21,13 @@ _PARTITIONS = _NUMBERS | _TEXT | {"bool", "timestamp"}
 _CONFIG = "step.config."
 _CUSTOM = "step.resources.custom."
 _DATASETS = "step.datasets."
+# The failures of cells that a foreach tolerates: a number, or a percentage as text.
+TOLERATE = "for_each.failure.tolerate"
+# Of things in a list, by what tells them apart: the path of the list, a dot, that, a dot, the field.
+_LOCKS = "locks."
+_RULES = "step.retry.rules."
+_SIDECARS = f"{_CONFIG}sidecars."
+_PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _WORDS = {"int": "a number", "string": "a text", "list": "a list", "map": "a map"}
 # Characters of an image's name, a tag, and a variable of the environment.
 _LONGEST = 4_096
@@ -161,6 +169,23 @@ def _variable(name: str, value: Any) -> str:
     return text
 
 
+def tolerated(value: Any) -> int | float | None:
+    """Return how many cells may fail, or as a float how many percent of them; None when the value says neither."""
+    if type(value) is float and value.is_integer():
+        value = int(value)
+    if type(value) is int:
+        return value if 0 <= value <= bounds.MOST else None
+    match = _PERCENT.fullmatch(value.strip()) if isinstance(value, str) else None
+    return float(match[1]) if match and float(match[1]) <= 100 else None
+
+
+def _tolerate(value: Any) -> Any:
+    found = tolerated(value)
+    if found is None:
+        raise InvalidValue('it must be a number of cells or a percentage such as "20%"')
+    return found if isinstance(found, int) else value.strip()
+
+
 def _span(name: str) -> Policy:
     return Policy(name=name, kinds=_NUMBERS | _TEXT | {"duration"}, convert=milliseconds)
 
@@ -195,7 +220,12 @@ _OF_STEPS = {
 }
 _BY_KIND: Mapping[str, Mapping[str, Policy]] = {
     "step": _OF_STEPS,
-    "for_each": {**_OF_ALL, "for_each.max_concurrency": _count("max_concurrency")},
+    "workflow": _OF_ALL,
+    "for_each": {
+        **_OF_ALL,
+        "for_each.max_concurrency": _count("max_concurrency"),
+        TOLERATE: Policy(name="tolerate", kinds=_NUMBERS | _TEXT, convert=_tolerate),
+    },
     "repeat": {
         **_OF_ALL,
         "repeat.max_iterations": _count("max_iterations", positive=True, required=True),
@@ -218,13 +248,48 @@ _UNITS = {"ms": " ms", "bytes": " bytes"}
 
 
 def policy(kind: str, field: str) -> Policy | None:
-    """Return the policy of blocks of a kind that a field holds; None when none may be known only at run time."""
+    """Return the policy of blocks of a kind that a field holds; None when none may be known only at run time.
+
+    The kind of what a whole workflow says is "workflow".
+    """
+    if (inside := _in_list(field)) is not None:
+        return _of_listed(kind, inside)
     if kind == "step" and field.startswith(_CUSTOM) and field != _CUSTOM:
         return _count(f"resources: {field.removeprefix(_CUSTOM)}")
     if kind == "step" and field.startswith(_DATASETS) and field != _DATASETS:
         name = f"dataset {field.removeprefix(_DATASETS)}: partition"
         return Policy(name=name, kinds=_PARTITIONS, convert=_partition)
     return _BY_KIND.get(kind, {}).get(field)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _InList:
+    """A field of one thing in a list."""
+
+    of: str
+    which: str
+    field: str
+
+
+def _in_list(field: str) -> _InList | None:
+    of = next((each for each in (_LOCKS, _RULES, _SIDECARS) if field.startswith(each)), None)
+    which, _, last = field.removeprefix(of or "").rpartition(".")
+    return _InList(of=of, which=which, field=last) if of and which else None
+
+
+def _of_listed(kind: str, inside: _InList) -> Policy | None:
+    which = inside.which
+    match inside.of, inside.field:
+        case "locks.", "limit" if kind != "workflow":
+            return _count(f"semaphore {which}: limit", positive=True, required=True)
+        case "step.retry.rules.", "max_attempts" if kind == "step":
+            name = f"retry: {which}: max_attempts"
+            return _count(name, positive=True, required=True)
+        case "step.retry.rules.", "backoff_ms" if kind == "step":
+            return _span(f"retry: {which}: backoff")
+        case "step.config.sidecars.", ("image" | "env") as last if kind == "step":
+            return replace(_OF_STEPS[f"{_CONFIG}{last}"], name=f"sidecar {which}: {last}")
+    return None
 
 
 def converted(kind: str, field: str, value: Any, limits: DefinitionLimits = DEFAULT) -> Any:
@@ -250,9 +315,10 @@ def converted(kind: str, field: str, value: Any, limits: DefinitionLimits = DEFA
 def _check_bounds(field: str, value: Any, limits: DefinitionLimits) -> None:
     if field == "repeat.max_iterations" and value > limits.iterations:
         raise InvalidValue(f"the limit iterations is {limits.iterations}")
-    if field.startswith((_CONFIG, _DATASETS)):
+    if field.startswith((_CONFIG, _DATASETS, TOLERATE)):
         return
-    *_, last = _descriptors(field)
+    inside = _in_list(field)
+    *_, last = _descriptors(field if inside is None else f"{inside.of}{inside.field}")
     bound = bounds.range_of(last) if isinstance(value, int) else None
     if bound is not None and not bound.low <= value <= bound.high:
         unit = _UNITS.get(last.name.rpartition("_")[2], "")
@@ -272,6 +338,10 @@ def _descriptors(field: str) -> list[Any]:
 
 def is_set(block: d.Block, field: str) -> bool:
     """Tell whether a block has a value for a field beside the one that is bound."""
+    if (inside := _in_list(field)) is not None:
+        return any(_value_in(each, inside.field) for each in _listed(block, inside))
+    if field == TOLERATE:
+        return block.for_each.failure.WhichOneof("tolerate") is not None
     if field.startswith(_CONFIG):
         return field.removeprefix(_CONFIG) in _config(block)
     if field.startswith(_CUSTOM):
@@ -281,6 +351,39 @@ def is_set(block: d.Block, field: str) -> bool:
         return bool(dict(block.step.datasets).get(field.removeprefix(_DATASETS)))
     holder, last = _holder(block, field)
     return bool(getattr(holder, last))
+
+
+def has_place(block: d.Block, field: str) -> bool:
+    """Tell whether a block has what a field belongs to: the lock, the retry rule or the sidecar."""
+    inside = _in_list(field)
+    return inside is None or any(True for _ in _listed(block, inside))
+
+
+def rule_word(rule: d.RetryRule) -> str:
+    """Return what tells a retry rule of a step apart from the others."""
+    return str(rule.exit_code) if rule.exit_code else rule.error_type
+
+
+def _listed(block: d.Block, inside: _InList) -> Iterator[Any]:
+    """Yield the things that a field of a list belongs to."""
+    match inside.of:
+        case "locks.":
+            yield from (each for each in block.locks if each.name == inside.which)
+        case "step.retry.rules.":
+            yield from (each for each in block.step.retry.rules if rule_word(each) == inside.which)
+        case _:
+            yield from _sidecars(_config(block), inside.which)
+
+
+def _sidecars(config: Mapping[str, Any], name: str) -> Iterator[dict[str, Any]]:
+    found = config.get("sidecars")
+    for each in found if isinstance(found, list) else ():
+        if isinstance(each, dict) and each.get("name") == name:
+            yield each
+
+
+def _value_in(thing: Any, field: str) -> bool:
+    return bool(thing.get(field) if isinstance(thing, dict) else getattr(thing, field))
 
 
 def applied(block: d.Block, values: Mapping[str, str]) -> d.Block:
@@ -296,7 +399,15 @@ def applied(block: d.Block, values: Mapping[str, str]) -> d.Block:
 
 
 def _set(block: d.Block, field: str, value: Any) -> None:
-    if field.startswith(_CONFIG):
+    if (inside := _in_list(field)) is not None:
+        _set_in_list(block, inside, value)
+    elif field == TOLERATE:
+        found = tolerated(value)
+        if isinstance(found, float):
+            block.for_each.failure.percent = found
+        elif found is not None:
+            block.for_each.failure.count = found
+    elif field.startswith(_CONFIG):
         config = _config(block) | {field.removeprefix(_CONFIG): value}
         block.step.config_json = canonical.dumps(config)
     elif field.startswith(_CUSTOM):
@@ -309,6 +420,17 @@ def _set(block: d.Block, field: str, value: Any) -> None:
             getattr(holder, last)[:] = value
         else:
             setattr(holder, last, value)
+
+
+def _set_in_list(block: d.Block, inside: _InList, value: Any) -> None:
+    if inside.of == _SIDECARS:
+        config = _config(block)
+        for each in _sidecars(config, inside.which):
+            each[inside.field] = value
+        block.step.config_json = canonical.dumps(config)
+        return
+    for each in _listed(block, inside):
+        setattr(each, inside.field, value)
 
 
 def _config(block: d.Block) -> dict[str, Any]:

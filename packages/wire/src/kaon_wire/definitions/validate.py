@@ -14,6 +14,7 @@ from kaon_wire.definitions.names import Names, collect_names
 from kaon_wire.definitions.notifications import notification_problems
 from kaon_wire.definitions.parameters import output_problems, parameter_problems
 from kaon_wire.definitions.places import Checks, Place
+from kaon_wire.definitions.policy_checks import workflow_problems
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Returns the syntax error of an expression over labels; empty when it can be parsed.
@@ -61,6 +62,7 @@ def validate(
     problems = list(collect_names(names, limits))
     checks = Checks(names=names, limits=limits, label=check_label)
     problems += parameter_problems(definition, checks)
+    problems += workflow_problems(definition, checks)
     problems += _graph_problems(definition.body, (), False, checks)
     problems += output_problems(definition, checks)
     problems += notification_problems(definition)

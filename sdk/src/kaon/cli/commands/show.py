@@ -171,6 +171,8 @@ def _print_run(run: run_pb2.Run) -> None:
         out.print(f"child of run {run.parent_run_id}: {run.parent_path}", markup=False)
     if run.forked_from_run_id:
         out.print(f"forked from event {run.forked_from_seq} of run {run.forked_from_run_id}")
+    if run.bound_json:
+        out.print(bound.values("workflow", run.bound_json), markup=False)
     for name, text in sorted(run.params_json.items()):
         out.print(f"  {name} = {text}", markup=False)
     for name, text in sorted(run.outputs_json.items()):

@@ -56,6 +56,7 @@ def run(record: RunRecord) -> run_pb2.Run:
         breakpoints=data.get("breakpoints", ()),
         scheduled_time=timestamp(scheduled_us),
         previous_success=previous,
+        bound_json=data.get("bound", {}),
     )
 
 

@@ -104,7 +104,7 @@ def test_commands_of_any_kind_at_any_time_keep_history_and_rows_true(start: int)
 def test_a_run_that_is_retried_goes_on_with_its_children() -> None:
     continued = 0
     # In seed 129 an end from before the retry arrives after it, and the parent asks again.
-    for seed in range(50, 150):
+    for seed in range(50, 170):
         machine = play(seed, commands=0.05, crashes=0.05, retries=3)
         continued += sum(event.child_run_started.continued for event in machine.history)
     assert continued > 10

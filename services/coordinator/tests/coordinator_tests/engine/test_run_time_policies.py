@@ -29,14 +29,17 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.adopting import adopt
+from kaon_coordinator.engine.steps.retrying import matching_rule
 from kaon_coordinator.expressions import evaluate
 from kaon_coordinator.shell.requests import pool_of, priority_of, step_request
 from kaon_wire.definitions import policies
 from kaon_wire.definitions.validate import validate
+from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .build import chain, fan, for_each, literal, output, repeat, step, workflow
 from .driver import Driver, failure
+from .test_forks import fork
 
 BY = {"reason": "because", "requester": "me"}
 
@@ -398,6 +401,9 @@ def test_a_fork_into_a_version_that_binds_no_more_has_the_values_of_that_version
 def test_every_policy_names_a_field_of_a_block() -> None:
     for kind, fields in policies._BY_KIND.items():
         for field in fields:
+            if kind == "workflow":
+                assert field in d.WorkflowDefinition.DESCRIPTOR.fields_by_name
+                continue
             block = d.Block()
             getattr(block, kind).SetInParent()
             value = {"step.labels": '["x"]', "step.tags": '["x"]', "step.config.env": '{"A":"x"}'}
@@ -405,3 +411,208 @@ def test_every_policy_names_a_field_of_a_block() -> None:
             made = policies.applied(block, {field: text})
             assert policies.is_set(made, field)
             assert not policies.is_set(block, field)
+
+
+def test_rules_of_a_retry_count_as_they_were_bound() -> None:
+    block = plain("a")
+    block.step.retry.rules.add(error_type="Boom")
+    block.step.retry.rules.add(exit_code=75, max_attempts=2)
+    block = with_bound(
+        block,
+        {
+            "step.retry.rules.Boom.max_attempts": parameter("n"),
+            "step.retry.rules.Boom.backoff_ms": literal("5s"),
+        },
+    )
+    driver = driven(chain(block), n=3)
+    assert bound_events(driver) == [
+        {"step.retry.rules.Boom.max_attempts": 3, "step.retry.rules.Boom.backoff_ms": 5_000}
+    ]
+    driver.take_over()
+    policy = driver.state.steps["a"].block.step.retry
+    rule = matching_rule(policy, step_pb2.StepError(type="Boom"))
+    assert rule is not None
+    assert (rule.max_attempts, rule.backoff_ms) == (3, 5_000)
+    assert policy.rules[1].max_attempts == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "cells", "fails"),
+    [
+        (1, 4, False),
+        (1, 1, False),
+        (0, 4, True),
+        ("50%", 2, False),
+        ("20 %", 4, True),
+        (2.0, 2, False),
+    ],
+)
+def test_a_foreach_tolerates_what_it_is_told_when_it_begins(
+    given: object, cells: int, fails: bool
+) -> None:
+    each = with_bound(
+        for_each("each", literal(list(range(cells))), chain(plain("b"))),
+        {policies.TOLERATE: parameter("given")},
+    )
+    definition = workflow(chain(each))
+    definition.parameters.add(name="given", type=d.VALUE_TYPE_ANY)
+    driver = Driver(
+        definition,
+        lambda issue: failure() if issue.path == "each[0]/b" else {"out": 1},
+        params={"given": given},
+        evaluate=evaluate,
+    )
+    assert driver.run().status == (t.FAILED if fails else t.SUCCEEDED)
+
+
+@pytest.mark.parametrize("given", [-1, "half", 1.5, "101%", True, [1]])
+def test_what_is_no_tolerance_fails_the_foreach(given: object) -> None:
+    each = with_bound(
+        for_each("each", literal([1]), chain(plain("b"))), {policies.TOLERATE: parameter("given")}
+    )
+    error = driven(chain(each), given=given).state.blocks["each"].error
+    assert error is not None
+    assert error.type == "PolicyInvalid"
+    assert "tolerate is" in error.message
+    assert 'it must be a number of cells or a percentage such as "20%"' in error.message
+
+
+def test_the_limit_of_a_semaphore_is_that_of_its_value() -> None:
+    held = plain("a")
+    held.locks.add(name="seats")
+    around = d.Block(name="g", group=d.Group(body=chain(plain("b"))))
+    around.locks.add(name="rooms")
+    driver = driven(
+        fan(
+            with_bound(held, {"locks.seats.limit": parameter("n")}),
+            with_bound(around, {"locks.rooms.limit": parameter("m")}),
+        ),
+        n=4,
+        m=1,
+    )
+    taken = {each.path: dict(each.bounds) for each in driver.asked(TakePermits)}
+    assert taken == {"a": {"lock:seats": 4}, "g": {"lock:rooms": 1}}
+
+
+def test_settings_of_sidecars_reach_the_runner() -> None:
+    block = plain("a")
+    block.step.config_json = (
+        '{"image":"app:1","sidecars":[{"name":"db"},{"name":"db.b","image":"x"}]}'
+    )
+    block = with_bound(
+        block,
+        {
+            "step.config.sidecars.db.image": cel("'postgres:' + v", v=parameter("v")),
+            "step.config.sidecars.db.b.env": d.Binding(
+                map=d.BindingMap(bindings={"N": parameter("n")})
+            ),
+        },
+    )
+    driver = driven(chain(block), n=2, v="17")
+    request = step_request(driver.state, driver.state.steps["a"], partition=0, epoch=1)
+    assert json.loads(request.spec.config_json)["sidecars"] == [
+        {"name": "db", "image": "postgres:17"},
+        {"name": "db.b", "image": "x", "env": {"N": "2"}},
+    ]
+
+
+def of_run(bound: dict[str, d.Binding], **params: object) -> Driver:
+    definition = workflow(chain(plain("a")))
+    for name in sorted(params):
+        definition.parameters.add(name=name, type=d.VALUE_TYPE_ANY)
+    for field, binding in bound.items():
+        definition.bound[field].CopyFrom(binding)
+    assert not validate(definition)
+    made = Driver(definition, lambda _: {"out": 1}, params=params, evaluate=evaluate)
+    made.tell(Start())
+    return made
+
+
+def test_a_run_has_the_times_of_its_parameters_and_every_owner_has_the_same() -> None:
+    driver = of_run(
+        {"timeout_ms": parameter("n"), "deadline_ms": cel("string(n / 2) + 's'", n=parameter("n"))},
+        n=60,
+    )
+    assert bound_events(driver) == [{"timeout_ms": 60_000, "deadline_ms": 30_000}]
+    watched = {each.timer: each.due_us for each in driver.asked(WatchTime) if not each.path}
+    begin = driver.state.start_us
+    assert watched == {Timer.TIMEOUT: begin + 60_000_000, Timer.DEADLINE: begin + 30_000_000}
+    driver.take_over()
+    assert (driver.state.timeout_ms, driver.state.deadline_ms) == (60_000, 30_000)
+    driver.let_time_pass(Timer.DEADLINE)
+    driver.let_time_pass(Timer.TIMEOUT)
+    driver.drain()
+    assert driver.state.late
+    assert driver.state.status == t.TIMED_OUT
+    driver.check_replay()
+
+
+def test_null_leaves_a_run_without_limit_and_a_wrong_value_ends_it() -> None:
+    driver = of_run({"timeout_ms": parameter("n")}, n=None)
+    assert (driver.state.timeout_ms, driver.state.status) == (0, t.RUNNING)
+    assert not [each for each in driver.asked(WatchTime) if not each.path]
+    driver = of_run({"timeout_ms": parameter("n")}, n="soon")
+    assert driver.state.status == t.FAILED
+    assert driver.state.error is not None
+    assert driver.state.error.type == "PolicyInvalid"
+    assert 'the workflow: timeout is "soon"' in driver.state.error.message
+    assert driver.state.steps["a"].status == t.SKIPPED
+    driver.check_replay()
+
+
+def test_a_fork_has_the_times_of_its_own_parameters() -> None:
+    driver = of_run({"timeout_ms": parameter("n")}, n=60)
+    driver.drain()
+    other = fork(driver, reset=("a",), n=90)
+    other.tell(Start())
+    assert (other.state.status, other.state.timeout_ms) == (t.RUNNING, 90_000)
+    assert bound_events(other) == [{"timeout_ms": 90_000}]
+    other.take_over()
+    assert other.state.timeout_ms == 90_000
+    same = fork(driver, reset=("a",))
+    same.tell(Start())
+    assert (bound_events(same), same.state.timeout_ms) == ([], 60_000)
+    wrong = fork(driver, reset=("a",), n="soon")
+    wrong.tell(Start())
+    assert wrong.state.status == t.CANCELLED
+    told = [each.run_cancel_requested.reason for each in wrong.history]
+    assert 'the workflow: timeout is "soon"' in "".join(told)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            lambda w: w.bound["timeout_ms"].CopyFrom(output("a", "out")),
+            "workflow: timeout may use parameters, run_info() and expressions of these",
+        ),
+        (
+            lambda w: w.bound["max_active_runs"].CopyFrom(literal(1)),
+            "workflow: 'max_active_runs' is no policy that may be known only at run time",
+        ),
+        (
+            lambda w: (setattr(w, "deadline_ms", 5), w.bound["deadline_ms"].CopyFrom(literal(1))),
+            "workflow: deadline has a value, and another one that is known only at run time",
+        ),
+        (
+            lambda w: w.body.blocks[0].bound["locks.seats.limit"].CopyFrom(literal(1)),
+            "a: 'locks.seats.limit' is no policy that may be known only at run time",
+        ),
+        (
+            lambda w: (
+                w.body.blocks[0].bound["step.retry.rules.X.max_attempts"].CopyFrom(literal(1))
+            ),
+            "a: 'step.retry.rules.X.max_attempts' is no policy that may be known only at run time",
+        ),
+        (
+            lambda w: (
+                w.body.blocks[0].bound["step.config.sidecars.db.image"].CopyFrom(literal("x"))
+            ),
+            "a: 'step.config.sidecars.db.image' is no policy that may be known only at run time",
+        ),
+    ],
+)
+def test_what_has_no_place_is_refused(change: Any, told: str) -> None:
+    definition = workflow(chain(plain("a")))
+    change(definition)
+    assert any(told in each for each in validate(definition)), validate(definition)

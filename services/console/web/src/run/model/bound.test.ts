@@ -9,6 +9,11 @@ test("policies have the words of the language", () => {
   expect(boundName("step.retry.backoff_factor", true)).toBe("retry.factor");
   expect(boundName("step.resources.memory_bytes", true)).toBe("resources.memory");
   expect(boundName("step.config.image", true)).toBe("image");
+  expect(boundName("for_each.failure.tolerate", false)).toBe("tolerate");
+  expect(boundName("locks.seats.limit", false)).toBe("semaphore seats: limit");
+  expect(boundName("step.retry.rules.http.Gone.max_attempts", true)).toBe("retry.http.Gone: max_attempts");
+  expect(boundName("step.retry.rules.75.backoff_ms", true)).toBe("retry.75: backoff");
+  expect(boundName("step.config.sidecars.db.image", true)).toBe("sidecar db: image");
   expect(boundName("sub_workflow.workflow", false)).toBe("workflow");
 });
 

@@ -3,11 +3,24 @@
 /** The word for a policy, by the path of its field in a block of the definition. */
 export function boundName(field: string, ofStep: boolean): string {
   if (field === "timeout_ms") return ofStep ? "total_timeout" : "timeout";
+  const listed = /^(locks|step\.retry\.rules|step\.config\.sidecars)\.(.+)\.([a-z_]+)$/.exec(field);
+  if (listed) return `${LISTED[listed[1] as string]}${listed[2]}: ${plain(listed[3] as string)}`;
   if (field.startsWith("step.datasets.")) return `partition of ${field.slice("step.datasets.".length)}`;
   const path = field.split(".");
-  const last = (path.at(-1) as string).replace(/_(ms|bytes|milli)$/, "").replace(/^backoff_factor$/, "factor");
+  const last = plain(path.at(-1) as string);
   const group = path.at(-2);
   return group === "retry" || group === "resources" ? `${group}.${last}` : last;
+}
+
+/** What stands before the name of a thing in a list. */
+const LISTED: Readonly<Record<string, string>> = {
+  locks: "semaphore ",
+  "step.retry.rules": "retry.",
+  "step.config.sidecars": "sidecar ",
+};
+
+function plain(word: string): string {
+  return word.replace(/_(ms|bytes|milli)$/, "").replace(/^backoff_factor$/, "factor");
 }
 
 /** Names and values, for one line. */

@@ -7,7 +7,7 @@ from kaon_coordinator.engine.backoff import later_us
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.messages import Due, PermitsGranted, Start
 from kaon_coordinator.engine.refusals import refuse
-from kaon_coordinator.engine.scopes import scopes
+from kaon_coordinator.engine.scopes import policies, run_ends, scopes
 from kaon_coordinator.engine.scopes.readiness import had_turn
 from kaon_coordinator.engine.scopes.rerun import run_again
 from kaon_coordinator.engine.scopes.run_permits import permit_keys, take_permits
@@ -54,6 +54,9 @@ def begin(decision: Decision) -> None:
         begin_fork(decision)
         return
     decision.emit(run_started=history_pb2.RunStarted())
+    if (problem := policies.bind_run(decision)) is not None:
+        run_ends.end(decision, t.FAILED, problem)
+        return
     watch_run(decision)
     decision.then(scopes.start_scope, state.root)
 
@@ -68,7 +71,17 @@ def begin_fork(decision: Decision) -> None:
         if not found:
             refuse(decision, "fork", path, "there was no such step, block or cell", state.submitter)
     what = plan(chosen)
+    problem = policies.bind_run(decision)
     run_again(decision, what, cause="fork", requester=state.submitter)
+    if problem is not None:
+        # It has blocks of another run: they end with it.
+        decision.emit(
+            run_cancel_requested=history_pb2.RunCancelRequested(
+                reason=f"{problem.type}: {problem.message}", requester="kaon", force=True
+            )
+        )
+        stop(decision, paused=False)
+        return
     # The original run may have been between two decisions.
     _go_on_everywhere(decision)
 
@@ -112,7 +125,7 @@ def stop(decision: Decision, *, paused: bool) -> None:
 def timeout(decision: Decision, message: Due) -> None:
     """Stop the run when its time-out has passed."""
     state = decision.state
-    expected = later_us(begin_of_run(state), state.workflow.definition.timeout_ms * 1000)
+    expected = later_us(begin_of_run(state), state.timeout_ms * 1000)
     if state.waits_since or message.due_us != expected:
         return
     if state.status in {t.RUNNING, t.PAUSED} and state.root.stop == t.NONE:

@@ -81,6 +81,7 @@ def run_row(state: RunState) -> RunRow:
         "scheduled": state.scheduled_us,
         "previous": _previous_data(state.previous),
         "since": state.since_us,
+        "bound": dict(state.bound),
         "fork_reset": list(state.fork_reset),
         "depth": state.depth,
         "parent_path": state.parent_path,
@@ -370,6 +371,8 @@ def _restore_run(state: RunState, run: RunRow) -> None:
     state.trace_parent = data.get("trace", "")
     if "breakpoints" in data:
         state.breakpoints = frozenset(data["breakpoints"])
+    if "bound" in data:
+        state.bound = named(data["bound"])
     if "only" in data or "until" in data:
         only, until = data.get("only", ()), data.get("until", ())
         state.aim(run_pb2.RunTargets(only=only, until=until))

@@ -24,13 +24,36 @@ def bind(decision: Decision, node: Node) -> step_pb2.StepError | None:
     except KaonError as error:
         return user_error("BindingError", f"{node.path}: {error}")
     try:
-        values = _converted(decision, node, texts)
+        kind = "step" if isinstance(node, StepState) else node.kind
+        values = _converted(decision, kind, texts)
     except KaonError as error:
         return user_error("PolicyInvalid", f"{node.path}: {error}")
     if problem := _refusal(decision, node, values):
         return user_error("PolicyInvalid", f"{node.path}: {problem}")
     if values != node.bound:
         event = history_pb2.PoliciesBound(path=node.path)
+        fill(event.values_json, values)
+        decision.emit(policies_bound=event)
+    return None
+
+
+def bind_run(decision: Decision) -> step_pb2.StepError | None:
+    """Give a run that begins the workflow's own policies; return why it cannot begin."""
+    state, context = decision.state, decision.context
+    bound = sorted(state.workflow.definition.bound.items())
+    if not bound:
+        return None
+    context.meter.begin_node()
+    try:
+        texts = {field: resolve(state, state.root, each, context.evaluate) for field, each in bound}
+    except KaonError as error:
+        return user_error("BindingError", f"the workflow: {error}")
+    try:
+        values = _converted(decision, "workflow", texts)
+    except KaonError as error:
+        return user_error("PolicyInvalid", f"the workflow: {error}")
+    if values != state.bound:
+        event = history_pb2.PoliciesBound()
         fill(event.values_json, values)
         decision.emit(policies_bound=event)
     return None
@@ -44,8 +67,7 @@ def _resolved(decision: Decision, node: Node) -> Mapping[str, str]:
     }
 
 
-def _converted(decision: Decision, node: Node, texts: Mapping[str, str]) -> dict[str, str]:
-    kind = "step" if isinstance(node, StepState) else node.kind
+def _converted(decision: Decision, kind: str, texts: Mapping[str, str]) -> dict[str, str]:
     limits = decision.context.limits
     return {
         field: canonical.dumps(converted(kind, field, canonical.loads(text), limits))

@@ -34,13 +34,13 @@ def watch_node(decision: Decision, node: Node) -> None:
 
 def watch_run(decision: Decision) -> None:
     """Set the timers of the run's time-out and deadline."""
-    definition = decision.state.workflow.definition
-    begin_us = begin_of_run(decision.state)
-    if definition.timeout_ms:
-        due_us = later_us(begin_us, definition.timeout_ms * 1000)
+    state = decision.state
+    begin_us = begin_of_run(state)
+    if state.timeout_ms:
+        due_us = later_us(begin_us, state.timeout_ms * 1000)
         decision.act(WatchTime(timer=Timer.TIMEOUT, path="", due_us=due_us))
-    if definition.deadline_ms and not decision.state.late:
-        due_us = later_us(begin_us, definition.deadline_ms * 1000)
+    if state.deadline_ms and not state.late:
+        due_us = later_us(begin_us, state.deadline_ms * 1000)
         decision.act(WatchTime(timer=Timer.DEADLINE, path="", due_us=due_us))
 
 
@@ -69,7 +69,7 @@ def deadline(decision: Decision, message: Due) -> None:
             and _deadline_us(node) == message.due_us
         )
     else:
-        expected = later_us(begin_of_run(state), state.workflow.definition.deadline_ms * 1000)
+        expected = later_us(begin_of_run(state), state.deadline_ms * 1000)
         missed = (
             not state.ended and state.start_us > 0 and not state.late and expected == message.due_us
         )

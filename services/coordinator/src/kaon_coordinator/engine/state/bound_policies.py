@@ -28,6 +28,11 @@ def give(state: RunState, node: Node, values: Mapping[str, str]) -> None:
         node.spec = found[1]
 
 
+def give_run(state: RunState, values: Mapping[str, str]) -> None:
+    """Give a run the workflow's own policies that are known only now."""
+    state.bound = named(values)
+
+
 def take_back(node: Node) -> None:
     """Make the policies of a node unknown again."""
     if not node.bound:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.bound_policies import give
+from kaon_coordinator.engine.state.bound_policies import give, give_run
 from kaon_coordinator.engine.state.counting import (
     counts_as_failed,
     note_cancel,
@@ -94,7 +94,10 @@ def locks_taken(state: RunState, event: history_pb2.HistoryEvent) -> None:
 
 
 def policies_bound(state: RunState, event: history_pb2.HistoryEvent) -> None:
-    """Fold the policies of a step or block that is about to begin."""
+    """Fold the policies of the run (empty path), or of a step or block, that is about to begin."""
+    if not event.policies_bound.path:
+        give_run(state, event.policies_bound.values_json)
+        return
     node = state.node(event.policies_bound.path)
     assert node is not None, event.policies_bound.path
     give(state, node, event.policies_bound.values_json)

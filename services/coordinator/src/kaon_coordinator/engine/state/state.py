@@ -22,6 +22,7 @@ from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import ChildPrepared
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.curves import Curves
+from kaon_wire import canonical
 from kaon_wire.definitions.targets import left_out
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -358,6 +359,8 @@ class RunState:
     # Of the same workflow, when this run was submitted; None without one, or when the workflow does not ask.
     previous: run_pb2.PreviousRun | None = None
     start_us: int = 0
+    # The workflow's own policies that were known only when the run began, canonical JSON by field.
+    bound: Mapping[str, str] = field(default_factory=_nothing)
     # When its time starts to count, if not at its start: when it was reopened.
     since_us: int = 0
     end_us: int = 0
@@ -406,6 +409,22 @@ class RunState:
         """Release the memory that only changes need."""
         if not self._transient:
             self._transient = None
+
+    @property
+    def timeout_ms(self) -> int:
+        """Return how long the run may take; 0 means without limit."""
+        return self._own_ms("timeout_ms")
+
+    @property
+    def deadline_ms(self) -> int:
+        """Return after which time the run is late; 0 means never."""
+        return self._own_ms("deadline_ms")
+
+    def _own_ms(self, field: str) -> int:
+        definition = self.workflow.definition
+        if field in self.bound and field in definition.bound:
+            return canonical.loads(self.bound[field]) or 0
+        return int(getattr(definition, field))
 
     @property
     def ended(self) -> bool:
