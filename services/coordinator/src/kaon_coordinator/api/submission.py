@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -312,9 +312,8 @@ class Submission:
             command_id=uuid.uuid4().hex,
             **command,  # type: ignore[arg-type]
         )
-        values = [*wish.mark.outputs_json.values(), wish.signal.payload_json or "null"]
-        await self.grants.check_values(caller, values)
-        # The outputs of a marked step, or the payload of a signal.
+        await self.grants.check_values(caller, _values(wish))
+        # What its values name: the outputs of a marked step, the payload of a signal, the fields of an answer.
         await self.renewal.named_in(wish.SerializeToString())
         store = self._threads.store
         # Subscribed before the command is stored, so that its effect cannot be missed.
@@ -376,3 +375,12 @@ def as_new(run: NewRun) -> RunRecord:
     return replace(
         submission_sql.fresh_record(run), row=replace(submission_sql.fresh_row(run), run_id="")
     )
+
+
+def _values(wish: command_pb2.RunCommand) -> Iterator[str]:
+    """Yield the JSON texts of a command, whichever it is: each may become a value of the run."""
+    kind = wish.WhichOneof("command")
+    told = getattr(wish, kind) if kind else wish
+    for field, value in told.ListFields():
+        if field.name.endswith("_json"):
+            yield from [value] if isinstance(value, str) else value.values()

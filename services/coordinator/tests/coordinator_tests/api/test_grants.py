@@ -9,14 +9,17 @@ from typing import Any
 
 import grpc
 import pytest
+from google.protobuf import descriptor_pool
 from grpc import aio
 
 from kaon_artifacts import Artifact
 from kaon_coordinator.engine.state import transitions as t
 from kaon_service.access.guard import NO_GUARD, Guard
+from kaon_service.access.table import TABLE
 from kaon_wire import canonical
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
 from kaonapi.artifact.v1 import artifact_service_pb2_grpc
+from kaonapi.dataset.v1 import dataset_pb2, dataset_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2 as r
 from kaonapi.schedule.v1 import schedule_pb2 as s
 from kaonapi.step.v1 import step_pb2
@@ -53,10 +56,13 @@ async def served(path: Path, guard: Guard = BELIEVING) -> AsyncIterator[tuple[Wh
 
 
 async def register(whole: Whole, who: Any, *blocks: d.Block, name: str = "w", **fields: Any) -> str:
-    """A workflow with a parameter of any type, its version."""
-    parameter = d.Parameter(name="data", type=d.VALUE_TYPE_ANY, default_json="null")
+    """A workflow with a parameter of any type, and one for a day; its version."""
+    parameters = [
+        d.Parameter(name="data", type=d.VALUE_TYPE_ANY, default_json="null"),
+        d.Parameter(name="day", type=d.VALUE_TYPE_STRING, default_json='""'),
+    ]
     definition = d.WorkflowDefinition(
-        name=name, body=chain(*blocks), parameters=[parameter], **fields
+        name=name, body=chain(*blocks), parameters=parameters, **fields
     )
     workflows = workflow_service_pb2_grpc.WorkflowServiceStub(whole.channel)
     request = w.RegisterWorkflowRequest(definition=definition)
@@ -81,7 +87,16 @@ async def test_a_reference_is_refused_wherever_it_is_given_and_as_one_to_nothing
         run_id = (await whole.runs.SubmitRun(asked, metadata=BLUE)).run.run_id
         await whole.waits_at(run_id, "ask", t.WAITING)
         nothing = f"sha256:{'0' * 64}"
-        for told in _ways(whole, run_id):
+        given = d.Parameter(name="data", type=d.VALUE_TYPE_ANY, default_json="null")
+        approval = d.Block(name="allow", gate=d.Gate(approval=d.Approval(fields=[given])))
+        await register(whole, BLUE, approval, name="allowed")
+        asked = r.SubmitRunRequest(workflow="allowed")
+        allowed = (await whole.runs.SubmitRun(asked, metadata=BLUE)).run.run_id
+        await whole.waits_at(allowed, "allow", t.WAITING)
+        ways = _ways(whole, run_id, allowed)
+        # Every request in which a value may stand.
+        assert ways.keys() - {"RegisterWorkflowRequest"} == _with_values()
+        for told in ways.values():
             texts = set()
             for digest in (theirs.digest, nothing):
                 value = canonical.dumps([{"artifact": {"digest": digest, "uri": theirs.uri}}])
@@ -89,9 +104,30 @@ async def test_a_reference_is_refused_wherever_it_is_given_and_as_one_to_nothing
             assert len(texts) == 1, texts
 
 
-def _ways(whole: Whole, run_id: str) -> list[Any]:
+def _with_values() -> set[str]:
+    """The requests of the coordinator that have JSON texts other than what is looked for."""
+    services = {path.split("/")[1] for path in TABLE} - {"kaonapi.view.v1.ViewService"}
+    pool = descriptor_pool.Default()
+    found = set()
+    for service in services:
+        for method in pool.FindServiceByName(service).methods:
+            fields = list(method.input_type.fields)
+            fields += [
+                inner
+                for field in fields
+                if field.name in {"schedule", "runs"} and field.message_type is not None
+                for inner in field.message_type.fields
+            ]
+            if any(field.name.endswith("_json") for field in fields):
+                found.add(method.input_type.name)
+    # It has what runs are looked for by.
+    return found - {"ListRunsRequest"}
+
+
+def _ways(whole: Whole, run_id: str, allowed: str) -> dict[str, Any]:
     cron = s.Cron(expression="* * * * *")
-    return [
+    datasets = dataset_pb2_grpc.DatasetServiceStub(whole.channel)
+    ways = [
         lambda value: whole.runs.SubmitRun(
             r.SubmitRunRequest(workflow="w", params_json={"data": value}), metadata=BLUE
         ),
@@ -103,6 +139,29 @@ def _ways(whole: Whole, run_id: str) -> list[Any]:
         ),
         lambda value: whole.runs.SignalRun(
             r.SignalRunRequest(run_id=run_id, name="go", payload_json=value), metadata=BLUE
+        ),
+        lambda value: whole.runs.SignalRuns(
+            r.SignalRunsRequest(name="go", payload_json=value), metadata=BLUE
+        ),
+        lambda value: whole.runs.AnswerGate(
+            r.AnswerGateRequest(
+                run_id=allowed, path="allow", approved=True, values_json={"data": value}
+            ),
+            metadata=BLUE,
+        ),
+        lambda value: datasets.RecordDatasetUpdate(
+            dataset_pb2.RecordDatasetUpdateRequest(name="own", outputs_json={"data": value}),
+            metadata=BLUE,
+        ),
+        lambda value: whole.schedules.Backfill(
+            s.BackfillRequest(
+                workflow="w",
+                parameter="day",
+                first_date="2026-01-01",
+                last_date="2026-01-02",
+                params_json={"data": value},
+            ),
+            metadata=BLUE,
         ),
         lambda value: whole.runs.MarkBlock(
             r.MarkBlockRequest(
@@ -126,6 +185,9 @@ def _ways(whole: Whole, run_id: str) -> list[Any]:
             whole, BLUE, step("b", data=literal(canonical.loads(value))), name="other"
         ),
     ]
+    names = ("SubmitRun", "RerunRun", "ForkRun", "SignalRun", "SignalRuns", "AnswerGate")
+    more = ("RecordDatasetUpdate", "Backfill", "MarkBlock", "PutSchedule", "RegisterWorkflow")
+    return dict(zip((f"{name}Request" for name in (*names, *more)), ways, strict=True))
 
 
 async def test_a_code_bundle_is_its_uploaders(tmp_path: Path) -> None:
