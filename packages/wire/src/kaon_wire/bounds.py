@@ -152,6 +152,7 @@ _KEYS = frozenset(
         "kaonapi.model.v1.WatchModelsRequest.consumer",
         "kaonapi.run.v1.ForkRunRequest.idempotency_key",
         "kaonapi.run.v1.RerunRunRequest.idempotency_key",
+        "kaonapi.run.v1.SignalRunsRequest.idempotency_key",
         "kaonapi.run.v1.SubmitRunRequest.idempotency_key",
         "kaonapi.schedule.v1.BackfillRequest.name",
         "kaonapi.schedule.v1.RunScheduleRequest.idempotency_key",
