@@ -103,8 +103,8 @@ class Plan:
     skew: float = 0.0
     # When the faults end.
     calm: float = 10.0
-    # How long after that everything may take.
-    patience: float = 120.0
+    # How long after that everything may take: three large runs on one slot are at work for more than two minutes.
+    patience: float = 300.0
 
 
 _PROCESS_FAULTS = (
