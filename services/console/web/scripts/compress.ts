@@ -27,5 +27,5 @@ async function compressFile(path: string): Promise<void> {
   const data = await readFile(path);
   const quality = { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } };
   await writeFile(`${path}.br`, await promisify(brotliCompress)(data, quality));
-  await writeFile(`${path}.gz`, await promisify(gzip)(data, { level: 9 }));
+  await writeFile(`${path}.gz`, await promisify(gzip)(data, { level: 9, memLevel: 9 }));
 }

@@ -225,3 +225,25 @@ it("writes values under names that Python or an option has as a dict", () => {
   expect(written.replaceAll(/\s+/g, " ").replaceAll("( ", "(")).toContain(wanted);
   expect(written).toContain('rows=rows, inputs={"retry": again}');
 });
+
+it("writes which signals a gate takes", () => {
+  const definition = create(WorkflowDefinitionSchema, {
+    name: "daily",
+    body: {
+      blocks: [
+        {
+          name: "ask",
+          kind: {
+            case: "gate",
+            value: {
+              kind: { case: "signal", value: { name: "ratings", whereCel: "payload.day == params.day" } },
+            },
+          },
+        },
+      ],
+    },
+  });
+  expect(definitionText(definition)).toContain(
+    'ask = signal("ask", signal="ratings", where="payload.day == params.day")',
+  );
+});

@@ -154,6 +154,7 @@ function Gate({ block }: { block: BlockView }) {
   if (block.gate === "signal") {
     return (
       <Section title={`Waits for the signal ${shown(block.signal)}`}>
+        {block.whereCel !== "" && <p>Only signals where {shown(block.whereCel)}</p>}
         <GateFields fields={block.fields} form={form} />
         {block.fields.length === 0 && (
           <Textarea

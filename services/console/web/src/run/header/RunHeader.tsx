@@ -120,6 +120,18 @@ function Facts({ run, until }: { run: Run; until: Timestamp | undefined }) {
       <Fact name="Submitted">
         <Time at={run.createTime} format="short" /> by {shown(makerText(run) || "nobody known")}
       </Fact>
+      {run.scheduledTime !== undefined && (
+        <Fact name="Scheduled for">
+          <Time at={run.scheduledTime} format="short" />
+        </Fact>
+      )}
+      {run.previousSuccess !== undefined && (
+        <Fact name="Success before">
+          <Link to="/runs/$runId" params={{ runId: run.previousSuccess.runId }}>
+            {run.previousSuccess.runId.slice(-8)}
+          </Link>
+        </Fact>
+      )}
       <Fact name="Duration">
         <Duration from={run.startTime} to={run.endTime ?? until} />
       </Fact>
