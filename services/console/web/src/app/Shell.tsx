@@ -10,8 +10,9 @@ import { handleKey, useShortcut } from "./keys/shortcuts";
 import { MobileBar, MobileTabs } from "./Mobile";
 import { Navigation } from "./Navigation";
 import classes from "./Shell.module.css";
-import { SignIn } from "./SignIn";
 
+// Who has a session never sees it.
+const SignIn = lazy(() => import("./SignIn").then(({ SignIn }) => ({ default: SignIn })));
 // What opens on a key is loaded when it is first wanted.
 const Palette = lazy(() => import("./palette/Palette").then(({ Palette }) => ({ default: Palette })));
 const ShortcutHelp = lazy(() => import("./keys/ShortcutHelp").then(({ ShortcutHelp }) => ({ default: ShortcutHelp })));
@@ -22,7 +23,12 @@ export function Shell() {
   if (data) return <Frame session={data} />;
   if (!error) return <Boot />;
   const fault = faultOf(error);
-  if (fault.kind === "signed-out") return <SignIn told={fault.message} retry={refetch} />;
+  if (fault.kind === "signed-out")
+    return (
+      <Suspense fallback={<Boot />}>
+        <SignIn told={fault.message} retry={refetch} />
+      </Suspense>
+    );
   return <ErrorState error={error} retry={refetch} />;
 }
 
