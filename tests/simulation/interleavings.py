@@ -458,14 +458,15 @@ def _wait_for_a_moved_pool(seed: int) -> float | None:
     adopted = _times_of(world, "claim_partition")
     # The only runner sleeps, so that the request is read, and its record acknowledged, before the pool moves.
     world.scheduler.at(0.5, lambda: [process.pause() for process in _runners(world)])
-    world.scheduler.at(11.0, lambda: [process.resume() for process in _runners(world)])
+    world.scheduler.at(14.0, lambda: [process.resume() for process in _runners(world)])
     moved: list[str] = []
 
     def kill(event: _Event, owner: str) -> None:
         pool = world.store.epochs["default"][1].split("@")[0]
         if pool != owner:
             moved.append(pool)
-            world.scheduler.after(2.0, script.kill, pool)
+            # After the next commit of offsets.
+            world.scheduler.after(4.5, script.kill, pool)
 
     script.once("step_became_ready", kill)
     script.run()
