@@ -120,6 +120,8 @@ _SECONDS, _PATIENCE = 0.3, 60.0
 _RUN_ID = re.compile(r"\b[0-9a-hjkmnp-tv-z]{26}\b")
 # Times, counts and ids that each call makes anew.
 _NUMBER = re.compile(r"\d+(?:[:.TZ-]+\d*)*")
+# A pool's owner has just begun to listen, until some seconds have passed.
+_BEGUN = re.compile(r'\s*"settling": true,')
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,4 +221,4 @@ async def outcome(
         text = f"{error.code().name}: {error.details()}"
     for written in {named, named.replace('"', '\\"')} - {""}:
         text = text.replace(written, "THING")
-    return _NUMBER.sub("0", _RUN_ID.sub("RUN", text))
+    return _NUMBER.sub("0", _RUN_ID.sub("RUN", _BEGUN.sub("", text)))
