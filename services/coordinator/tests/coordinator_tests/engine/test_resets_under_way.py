@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.actions import Timer
-from kaon_coordinator.engine.messages import Continued, Restart, Retry, Start, Started, Succeeded
+from kaon_coordinator.engine.actions import TakePermits, Timer
+from kaon_coordinator.engine.messages import (
+    Continued,
+    PermitsGranted,
+    Restart,
+    Retry,
+    Start,
+    Started,
+    Succeeded,
+)
 from kaon_coordinator.engine.state import transitions as t
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+from . import test_forks as forks
 from .build import chain, fan, for_each, literal, output, step, workflow
 from .driver import Driver, failure
 from .test_new_versions import done, finish, fork
@@ -111,3 +120,21 @@ def test_no_event_of_a_run_is_older_than_what_came_before_it_on_whatever_clock()
     assert finish(forked, original).status == t.FAILED
     times = [event.time_us for event in forked.history]
     assert times == sorted(times)
+
+
+def test_a_fork_begins_without_the_lock_that_a_gate_had_taken_in_the_original() -> None:
+    gate = d.Block(name="g", gate=d.Gate(signal=d.SignalGate(name="go")))
+    gate.locks.add(name="one", limit=1)
+    original = started(workflow(fan(gate)))
+    asked = original.asked(TakePermits)[-1]
+    original.tell(PermitsGranted(path="g", asked=asked.asked))
+    forked = forks.fork(original, events=original_seq(original, "locks_taken"))
+    forked.take_over()
+    forked.tell(Start())
+    assert forked.state.blocks["g"].locks == ()
+    # The rows say the same.
+    forked.take_over()
+
+
+def original_seq(driver: Driver, kind: str) -> int:
+    return next(event.seq for event in driver.history if event.WhichOneof("event") == kind)

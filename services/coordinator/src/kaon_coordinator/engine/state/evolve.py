@@ -118,6 +118,8 @@ def _begin_fork(state: RunState, now_us: int) -> None:
     state.start_us, state.fork_reset = now_us, ()
     for block in state.blocks.values():
         # The locks are those of the original run.
+        if block.locks:
+            state.transient.touched_blocks.add(block.path)
         block.locks, block.unlocked = (), block.status == t.RUNNING and bool(block.block.locks)
     _count_time_from(state, now_us)
 
