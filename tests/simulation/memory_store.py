@@ -405,6 +405,10 @@ class MemoryStore(Store):
         return self._claim(partition, owner)
 
     @_transaction
+    def partition_epochs(self, partitions: Collection[int]) -> dict[int, int]:
+        return {each: self.epochs[each][0] for each in partitions if each in self.epochs}
+
+    @_transaction
     def claim_pool(self, pool: str, owner: str) -> int:
         return self._claim(pool, owner)
 

@@ -216,15 +216,9 @@ def test_json_and_back(store: ArtifactStore) -> None:
     assert Artifact.from_json(artifact.to_json()) == artifact
     with pytest.raises(InvalidValue, match="digest"):
         Artifact.from_json({"uri": "file:///x"})
-    for name, value in (
-        ("digest", ["d"]),
-        ("uri", 1),
-        ("type", {}),
-        ("media_type", None),
-        ("size", "1"),
-    ):
-        with pytest.raises(InvalidValue, match=f"its {name} is no"):
-            Artifact.from_json({"uri": "file:///x", "digest": "d", name: value})
+    for digest in (["d"], {}, 7, None):
+        with pytest.raises(InvalidValue, match="is not a digest"):
+            Artifact.from_json({"uri": "file:///x", "digest": digest})
 
 
 def test_a_truncated_artifact_is_written_anew(store: ArtifactStore, tmp_path: Path) -> None:

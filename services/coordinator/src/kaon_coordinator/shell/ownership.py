@@ -149,11 +149,19 @@ class Ownership:
             self._parts.clocks.monotonic() + self._parts.settings.lease_seconds
         )
 
-    def lose_refused(self) -> None:
-        """Lose the partitions in which the store refused a write outside the turns.
+    async def look_for_claims(self) -> None:
+        """Note the partitions that another owner has claimed: one that has nothing to write would never notice.
 
-        A partition without activity would otherwise never notice that another owner has claimed it.
+        A member that is late may claim a partition, begin a run of it, and give it up again.
         """
+        held = self._partitions.epochs()
+        newest = await self._store.read(self._store.store.partition_epochs, tuple(held))
+        for number, epoch in held.items():
+            if newest.get(number, epoch) > epoch:
+                self._partitions.refuse(number, epoch)
+
+    def lose_refused(self) -> None:
+        """Lose the partitions that another owner has claimed, as was noticed outside the turns."""
         refused = self._partitions.refused
         for number, epoch in sorted(refused):
             if self._partitions.epoch_of(number) == epoch:

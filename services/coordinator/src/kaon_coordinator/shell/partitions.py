@@ -18,7 +18,7 @@ class Partitions:
         self.owned: dict[int, Partition] = {}
         # Set to request a turn before the next tick.
         self.woken = asyncio.Event()
-        # Partitions with the epochs under which the store refused a write outside the turns.
+        # Partitions with the epochs that were found to be outdated outside the turns.
         self.refused: set[tuple[int, int]] = set()
 
     def epochs(self) -> dict[int, int]:
@@ -45,7 +45,7 @@ class Partitions:
         )
 
     def refuse(self, number: int, epoch: int) -> None:
-        """Note that the store refused a write under this epoch; the next tick drops the partition."""
+        """Note that another owner has a newer epoch than this one; the next tick drops the partition."""
         self.refused.add((number, epoch))
         self.woken.set()
 

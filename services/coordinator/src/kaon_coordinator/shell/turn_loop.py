@@ -120,6 +120,7 @@ class TurnLoop:
                 polls = now >= next_poll
                 if polls:
                     parts.inbox.look_into_all()
+                    await self._ownership.look_for_claims()
                     next_poll = now + self._settings.poll_seconds
                 await self._tick(now)
                 if polls:

@@ -158,6 +158,14 @@ def claim_partition(database: Database, connection: Connection, partition: int, 
     return claim(database, connection, partitions, partition, owner)
 
 
+def partition_epochs(connection: Connection, numbers: Collection[int]) -> dict[int, int]:
+    """Return the newest epochs of partitions."""
+    claimed = select(partitions.c.partition, partitions.c.epoch).where(
+        partitions.c.partition.in_(numbers)
+    )
+    return {row.partition: row.epoch for row in connection.execute(claimed)}
+
+
 def claim_pool(database: Database, connection: Connection, pool: str, owner: str) -> int:
     """Return a new epoch of a pool."""
     return claim(database, connection, pools, pool, owner)

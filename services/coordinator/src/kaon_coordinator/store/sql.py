@@ -228,6 +228,11 @@ class SqlStore(Store):
         with self._writing("claim_partition") as connection:
             return partition_sql.claim_partition(self._database, connection, partition, owner)
 
+    def partition_epochs(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the newest epoch of each of the partitions that was ever claimed."""
+        with self._reading("partition_epochs") as connection:
+            return partition_sql.partition_epochs(connection, partitions)
+
     def claim_pool(self, pool: str, owner: str) -> int:
         """Raise the pool's epoch and return it, higher than any before."""
         with self._writing("claim_pool") as connection:

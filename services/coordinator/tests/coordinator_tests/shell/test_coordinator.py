@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.shell.shell_settings import LEASE_SECONDS
 from kaon_coordinator.store.base import PartitionBatch
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
@@ -208,6 +209,23 @@ async def test_an_owner_that_was_succeeded_writes_nothing_and_lets_nothing_out(
     await world.until(lambda: member.coordinator.counters.fenced == 1)
     assert member.store.store.history("run") == before
     assert world.broker.end_offset(topics.RUN_EVENTS, 0) == sent
+
+
+async def test_an_owner_without_work_notices_a_late_claim_and_takes_the_partition_back(
+    world: World, member: Member
+) -> None:
+    store = member.store.store
+    await world.until(lambda: member.coordinator.pools.owned() == ["default"])
+    # A member that is late claims the partition, and gives it up.
+    late = store.claim_partition(0, "late")
+    world.clock.now += 2
+    await world.until(lambda: member.coordinator.counters.fenced == 1)
+    world.clock.now += LEASE_SECONDS + 1
+    await world.until(lambda: store.partition_epochs([0]) == {0: late + 1})
+    world.hello()
+    world.submit(member)
+    (request,) = await world.released()
+    assert request.epoch == late + 1
 
 
 async def test_what_was_published_is_noted_although_nothing_follows(

@@ -108,7 +108,7 @@ async def test_of_a_reference_only_its_digest_says_where_an_artifact_is(
 
 
 @pytest.mark.parametrize(
-    "digest", ["/etc/passwd", "sha256:../../x", "", 7, None, "sha256:" + "A" * 64]
+    "digest", ["/etc/passwd", "sha256:../../x", "", 7, None, ["d"], "sha256:" + "A" * 64]
 )
 async def test_what_is_no_digest_is_no_reference(world: World, digest: object) -> None:
     kept = world.artifacts.put_bytes(b"1\n").to_json() | {"digest": digest}

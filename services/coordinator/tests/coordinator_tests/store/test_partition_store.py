@@ -282,3 +282,10 @@ def test_events_are_stored_byte_for_byte_the_same_whatever_the_order_of_their_ma
     turned.step_became_ready.inputs_json.clear()
     turned.step_became_ready.inputs_json.update({"a": "1", "b": "2"})
     assert bytes(data) == turned.SerializeToString(deterministic=True)
+
+
+def test_the_newest_epochs_of_partitions_are_read(store: Store) -> None:
+    for partition in (0, 1, 1):
+        store.claim_partition(partition, "owner")
+    assert store.partition_epochs([1, 2]) == {1: 2}
+    assert store.partition_epochs([]) == {}

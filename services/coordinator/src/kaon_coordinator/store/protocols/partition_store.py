@@ -22,6 +22,10 @@ class PartitionStore(Protocol):
         """
 
     @abstractmethod
+    def partition_epochs(self, partitions: Collection[int]) -> dict[int, int]:
+        """Return the newest epoch of each of the partitions that was ever claimed."""
+
+    @abstractmethod
     def load_runs(self, partition: int) -> list[LoadedRun]:
         """Return every run of the partition that has not ended and is not set aside.
 
