@@ -706,13 +706,19 @@ class Checks(Witness):
         run = self._store.runs[run_id].record
         state = self._begin(run)
         for event in self._store.history(run_id, limit=1 << 30):
-            evolve(state, event)
+            self._evolve(state, event)
             if state.seq in samples and digest(state) != samples[state.seq]:
                 self.fail(
                     "I4",
                     f"run {run_id}: its history up to {state.seq} folds into another state than before",
                 )
         self._replay_from_snapshot(run, digest(state))
+
+    def _evolve(self, state: RunState, event: history_pb2.HistoryEvent) -> None:
+        try:
+            evolve(state, event)
+        except ValueError as error:
+            self.fail("I4", f"the stored history cannot be folded: {error}")
 
     def _replay_from_snapshot(self, run: RunRecord, expected: str) -> None:
         """The rest of a history over a state that was kept gives the same end."""
@@ -722,7 +728,7 @@ class Checks(Witness):
         workflow = self._workflow(run.tenant, run.workflow, run.version)
         state = replay.kept(run, snapshot, workflow)
         for event in self._store.history(run.run_id, state.seq, limit=1 << 30):
-            evolve(state, event)
+            self._evolve(state, event)
         if digest(state) != expected:
             self.fail(
                 "I4",
