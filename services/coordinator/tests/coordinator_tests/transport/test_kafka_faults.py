@@ -200,7 +200,8 @@ async def test_stopping_is_bounded_when_the_broker_is_away(kafka: KafkaBackend) 
     began = time.monotonic()
     await member.stop()
 
-    assert time.monotonic() - began < 12
+    # Eight seconds are given to what Faust has to end; on a loaded machine the rest takes its time, too.
+    assert time.monotonic() - began < 40
 
 
 async def test_a_member_that_its_group_does_not_hear_ends_although_the_broker_answers(
