@@ -15,7 +15,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from kaon_service.access.watched import Watched
+from kaon_service.access.watched import OFTEN_SECONDS, Watched
 from kaon_service.command_signatures import WINDOW_SECONDS, now_us
 from kaon_service.signed_records import SignatureField, is_signed
 from kaon_wire.key_files import read_keys, read_named_keys
@@ -24,8 +24,6 @@ from kaonapi.runner.v1 import runner_pb2
 # Of a runner, and of coordinators.
 KEY_VARIABLE = "KAON_POOL_KEY"
 KEYS_VARIABLE = "KAON_POOL_KEYS"
-# Heartbeats come from many runners.
-_LOOK_SECONDS = 1.0
 _PUBLIC_KEY_BYTES = 32
 _NAME_DIGITS = 32
 _FIELD = SignatureField(runner_pb2.RunnerHeartbeat.SIGNATURE_FIELD_NUMBER)
@@ -87,7 +85,7 @@ class HeartbeatVerifier:
         if not path:
             return None
         keys = Watched(
-            [Path(path)], lambda: read_named_keys(path, KEYS_VARIABLE), seconds=_LOOK_SECONDS
+            [Path(path)], lambda: read_named_keys(path, KEYS_VARIABLE), seconds=OFTEN_SECONDS
         )
         return cls(keys.get)
 

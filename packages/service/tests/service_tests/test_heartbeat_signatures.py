@@ -178,7 +178,7 @@ def test_keys_are_read_from_files_and_problems_name_the_line(tmp_path: Path) -> 
 def test_keys_of_pools_rotate_while_a_coordinator_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(heartbeat_signatures, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(heartbeat_signatures, "OFTEN_SECONDS", 0.0)
     first, second, keys = b"f" * 32, b"s" * 32, tmp_path / "keys"
 
     def told(*lines: bytes) -> None:

@@ -108,6 +108,18 @@ def _complete(
     return values
 
 
+def canonical_text(field: str, text: str) -> str:
+    """Return a JSON text in its canonical form.
+
+    Raises:
+        InvalidValue: It is not JSON; the error names the field of the request.
+    """
+    try:
+        return canonical.strict(text)
+    except InvalidValue as error:
+        raise InvalidValue(f"{field}: {error}") from error
+
+
 def _value(parameter: d.Parameter, given: str | None, noun: str = "parameter") -> str:
     if given is None:
         if not parameter.HasField("default_json"):

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from kaon_service.access.watched import Watched
+from kaon_service.access.watched import OFTEN_SECONDS, Watched
 from kaon_wire.key_files import read_keys
 from kaon_wire.lease_tokens import LeaseKeys
 
 _VARIABLE = "KAON_LEASE_KEYS"
-# A coordinator asks for the keys with every event.
-_LOOK_SECONDS = 1.0
 
 
 def read_lease_keys(environment: Mapping[str, str]) -> Callable[[], LeaseKeys] | None:
@@ -24,5 +22,5 @@ def read_lease_keys(environment: Mapping[str, str]) -> Callable[[], LeaseKeys] |
     if not path:
         return None
     return Watched(
-        [Path(path)], lambda: LeaseKeys(read_keys(path, _VARIABLE)), seconds=_LOOK_SECONDS
+        [Path(path)], lambda: LeaseKeys(read_keys(path, _VARIABLE)), seconds=OFTEN_SECONDS
     ).get

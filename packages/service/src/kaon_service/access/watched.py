@@ -14,6 +14,9 @@ from kaon_wire.errors import InvalidValue
 
 T = TypeVar("T")
 
+# For what is asked for with every event or heartbeat.
+OFTEN_SECONDS = 1.0
+
 log = structlog.get_logger(__name__)
 
 

@@ -70,7 +70,7 @@ async def test_keys_rotate_while_leases_of_each_publish(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The steps of docs/lines.md at a publisher that is not restarted: no step is refused but that of a key taken out."""
-    monkeypatch.setattr(lease_file, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(lease_file, "OFTEN_SECONDS", 0.0)
     file = tmp_path / "keys"
     write(file, OLD)
     read = read_lease_keys({"KAON_LEASE_KEYS": str(file)})

@@ -218,6 +218,36 @@ _OF_STEPS = {
     f"{_CONFIG}image": Policy(name="image", kinds=_TEXT, convert=_text, required=True),
     f"{_CONFIG}env": Policy(name="env", kinds=frozenset({"map"}), convert=_environment),
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Listed:
+    """What may be known only at run time of the things in one list."""
+
+    noun: str
+    fields: Mapping[str, Policy]
+    # Whether only steps have the list, not all blocks.
+    of_steps: bool = True
+
+
+# By the path of the list.
+_LISTED: Mapping[str, _Listed] = {
+    _LOCKS: _Listed(
+        noun="semaphore",
+        fields={"limit": _count("limit", positive=True, required=True)},
+        of_steps=False,
+    ),
+    _RULES: _Listed(
+        noun="retry:",
+        fields={
+            "max_attempts": _count("max_attempts", positive=True, required=True),
+            "backoff_ms": _span("backoff"),
+        },
+    ),
+    _SIDECARS: _Listed(
+        noun="sidecar", fields={each: _OF_STEPS[f"{_CONFIG}{each}"] for each in ("image", "env")}
+    ),
+}
 _BY_KIND: Mapping[str, Mapping[str, Policy]] = {
     "step": _OF_STEPS,
     "workflow": _OF_ALL,
@@ -272,24 +302,17 @@ class _InList:
 
 
 def _in_list(field: str) -> _InList | None:
-    of = next((each for each in (_LOCKS, _RULES, _SIDECARS) if field.startswith(each)), None)
+    of = next((each for each in _LISTED if field.startswith(each)), None)
     which, _, last = field.removeprefix(of or "").rpartition(".")
     return _InList(of=of, which=which, field=last) if of and which else None
 
 
 def _of_listed(kind: str, inside: _InList) -> Policy | None:
-    which = inside.which
-    match inside.of, inside.field:
-        case "locks.", "limit" if kind != "workflow":
-            return _count(f"semaphore {which}: limit", positive=True, required=True)
-        case "step.retry.rules.", "max_attempts" if kind == "step":
-            name = f"retry: {which}: max_attempts"
-            return _count(name, positive=True, required=True)
-        case "step.retry.rules.", "backoff_ms" if kind == "step":
-            return _span(f"retry: {which}: backoff")
-        case "step.config.sidecars.", ("image" | "env") as last if kind == "step":
-            return replace(_OF_STEPS[f"{_CONFIG}{last}"], name=f"sidecar {which}: {last}")
-    return None
+    listed = _LISTED[inside.of]
+    found = listed.fields.get(inside.field)
+    if found is None or kind == "workflow" or (listed.of_steps and kind != "step"):
+        return None
+    return replace(found, name=f"{listed.noun} {inside.which}: {found.name}")
 
 
 def converted(kind: str, field: str, value: Any, limits: DefinitionLimits = DEFAULT) -> Any:

@@ -234,7 +234,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         row = await self._at(run, request.path)
         await self._allowed(run, row.path, inside=True)
         outputs = {
-            name: _canonical(f"outputs_json[{name}]", text)
+            name: params.canonical_text(f"outputs_json[{name}]", text)
             for name, text in request.outputs_json.items()
         }
         mark = command_pb2.MarkBlock(path=row.path, status=request.status, outputs_json=outputs)
@@ -340,10 +340,3 @@ def _row_at(
 
 def _status(row: RunRow | StepRow | BlockRow) -> str:
     return t.short(run_pb2.Status.ValueType(row.status))
-
-
-def _canonical(field: str, text: str) -> str:
-    try:
-        return canonical.strict(text)
-    except InvalidValue as error:
-        raise InvalidValue(f"{field}: {error}") from error

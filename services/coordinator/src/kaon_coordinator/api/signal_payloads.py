@@ -22,10 +22,7 @@ def checked(name: str, payload_json: str) -> str:
         raise InvalidValue(f"name: use 1 to {_NAME_CHARACTERS} characters")
     if len(payload_json) > _PAYLOAD_BYTES:
         raise InvalidValue(f"payload_json: use at most {_PAYLOAD_BYTES} bytes")
-    try:
-        return canonical.strict(payload_json or "null")
-    except InvalidValue as error:
-        raise InvalidValue(f"payload_json: {error}") from error
+    return params.canonical_text("payload_json", payload_json or "null")
 
 
 def completed(definition: d.WorkflowDefinition, name: str, payload: str) -> str:
