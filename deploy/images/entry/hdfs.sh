@@ -34,6 +34,8 @@ property() { echo "<property><name>$1</name><value>$2</value></property>"; }
 {
     echo "<configuration>"
     property dfs.replication "${HDFS_REPLICATION:-1}"
+    # HDFS writes nothing where a whole block has no room: the usual 128 MiB would refuse small files on a disk with gigabytes.
+    property dfs.blocksize "${HDFS_BLOCK_BYTES:-8388608}"
     property dfs.safemode.extension 0
     # Whoever reaches it may use it: it stands on a network of its own.
     property dfs.permissions.enabled false

@@ -28,6 +28,7 @@ spark.local.dir /tmp/spark
 spark.sql.shuffle.partitions 4
 spark.sql.warehouse.dir $warehouse
 spark.hadoop.dfs.replication 1
+spark.hadoop.dfs.blocksize ${HDFS_BLOCK_BYTES:-8388608}
 # A DataNode may be on several networks, and is known to the NameNode by its address on one of them; its name counts on each.
 spark.hadoop.dfs.client.use.datanode.hostname true
 spark.hadoop.javax.jdo.option.ConnectionURL jdbc:derby:;databaseName=$state/metastore;create=true

@@ -20,6 +20,9 @@ _JVM = ("-Xmx192m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 _NAMENODE = "org.apache.hadoop.hdfs.server.namenode.NameNode"
 _DATANODE = "org.apache.hadoop.hdfs.server.datanode.DataNode"
 _FORMAT_SECONDS = 60
+# HDFS writes nothing where a whole block has no room, and counts one for each file that is being written. The usual 128 MiB
+# would refuse files of a few bytes on a disk that still has gigabytes.
+BLOCK_BYTES = str(8 * 1024 * 1024)
 # A node that writes its class archive when it ends takes seconds for it.
 _STOP_SECONDS = 60.0
 
@@ -219,6 +222,7 @@ def _write_configuration(config: HdfsConfig) -> None:
 def _settings(config: HdfsConfig) -> dict[str, str]:
     return {
         "dfs.replication": "1",
+        "dfs.blocksize": BLOCK_BYTES,
         "dfs.safemode.extension": "0",
         # One user on one machine: whoever asks may.
         "dfs.permissions.enabled": "false",

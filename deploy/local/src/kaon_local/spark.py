@@ -13,6 +13,7 @@ from pathlib import Path
 
 from kaon_local.errors import MissingTool, NotReady
 from kaon_local.fetch import build_once
+from kaon_local.hdfs import BLOCK_BYTES
 from kaon_local.paths import cache
 from kaon_local.ports import HOST, free_port, listening
 from kaon_local.probes import grpc_ready
@@ -242,6 +243,7 @@ def _settings(config: SparkConfig) -> dict[str, str]:
         "spark.sql.shuffle.partitions": "4",
         "spark.sql.warehouse.dir": f"{config.hdfs or f'file://{config.state}'}/warehouse",
         "spark.hadoop.dfs.replication": "1",
+        "spark.hadoop.dfs.blocksize": BLOCK_BYTES,
         "spark.hadoop.javax.jdo.option.ConnectionURL": f"jdbc:derby:;databaseName={config.state}/metastore;create=true",
         # A status request waits this long for news; the default of 5 s would hold back a cancel on the same connection.
         "spark.hadoop.hive.server2.long.polling.timeout": "250ms",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -58,10 +59,28 @@ def open_filesystem(base_url: str) -> Place:
             )
         case "hdfs":
             fs = _webhdfs(parts.hostname or "localhost")
-            return Place(fs=fs, root=path, prefix=f"hdfs://{parts.netloc}", scheme="hdfs")
+            prefix = f"hdfs://{parts.netloc}"
+            # Of the server's exceptions, fsspec knows a few; it raises this for the others, such as safe mode.
+            failures = (RuntimeError,)
+            return Place(fs=fs, root=path, prefix=prefix, scheme="hdfs", failures=failures)
     raise InvalidValue(
         f"artifact store {base_url!r}: use one of {', '.join(SCHEMES)}, such as file:///var/lib/kaon"
     )
+
+
+def reason_of(error: Exception) -> str:
+    """Return why a file system failed, in one line.
+
+    WebHDFS says the reason (`RemoteException`) in the answer's body; the HTTP error itself knows only the status.
+    """
+    answer = getattr(error, "response", None)
+    content = getattr(answer, "content", b"")
+    try:
+        reason = json.loads(content)["RemoteException"]["message"] if content else ""
+    except (ValueError, LookupError, TypeError):
+        reason = ""
+    first = str(reason).strip().partition("\n")[0]
+    return f"{error}: {first}" if first else str(error)
 
 
 def _s3(base_url: str, root: str) -> Place:

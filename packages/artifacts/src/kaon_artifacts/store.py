@@ -27,7 +27,7 @@ from kaon_artifacts.errors import (
     StoreUnavailable,
     Unreadable,
 )
-from kaon_artifacts.filesystem import open_filesystem
+from kaon_artifacts.filesystem import open_filesystem, reason_of
 from kaon_artifacts.marks import Marks
 from kaon_artifacts.names import checked_name
 from kaon_artifacts.times import touch, written_at
@@ -212,7 +212,7 @@ class ArtifactStore:
         except ArtifactError:
             raise
         except self._failures as error:
-            raise StoreUnavailable(f"artifacts at {self.base_url}: {error}") from error
+            raise StoreUnavailable(f"artifacts at {self.base_url}: {reason_of(error)}") from error
 
     def delete(self, artifact: Artifact) -> None:
         """Delete an artifact, unless it is missing."""
@@ -364,7 +364,7 @@ class ArtifactStore:
         except FileNotFoundError as error:
             raise ArtifactMissing(f"artifact {artifact.digest} is not at {artifact.uri}") from error
         except self._failures as error:
-            raise StoreUnavailable(f"artifact {artifact.uri}: {error}") from error
+            raise StoreUnavailable(f"artifact {artifact.uri}: {reason_of(error)}") from error
 
 
 def _name_of(path: Path, name: str | None) -> str:

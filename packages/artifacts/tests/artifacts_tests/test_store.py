@@ -3,8 +3,10 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +22,7 @@ from kaon_artifacts import (
     DigestMismatch,
     StoreUnavailable,
 )
+from kaon_local.hdfs import Hdfs
 from kaon_local.object_store import ObjectStore
 from kaon_local.ports import free_port
 from kaon_wire.errors import InvalidValue
@@ -204,6 +207,31 @@ def test_an_object_store_that_is_away_or_refuses_is_told(
     with pytest.raises(StoreUnavailable):
         ArtifactStore(f"{object_store.uri}/x").put_bytes(b"x")
     S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.real
+@pytest.mark.parametrize(
+    ("refuses", "reason"),
+    [("/webhdfs/v1/", "Failed to find datanode"), ("op=CREATE", "could only be written to 0 of")],
+    ids=["namenode", "datanode"],
+)
+def test_hdfs_that_lacks_room_for_a_block_says_so(
+    hdfs: Hdfs, monkeypatch: pytest.MonkeyPatch, refuses: str, reason: str
+) -> None:
+    for name, value in hdfs.endpoints().items():
+        monkeypatch.setenv(name, value)
+    store = ArtifactStore(f"{hdfs.uri}/{uuid.uuid4().hex}")
+    send = store._fs.session.request
+
+    def with_large_blocks(method: str, url: str, **options: Any) -> Any:
+        if method == "PUT" and refuses in url:
+            joint = "&" if "?" in url else "?"
+            url = f"{url}{joint}blocksize={1 << 47}"
+        return send(method, url, **options)
+
+    monkeypatch.setattr(store._fs.session, "request", with_large_blocks)
+    with pytest.raises(StoreUnavailable, match=reason):
+        store.put_bytes(b"x")
 
 
 def test_an_unknown_kind_of_url_is_refused() -> None:
