@@ -109,6 +109,7 @@ def _heard(store: TenantSignalStore, sender: _Sender) -> _Heard:
     """
     reached: list[tuple[Hearer, str]] = []
     left_out: list[LeftOut] = []
+    size = 0
     for name, version in store.open_versions(sender.tenant):
         definition = store.get_workflow(sender.tenant, name, version).definition
         gates = _gates(definition, sender.name)
@@ -131,18 +132,19 @@ def _heard(store: TenantSignalStore, sender: _Sender) -> _Heard:
             continue
         taking = [run for run in runs if _takes(definition, list(gates.values()), payload, run)]
         reached += [(run, payload) for run in taking]
-        _check_size(sender.name, reached)
+        size += len(taking) * len(payload)
+        _check_size(sender.name, len(reached), size)
     return _Heard(runs=reached, left_out=left_out)
 
 
-def _check_size(name: str, reached: Sequence[tuple[Hearer, str]]) -> None:
-    if len(reached) > MOST_RUNS:
+def _check_size(name: str, runs: int, size: int) -> None:
+    if runs > MOST_RUNS:
         raise Exhausted(
             f"signal {name!r} would reach more than {MOST_RUNS} runs: let gates tell by where=... which signals they take"
         )
-    if (size := sum(len(payload) for _, payload in reached)) > MOST_BYTES:
+    if size > MOST_BYTES:
         raise Exhausted(
-            f"signal {name!r} would store {size} bytes for {len(reached)} runs, at most {MOST_BYTES}: pass an artifact in place of "
+            f"signal {name!r} would store {size} bytes for {runs} runs, at most {MOST_BYTES}: pass an artifact in place of "
             "a large payload"
         )
 
