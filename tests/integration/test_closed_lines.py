@@ -81,9 +81,10 @@ def api(system: System) -> Iterator[Api]:
 
 @pytest.mark.skipif(not has_native_ciphers(jars("kafka")), reason="it exists for Linux alone")
 def test_the_broker_encrypts_by_the_native_library(system: System) -> None:
-    """A library that cannot be loaded is passed over in silence: then the broker's own AES costs twenty times as much."""
+    """A JVM passes a library that it cannot load over in silence: the broker looks, and its start tells."""
     (broker,) = system.kafka.pids
     assert "libamazonCorrettoCryptoProvider" in Path(f"/proc/{broker}/maps").read_text()
+    assert system.kafka.notice == ""
 
 
 def security(system: System, account: str) -> KafkaSecurity:

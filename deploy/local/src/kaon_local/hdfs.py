@@ -116,6 +116,7 @@ class Hdfs:
         self.namenode = NameNode(config, log=logs and logs / f"{name}-namenode.log")
         self.datanode = DataNode(config, log=logs and logs / f"{name}-datanode.log")
         self.started_in = 0.0
+        self.notice = ""
 
     @property
     def uri(self) -> str:

@@ -28,6 +28,7 @@ from kaon_local.process import Command
 from kaon_local.secure.files import write_private
 from kaon_local.secure.kafka_accounts import ADMINISTRATOR, KafkaAccounts, user_of
 from kaon_local.secure.native_ciphers import (
+    fallback,
     has_native_ciphers,
     jvm_options,
     use_native_ciphers,
@@ -157,6 +158,11 @@ class Kafka(Server):
         ensure_topics(self.address, self.config.topics, administrator)
         if self.config.closed is not None:
             ensure_rights(self.address, self.config.closed.rights, administrator)
+
+    def _fell_back(self) -> str:
+        if self.config.closed is None or self.pid is None:
+            return ""
+        return fallback(jars("kafka"), Path(f"/proc/{self.pid}/maps"))
 
 
 def new_cluster_id() -> str:

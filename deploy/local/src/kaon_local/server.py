@@ -22,6 +22,7 @@ class Component(Protocol):
 
     name: str
     started_in: float  # seconds that the last start took
+    notice: str  # what its last start fell back to, and what that costs; empty: nothing
 
     def start(self) -> None: ...
     def stop(self) -> None: ...
@@ -55,6 +56,7 @@ class Server(ABC):
         self.log = (log or state / f"{name}.log").absolute()
         self.start_seconds = start_seconds
         self.started_in = 0.0
+        self.notice = ""
         self._child: Child | None = None
 
     @abstractmethod
@@ -71,6 +73,10 @@ class Server(ABC):
 
         Any other exception ends the start at once.
         """
+
+    def _fell_back(self) -> str:
+        """What it does in place of something better that this machine lacks; empty: nothing. Called when it is healthy."""
+        return ""
 
     def endpoints(self) -> Mapping[str, str]:
         """Where to find it: environment variables for those that use it."""
@@ -94,6 +100,7 @@ class Server(ABC):
                 ) from error
             raise
         self.started_in = time.monotonic() - began
+        self._take_notice()
         _log.info("%s is up after %.1f s", self.name, self.started_in)
 
     def stop(self) -> None:
@@ -144,6 +151,13 @@ class Server(ABC):
     def _signal(self, number: signal.Signals) -> None:
         if self._child is not None:
             self._child.signal(number)
+
+    def _take_notice(self) -> None:
+        """Keep what the start fell back to, and write it to the log."""
+        self.notice = self._fell_back()
+        if self.notice:
+            with self.log.open("a", encoding="utf-8") as log:
+                log.write(f"{self.name}: {self.notice}\n")
 
     def _check_alive(self, child: Child) -> None:
         if not child.running:

@@ -20,7 +20,7 @@ class Supervisor:
     """Owns components from `start` to `stop`; as a context manager, from enter to exit.
 
     Args:
-        report: called with one line of text for each component that came up or went down.
+        report: called with one line of text for each component that came up or went down, and one for what its start fell back to.
     """
 
     def __init__(self, *, report: Report = lambda line: None) -> None:
@@ -109,6 +109,8 @@ class Supervisor:
             return
         where = "  ".join(component.endpoints().values())
         self._report(f"{name:<16} up in {component.started_in:4.1f} s  {where}".rstrip())
+        if component.notice:
+            self._report(f"{name:<16} NOTE: {component.notice}")
 
     def _stop_one(self, name: str) -> None:
         component = self._components[name]
