@@ -37,7 +37,13 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 _LOG_SETTLE_SECONDS = 0.2
 DEFAULT_POOL = "default"
 PUBLISHER = "KAON_PUBLISHER"
-_ENGINES = ("KAON_HIVE", "KAON_SPARK_CONNECT", "KAON_DOCKER_HOST", PUBLISHER)
+_ENGINES = (
+    "KAON_HIVE",
+    "KAON_SPARK_CONNECT",
+    "KAON_DOCKER_HOST",
+    "KAON_DOCKER_NETWORKS",
+    PUBLISHER,
+)
 _FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)
 
 

@@ -88,6 +88,9 @@ class Settings:
     engines_tokens: Path | None = None
     # Docker engine, "unix:///path" or "tcp://host:port"; empty: the Docker client's own default (KAON_DOCKER_HOST).
     docker_host: str = ""
+    # Networks of the Docker engine that docker steps may name, beside "none", "name,name": with "host" they reach what listens on
+    # this machine's loopback alone (KAON_DOCKER_NETWORKS).
+    docker_networks: tuple[str, ...] = ("bridge",)
     # The model publisher's gRPC address, "host:port" (KAON_PUBLISHER).
     publisher: str = ""
     # File with the token that a runner shows to the publisher, beside the lease of the step; empty: it shows the token in
@@ -120,6 +123,7 @@ class Settings:
                 f"KAON_POOL: {self.pool!r} is no name of a pool: {POOL_NAME_RULE}"
             )
         self._check_engines()
+        self._check_docker_networks()
         if not self.runner_id:
             raise InvalidSettings(
                 "KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool"
@@ -136,6 +140,14 @@ class Settings:
         if self.spark_connect and "use_ssl=true" not in self.spark_connect:
             raise InvalidSettings(
                 f"KAON_SPARK_CONNECT is {self.spark_connect!r}: with KAON_ENGINES_TOKENS it must end with /;use_ssl=true"
+            )
+
+    def _check_docker_networks(self) -> None:
+        """Refuse to allow the network of a container: that may be a step of somebody else."""
+        wrong = [name for name in self.docker_networks if ":" in name]
+        if wrong:
+            raise InvalidSettings(
+                f"KAON_DOCKER_NETWORKS: {wrong[0]!r} is no network of the engine; name those of `docker network ls`"
             )
 
     @property

@@ -37,10 +37,13 @@ def run(context: StepContext) -> None:
     """Run the step's container to its end and exit with its code."""
     client = _client(os.environ.get("KAON_DOCKER_HOST", ""))
     name = name_of(context.scratch)
+    bounds = json.loads(os.environ["KAON_DOCKER_LIMITS"])
     try:
         images.ensure(client, context, context.config["image"])
+        common = _common(context, bounds)
         options, texts = _options(context)
-        with Sidecars(client, context, texts, _common(context)) as sidecars:
+        options |= common | limits(bounds)
+        with Sidecars(client, context, texts, common) as sidecars:
             container = client.containers.create(
                 name=name, network_mode=sidecars.network, **options
             )
@@ -59,9 +62,8 @@ def run(context: StepContext) -> None:
     sys.exit(code)
 
 
-def _common(context: StepContext) -> dict[str, Any]:
+def _common(context: StepContext, bounds: Mapping[str, float]) -> dict[str, Any]:
     """Return the options of every container of a step: none gains anything, or has more processes than the step may."""
-    bounds = json.loads(os.environ["KAON_DOCKER_LIMITS"])
     return {
         "init": True,
         "security_opt": ["no-new-privileges"],
@@ -82,7 +84,7 @@ def _client(host: str) -> docker.DockerClient:
 
 
 def _options(context: StepContext) -> tuple[dict[str, Any], Mapping[str, str]]:
-    """Return the options of the step's own container, and the inputs as text."""
+    """Return the options that only the step's own container has, and the inputs as text."""
     config = context.config
     document = json.loads((context.directory / "context.json").read_text(encoding="utf-8"))
     view = ContainerView()
@@ -104,9 +106,8 @@ def _options(context: StepContext) -> tuple[dict[str, Any], Mapping[str, str]]:
         "mounts": mounts,
         "working_dir": f"{STEP_DIR}/work",
         "user": config.get("user") or f"{os.getuid()}:{os.getgid()}",
-        **_common(context),
     }
-    return options | limits(json.loads(os.environ["KAON_DOCKER_LIMITS"])), texts
+    return options, texts
 
 
 def _execute(container: Any) -> int:

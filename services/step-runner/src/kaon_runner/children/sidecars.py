@@ -19,6 +19,7 @@ from kaon.step import StepContext
 from kaon_runner.children import images
 from kaon_runner.children.containers import limits, remove
 from kaon_runner.children.faults import EngineError
+from kaon_runner.steptypes.docker import NO_NETWORK
 from kaon_runner.steptypes.shell import filled
 
 # Seconds from TERM to KILL of a sidecar whose step has ended.
@@ -54,7 +55,7 @@ class Sidecars:
         self._common = common
         self._stack = ExitStack()
         # The network of all containers of the step.
-        self.network = str(context.config.get("network") or "none")
+        self.network = str(context.config.get("network") or NO_NETWORK)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:

@@ -36,13 +36,15 @@ _SETTINGS = (
 )
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 PULL_POLICIES = ("missing", "always", "never")
+# Only loopback, of the step's own containers.
+NO_NETWORK = "none"
 
 
 class DockerStepType(StepType):
     """Config: {"image", "argv": [...], "env": {...}, "network", "user", "memory_bytes", "cpus", "pids", "pull"}.
 
-    Only `image` must be given. `network` is "none" unless another is named; `user` is the runner's own, so that what the container
-    writes can be read and removed; `pull` is "missing" (the default), "always" or "never".
+    Only `image` must be given. `network` is "none" or one that the runner allows; `user` is the runner's own, so that what the
+    container writes can be read and removed; `pull` is "missing" (the default), "always" or "never".
 
     The step's directory is mounted at /kaon/step, which KAON_STEP_DIR names in the container; artifact inputs are mounted read-only
     at /kaon/inputs/<input>/<name of the file> (in a list: /kaon/inputs/<input>/<index>/<name of the file>), without the last part
@@ -83,7 +85,7 @@ class DockerStepType(StepType):
 
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """Return how to launch the step; see `StepType`."""
-        _check(step)
+        _check(step, settings)
         # A process of its own, not a warm one: only a command's clean-up outlives the runner, and only a command's events are read.
         program = ("-u", "-m", "kaon.step.main", "kaon_runner.children.docker:run", "--whole")
         remover = ("-m", "kaon_runner.children.docker", settings.docker_host, name_of(step.scratch))
@@ -116,12 +118,12 @@ def _limits(step: PreparedStep, settings: Settings) -> dict[str, float]:
     }
 
 
-def _check(step: PreparedStep) -> None:
+def _check(step: PreparedStep, settings: Settings) -> None:
     config.only(step, _SETTINGS)
     config.text(step, "image")
     config.texts(step, "argv")
     config.text_map(step, "env")
-    _check_network(step)
+    _check_network(step, settings)
     config.optional_text(step, "user")
     config.number(step, "memory_bytes", least=LEAST_MEMORY_BYTES)
     config.number(step, "cpus", least=0.01, whole=False)
@@ -135,13 +137,15 @@ def _check(step: PreparedStep) -> None:
         )
 
 
-def _check_network(step: PreparedStep) -> None:
-    """Refuse the network of another container: that may be a step of somebody else."""
-    config.optional_text(step, "network")
-    if str(step.config.get("network") or "").startswith("container:"):
+def _check_network(step: PreparedStep, settings: Settings) -> None:
+    """Refuse a network that the runner does not allow: that of the machine reaches what listens on its loopback alone."""
+    wanted = config.optional_text(step, "network")
+    allowed = {NO_NETWORK, *settings.docker_networks}
+    if wanted and wanted not in allowed:
         raise UserStepError(
             "InvalidConfig",
-            f'step {step.key.path}: "network" must be a network of the engine, not that of another container',
+            f'step {step.key.path}: "network" is {wanted!r}, this runner allows {", ".join(sorted(allowed))} '
+            "(its setting KAON_DOCKER_NETWORKS)",
         )
 
 

@@ -86,11 +86,6 @@ def prepared(
         ),
         (
             DockerStepType(),
-            {"image": "x", "network": "container:kaon-step-of-others"},
-            '"network" must be a network of the engine, not that of another container',
-        ),
-        (
-            DockerStepType(),
             {"image": "x", "pull": "sometimes"},
             '"pull" must be one of missing, always, never',
         ),
