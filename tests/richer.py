@@ -51,9 +51,36 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
             if kind in {"group", "for_each"}:
                 getattr(block, kind).on_error = _policy(chance)
         _watch(graph, random.Random(f"beside {seed}"))
+        _start_by_conditions(graph, random.Random(f"conditions {seed}"))
         for edge in graph.edges:
             _look(graph, edge, chance)
     return definition
+
+
+def _start_by_conditions(graph: d.Graph, chance: random.Random) -> None:
+    """Let some blocks start by a random condition over the ends of those before them."""
+    before: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        before.setdefault(edge.target, []).append(edge.source)
+    for block in graph.blocks:
+        if block.name in before and block.trigger not in _BESIDE and chance.random() < 0.3:
+            block.trigger = d.TRIGGER_RULE_CONDITION
+            block.start.CopyFrom(_condition(before[block.name], chance))
+
+
+def _condition(names: list[str], chance: random.Random) -> d.StartCondition:
+    if len(names) == 1:
+        kinds = [kind for kind in d.BlockEndKind.values() if kind]
+        alone = d.StartCondition(end=d.BlockEnd(block=names[0], kind=chance.choice(kinds)))
+        if chance.random() < 0.8:
+            return alone
+        return d.StartCondition(
+            any=d.StartConditions(conditions=[alone, _condition(names, chance)])
+        )
+    cut = chance.randint(1, len(names) - 1)
+    parts = [_condition(names[:cut], chance), _condition(names[cut:], chance)]
+    joined = d.StartConditions(conditions=parts)
+    return d.StartCondition(all=joined) if chance.random() < 0.5 else d.StartCondition(any=joined)
 
 
 def _bind_policies(definition: d.WorkflowDefinition, chance: random.Random) -> None:

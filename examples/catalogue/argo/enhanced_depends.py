@@ -9,6 +9,7 @@ c = steps.shell("c", ["false"])
 either = steps.shell("b-or-c", ["true"])
 both = steps.shell("b-and-c", ["true"])
 last = steps.shell("either-or-both", ["true"])
+mixed = steps.shell("a-and-c-failed-or-both", ["true"])
 whichever = steps.shell("a-and-c-however", ["true"])
 
 workflow = Workflow(
@@ -17,7 +18,8 @@ workflow = Workflow(
     | ((a | c) >> whichever.when_all_done())
     | ((b | c) >> either.when_any())
     | ((b | c) >> both.when_all_succeeded())
-    | ((either | both) >> last.when_any()),
+    | ((either | both) >> last.when_any())
+    | ((a | c | both) >> mixed.when(a.succeeded & (c.failed | both.succeeded))),
 )
 
 EXPECTED = {
@@ -28,6 +30,7 @@ EXPECTED = {
         "b-or-c": "SUCCEEDED",
         "b-and-c": "SKIPPED",
         "either-or-both": "SUCCEEDED",
+        "a-and-c-failed-or-both": "SUCCEEDED",
         "a-and-c-however": "SUCCEEDED",
     }
 }

@@ -365,6 +365,27 @@ def test_rules_over_failures_are_words_too() -> None:
     }
 
 
+def test_a_condition_over_ends_says_when_a_block_starts() -> None:
+    load, a, b, train = (shell(name) for name in ("load", "a", "b", "train"))
+    rule = load.succeeded & (a.failed | b.optional().succeeded) & b.ended
+    assert repr(rule) == "load.succeeded & (a.failed | b.succeeded) & b.ended"
+    body = (load | a | b.optional()) >> train.optional().when(rule)
+    block = Workflow("w", body).definition().body.blocks[3]
+    end = {
+        name: d.StartCondition(end=d.BlockEnd(block=name, kind=kind))
+        for name, kind in (
+            ("load", d.BLOCK_END_KIND_SUCCEEDED),
+            ("a", d.BLOCK_END_KIND_FAILED),
+            ("b", d.BLOCK_END_KIND_SUCCEEDED),
+        )
+    }
+    either = d.StartCondition(any=d.StartConditions(conditions=[end["a"], end["b"]]))
+    last = d.StartCondition(end=d.BlockEnd(block="b", kind=d.BLOCK_END_KIND_ENDED))
+    assert (block.trigger, block.optional) == (d.TRIGGER_RULE_CONDITION, True)
+    parts = d.StartConditions(conditions=[end["load"], either, last])
+    assert block.start == d.StartCondition(all=parts)
+
+
 def test_what_always_starts_knows_no_outputs_of_what_is_before_it() -> None:
     a = shell("a", outputs={"x": int})
     watch = shell("watch", x=a["x"]).when_always()

@@ -8,6 +8,7 @@ from kaon.cli import bound, formatting
 from kaon.dsl import types
 from kaon.dsl.workflow import STRATEGIES
 from kaon_wire import canonical
+from kaon_wire.definitions import conditions
 from kaon_wire.definitions.graphs import inner_graphs
 from kaon_wire.value_types import name_of
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -54,6 +55,14 @@ def bodies(block: d.Block) -> Iterator[tuple[str, d.Graph]]:
 
 def _case(branch: d.Branch, name: str) -> str:
     return f"when {bound.source(branch.cases[int(name)].condition)}"
+
+
+def edge(arrow: d.Edge, target: d.Block) -> str:
+    """Describe what a block wants of an edge that leads to it; empty when it is the usual."""
+    if not target.HasField("start"):
+        return EDGES.get(target.trigger, "")
+    ends = [each for each in conditions.ends(target.start) if each.block == arrow.source]
+    return " or ".join(dict.fromkeys(conditions.WORDS[each.kind] for each in ends))
 
 
 def on_error(policy: d.OnError.ValueType) -> str:

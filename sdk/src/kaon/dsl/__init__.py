@@ -3,6 +3,7 @@
 from kaon.dsl import steps
 from kaon.dsl.blocks import Each, Group, Part, Triggered, Until, When
 from kaon.dsl.bundle import Bundle
+from kaon.dsl.conditions import Condition
 from kaon.dsl.datasets import Dataset, dataset
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.gates import approval, last_run, signal, sub_workflow, timer
@@ -57,6 +58,7 @@ from kaon.dsl.workflow import Workflow
 __all__ = [
     "BlockOutcome",
     "Bundle",
+    "Condition",
     "Dataset",
     "Draw",
     "Each",

@@ -2,8 +2,8 @@
 
 `a >> b` is `sequence(a, b)`, `a | b` is `parallel(a, b)`, `a ** each(...)` is `for_each(each, a)` and `a ** until(...)` is
 `repeat(a, until=...)`. Python binds `**` tighter than `>>`, and `>>` tighter than `|`. Every part has hooks (`.finally_(cleanup)`,
-`.on_failure(alert)`), and every block a rule of when it starts (`.when_any()`, `.when_all_done()`, ...); the failure of an
-`.optional()` block stops nothing.
+`.on_failure(alert)`), and every block a rule of when it starts (`.when_any()`, `.when_all_done()`, ..., and in general
+`.when(a.succeeded | b.failed)`); the failure of an `.optional()` block stops nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, NoReturn
 
+from kaon.dsl.conditions import Condition, End, check_condition
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.locks import Lock
 from kaon.dsl.names import block_name
@@ -104,6 +105,17 @@ class Part:
         source = caller()
         return _watched(self, hooks, "on_late", d.TRIGGER_RULE_ANY_LATE, source)
 
+    def when(self, condition: Condition) -> Triggered:
+        """Start this part as soon as a condition over the ends of the blocks right before it holds; skip it when they end without.
+
+        The condition names all of them: `(load | a | b) >> train.when(load.succeeded & (a.failed | b.succeeded))`.
+
+        Raises:
+            WorkflowError: it is no such condition.
+        """
+        checked = check_condition(condition, "when()", caller())
+        return replace(_triggered(self, d.TRIGGER_RULE_CONDITION), condition=checked)
+
     def when_any(self) -> Triggered:
         """Start this part as soon as one of the blocks before it has succeeded."""
         return _triggered(self, d.TRIGGER_RULE_ANY_SUCCEEDED)
@@ -172,10 +184,41 @@ class Parallel(Part):
 class HasEnd(Part):
     """A part whose end later parts may look at."""
 
-    def _outcome(self, field: str) -> BlockOutcome:
+    def _block(self) -> Block:
         block = self.block if isinstance(self, Triggered) else self
         assert isinstance(block, Block)
-        return BlockOutcome(block=block, field=field, source=caller())
+        return block
+
+    def _outcome(self, field: str) -> BlockOutcome:
+        return BlockOutcome(block=self._block(), field=field, source=caller())
+
+    def _end(self, kind: d.BlockEndKind.ValueType, word: str) -> End:
+        return End(block=self._block(), kind=kind, word=word, source=caller())
+
+    @property
+    def succeeded(self) -> End:
+        """It has succeeded; for `.when(...)`."""
+        return self._end(d.BLOCK_END_KIND_SUCCEEDED, "succeeded")
+
+    @property
+    def failed(self) -> End:
+        """It has failed or timed out, or was skipped for a failure further up; for `.when(...)`."""
+        return self._end(d.BLOCK_END_KIND_FAILED, "failed")
+
+    @property
+    def skipped(self) -> End:
+        """It was skipped, and not for what comes before it; for `.when(...)`."""
+        return self._end(d.BLOCK_END_KIND_SKIPPED, "skipped")
+
+    @property
+    def passed(self) -> End:
+        """It has succeeded or was skipped, or has failed and is optional; for `.when(...)`."""
+        return self._end(d.BLOCK_END_KIND_PASSED, "passed")
+
+    @property
+    def ended(self) -> End:
+        """It has ended, however; for `.when(...)`."""
+        return self._end(d.BLOCK_END_KIND_ENDED, "ended")
 
     @property
     def status(self) -> BlockOutcome:
@@ -232,6 +275,8 @@ class Triggered(HasEnd):
     block: Block
     # Unspecified: the usual rule.
     rule: d.TriggerRule.ValueType = d.TRIGGER_RULE_UNSPECIFIED
+    # Of the rule CONDITION.
+    condition: Condition | None = None
     settles: bool = False
     source: Source
 

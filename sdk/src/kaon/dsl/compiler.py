@@ -153,6 +153,9 @@ class _Compiler:
         )
         if place.trigger is not None:
             message.trigger = place.trigger.rule
+            if place.trigger.condition is not None:
+                names = {block: each.name for block, each in place.scope.places.items()}
+                message.start.CopyFrom(place.trigger.condition.message(names))
         message.optional = place.optional
         if place.phase != BODY:
             message.phase = place.phase

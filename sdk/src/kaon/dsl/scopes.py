@@ -20,6 +20,7 @@ from kaon.dsl.blocks import (
     unwrapped,
 )
 from kaon.dsl.checks import limits
+from kaon.dsl.conditions import Condition
 from kaon.dsl.errors import WorkflowError
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -194,12 +195,16 @@ def _add(block: Block, scope: Scope, phase: d.Phase.ValueType, trigger: Triggere
         return
     place.optional |= trigger.settles
     if trigger.rule:
-        if place.trigger is not None and place.trigger.rule != trigger.rule:
+        if place.trigger is not None and not _same_rule(place.trigger, trigger):
             raise WorkflowError(
                 f"{block.label} has another rule of when to start, from {place.trigger.source}",
                 trigger.source,
             )
         place.trigger = trigger
+
+
+def _same_rule(one: Triggered, other: Triggered) -> bool:
+    return one.rule == other.rule and one.condition is other.condition
 
 
 def _name(places: list[Place]) -> None:
@@ -276,6 +281,27 @@ def _check_triggers(scope: Scope) -> None:
             raise WorkflowError(
                 f"{block.label} has a rule of when to start, but nothing comes before it",
                 place.trigger.source,
+            )
+        if place.trigger is not None and place.trigger.condition is not None:
+            before = {source for source, target in scope.edges if target is block}
+            _check_condition(place, place.trigger.condition, before)
+
+
+def _check_condition(place: Place, condition: Condition, before: set[Block]) -> None:
+    """Check that a condition looks at all blocks right before its own, and at no others."""
+    for end in condition.ends():
+        if end.block not in before:
+            raise WorkflowError(
+                f"{place.block.label} starts by {condition!r}, and {end.block.label} does not come right before it",
+                end.source,
+            )
+    looked_at = {end.block for end in condition.ends()}
+    for block in place.scope.places:
+        if block in before and block not in looked_at:
+            raise WorkflowError(
+                f"{place.block.label} starts by {condition!r}, which does not look at {block.label}, which comes right "
+                f"before it; add {block!r}.ended where its end does not matter",
+                condition.source,
             )
 
 

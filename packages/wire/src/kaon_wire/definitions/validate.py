@@ -8,6 +8,7 @@ from typing import Any
 
 from kaon_wire import bounds
 from kaon_wire.definitions.blocks import block_problems
+from kaon_wire.definitions.conditions import condition_problems
 from kaon_wire.definitions.graphs import inner_graphs
 from kaon_wire.definitions.limits import DEFAULT, DefinitionLimits
 from kaon_wire.definitions.names import Names, collect_names
@@ -115,9 +116,12 @@ def _graph_problems(
 
 
 def _rule_problems(graph: d.Graph) -> Iterator[str]:
-    targets = {edge.target for edge in graph.edges}
+    before: dict[str, list[str]] = {}
+    for edge in graph.edges:
+        before.setdefault(edge.target, []).append(edge.source)
     for block in graph.blocks:
-        if block.trigger in _OVER_FAILURES and block.name not in targets:
+        yield from condition_problems(block, before.get(block.name, ()))
+        if block.trigger in _OVER_FAILURES and block.name not in before:
             yield f"{block.name}: it starts after failures of the blocks before it, and there are none"
 
 

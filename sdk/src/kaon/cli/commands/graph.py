@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 from kaon.cli import kinds, options, output
+from kaon_wire.definitions import conditions
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 
@@ -48,16 +49,17 @@ def _graph(body: d.Graph, depth: int) -> Iterator[str]:
             else:
                 yield from _graph(graph, depth + 1)
         yield f"{indent}end"
-    rules = {block.name: kinds.EDGES.get(block.trigger, "") for block in body.blocks}
+    blocks = {block.name: block for block in body.blocks}
     for edge in body.edges:
-        rule = rules.get(edge.target, "")
+        rule = kinds.edge(edge, blocks[edge.target])
         arrow = f"-->|{rule}|" if rule else "-->"
         yield f"{indent}{edge.source} {arrow} {edge.target}"
 
 
 def _title(block: d.Block) -> str:
     hook = kinds.PHASES.get(block.phase, "")
-    text = f"{block.name}: {kinds.describe(block)}{f', {hook}' if hook else ''}"
+    start = f", when {conditions.describe(block.start)}" if block.HasField("start") else ""
+    text = f"{block.name}: {kinds.describe(block)}{f', {hook}' if hook else ''}{start}"
     return _quoted(text)
 
 

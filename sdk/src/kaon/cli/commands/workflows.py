@@ -9,6 +9,7 @@ import typer
 
 from kaon.cli import formatting, kinds, options, output
 from kaon.dsl import Workflow, types
+from kaon_wire.definitions import conditions
 from kaon_wire.value_types import is_required, name_of
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -176,4 +177,6 @@ def _when(block: definition_pb2.Block, before: list[str]) -> str:
     """Describe when a block starts."""
     phase, rule = kinds.PHASES.get(block.phase, ""), kinds.RULES.get(block.trigger, "")
     after = f"  after {rule}{', '.join(before)}" if before else ""
+    if block.HasField("start"):
+        after = f"  when {conditions.describe(block.start)}"
     return f"{f'  {phase}' if phase else ''}{after}"

@@ -24,6 +24,7 @@ from kaon_coordinator.store.lock_bounds import bound_of
 from kaon_coordinator.store.records import Held, Holder, PermitRecord
 from kaon_coordinator.store.strategies import NAMES, Refusal, Standing, Wait
 from kaon_wire import paths
+from kaon_wire.definitions import conditions
 from kaon_wire.errors import KaonError
 from kaonapi.runner.v1 import runner_pb2 as r
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -40,6 +41,14 @@ _RULES = {
     d.TRIGGER_RULE_ANY_RETRIED: ", a hook that starts when what is before it is retried,",
     d.TRIGGER_RULE_ANY_LATE: ", a hook that starts when what is before it is late,",
 }
+
+
+def _rule(node: Node) -> str:
+    """Return when a node starts that need not start, between commas."""
+    condition = node.scope.graph.starts.get(node.block.name)
+    if condition is not None:
+        return f", which starts when {conditions.describe(condition)},"
+    return _RULES.get(node.scope.graph.rules[node.block.name], "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,7 +300,7 @@ class WaitReasons:
         before = [scope.nodes[name] for name in scope.graph.predecessors[node.block.name]]
         unfinished = [each for each in before if each.status not in t.TERMINAL]
         if unfinished:
-            rule = _RULES.get(scope.graph.rules[node.block.name], "")
+            rule = _rule(node)
             self._waits_for(node.path, unfinished, f"{node.path}{rule} waits for")
         elif isinstance(node, StepState) and node.held:
             text = (

@@ -138,6 +138,7 @@ def test_a_changed_block_above_does_not_fit_unless_it_begins_anew() -> None:
         (lambda b: b.step.outputs.update({"more": d.VALUE_TYPE_INT}), "has other outputs"),
         (lambda b: setattr(b.step, "type", "shell"), "has other type"),
         (lambda b: setattr(b, "trigger", d.TRIGGER_RULE_ALL_DONE), "has another trigger rule"),
+        (lambda b: b.start.end.SetInParent(), "has another trigger rule"),
         (lambda b: setattr(b, "phase", d.PHASE_FINALLY), "has its turn in another phase"),
         (lambda b: b.gate.timer.after_ms.CopyFrom(literal(1)), "is another kind of block"),
         (lambda b: setattr(b.step, "timeout_ms", 5), ""),

@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { expect, it } from "vitest";
 import {
+  BlockEndKind,
   Occasion,
   Phase,
   SubmitStrategy,
@@ -81,6 +82,28 @@ alert = steps.shell("alert")
 
 workflow = Workflow("tour", split >> train_all >> report, on_failure=alert)
 `);
+});
+
+it("writes when a step starts by how others have ended", () => {
+  const end = (block: string, kind: BlockEndKind) => ({ kind: { case: "end" as const, value: { block, kind } } });
+  const step = { kind: { case: "step" as const, value: { type: "shell" } } };
+  const either = [end("a", BlockEndKind.FAILED), end("b-2", BlockEndKind.SUCCEEDED)];
+  const conditions = [
+    end("load", BlockEndKind.SUCCEEDED),
+    { kind: { case: "any" as const, value: { conditions: either } } },
+  ];
+  const train = {
+    name: "train",
+    trigger: TriggerRule.CONDITION,
+    start: { kind: { case: "all" as const, value: { conditions } } },
+    ...step,
+  };
+  const before = ["load", "a", "b-2"].map((name) => ({ name, ...step }));
+  const edges = before.map((each) => ({ source: each.name, target: "train" }));
+  const definition = create(WorkflowDefinitionSchema, { name: "w", body: { blocks: [...before, train], edges } });
+  expect(definitionText(definition)).toContain(
+    'train = steps.shell("train").when(load.succeeded & (a.failed | b_2.succeeded))',
+  );
 });
 
 it("keeps text of strangers within its quotes", () => {

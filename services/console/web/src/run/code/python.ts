@@ -4,6 +4,7 @@ import { parsedJson } from "../../common/text";
 import {
   type Binding,
   type Block,
+  BlockEndKind,
   type Distribution,
   Exhausted,
   type ForEach,
@@ -15,6 +16,7 @@ import {
   OutcomeField,
   type Parameter,
   Phase,
+  type StartCondition,
   type Step,
   SubmitStrategy,
   TriggerRule,
@@ -460,7 +462,17 @@ const TRIGGERS: Partial<Record<TriggerRule, string>> = {
 };
 
 function trigger(block: Block): string {
-  return (TRIGGERS[block.trigger] ?? "") + (block.optional ? ".optional()" : "");
+  const rule = block.start === undefined ? (TRIGGERS[block.trigger] ?? "") : `.when(${start(block.start)})`;
+  return rule + (block.optional ? ".optional()" : "");
+}
+
+function start(of: StartCondition): string {
+  const kind = of.kind;
+  if (kind.case === undefined) return "None";
+  if (kind.case === "end") return `${variable(kind.value.block)}.${BlockEndKind[kind.value.kind].toLowerCase()}`;
+  return kind.value.conditions
+    .map((each) => (each.kind.case === "end" ? start(each) : `(${start(each)})`))
+    .join(kind.case === "all" ? " & " : " | ");
 }
 
 function onError(policy: OnError): string[] {

@@ -3,11 +3,13 @@
 import {
   type Binding,
   type Block,
+  BlockEndKind,
   type Graph,
   OnError,
   OutcomeField,
   Phase,
   type Repeat,
+  type StartCondition,
   type SubWorkflow,
   TriggerRule,
   type WorkflowDefinition,
@@ -109,7 +111,7 @@ class Builder {
       kind: (block.kind.case ?? "step") as NodeKind,
       detail: detailOf(block),
       phase: phaseOf(block.phase),
-      trigger: triggerOf(block.trigger),
+      trigger: block.start === undefined ? triggerOf(block.trigger) : startText(block.start),
       scopes,
       depth: parent === undefined ? 0 : parent.depth + 1,
       parent,
@@ -166,6 +168,16 @@ const TRIGGERS: Partial<Record<TriggerRule, string>> = {
   [TriggerRule.ANY_RETRIED]: "on retry",
   [TriggerRule.ANY_LATE]: "on late",
 };
+
+/** A start condition in words: "load succeeded and (a failed or b succeeded)". */
+function startText(of: StartCondition): string {
+  const kind = of.kind;
+  if (kind.case === undefined) return "";
+  if (kind.case === "end") return `${kind.value.block} ${BlockEndKind[kind.value.kind].toLowerCase()}`;
+  return kind.value.conditions
+    .map((each) => (each.kind.case === "end" ? startText(each) : `(${startText(each)})`))
+    .join(kind.case === "all" ? " and " : " or ");
+}
 
 /** The failure policy of a foreach or group, after its other details. */
 function policyOf(policy: OnError): string {

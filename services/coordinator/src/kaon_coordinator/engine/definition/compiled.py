@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from kaon_coordinator.engine.definition.followers import followers
+from kaon_wire.definitions import conditions
 from kaon_wire.definitions.graphs import all_blocks, inner_graphs
 from kaon_wire.value_types import has_natives, shape_of
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -30,6 +31,9 @@ INDEPENDENT = WATCHING | {d.TRIGGER_RULE_ALWAYS}
 _FORGIVING = frozenset({d.TRIGGER_RULE_ANY_SUCCEEDED, d.TRIGGER_RULE_ALL_DONE})
 # Rules under which a block starts after every failure of a predecessor, or itself fails for it.
 _HANDLING = _FORGIVING | {d.TRIGGER_RULE_ANY_FAILED}
+# What is true of the end of a block that has failed, and of one that was cancelled.
+FAILS = frozenset({d.BLOCK_END_KIND_FAILED, d.BLOCK_END_KIND_ENDED})
+CANCELS = frozenset({d.BLOCK_END_KIND_ENDED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +77,10 @@ class CompiledGraph:
     cancels_handled: frozenset[str]
     # For each other block: the successors that handle its failure unless they are skipped, since others have not failed.
     perhaps_handled: Mapping[str, frozenset[str]]
+    # For each block: the successors that handle its cancel unless they are skipped.
+    cancels_perhaps_handled: Mapping[str, frozenset[str]]
+    # The conditions of the blocks with the rule CONDITION.
+    starts: Mapping[str, d.StartCondition]
     # A failure stops nothing that does not come after it.
     finishes: bool
     # By step: the step that may follow it by succession.
@@ -164,6 +172,7 @@ def _compile_graph(
     phases = {block.name: block.phase or BODY for block in graph.blocks}
     handled = _before_those(predecessors, rules, _HANDLING)
     blocks = {block.name: block for block in graph.blocks}
+    starts = {block.name: block.start for block in graph.blocks if block.HasField("start")}
     following = followers(blocks, successors, predecessors, rules, phases)
     return CompiledGraph(
         blocks=blocks,
@@ -177,8 +186,10 @@ def _compile_graph(
             for phase in (BODY, ON_FAILURE, FINALLY)
         },
         handled=handled,
-        cancels_handled=_before_those(predecessors, rules, _FORGIVING),
-        perhaps_handled=_perhaps_handled(predecessors, rules, handled),
+        cancels_handled=(forgiven := _before_those(predecessors, rules, _FORGIVING)),
+        perhaps_handled=_perhaps_handled(predecessors, rules, starts, FAILS, handled),
+        cancels_perhaps_handled=_perhaps_handled(predecessors, rules, starts, CANCELS, forgiven),
+        starts=starts,
         finishes=finishes,
         followers=following,
         leaders={after: name for name, after in following.items()},
@@ -231,8 +242,17 @@ def _all_before(
     names: Iterable[str],
 ) -> frozenset[str]:
     """Return all direct and indirect predecessors of blocks, as far as blocks depend on their predecessors."""
+    return _behind(predecessors, rules, (before for name in names for before in predecessors[name]))
+
+
+def _behind(
+    predecessors: Mapping[str, list[str]],
+    rules: Mapping[str, d.TriggerRule.ValueType],
+    names: Iterable[str],
+) -> frozenset[str]:
+    """Return blocks and all their predecessors, as far as blocks depend on their predecessors."""
     found: set[str] = set()
-    waiting = [before for name in names for before in predecessors[name]]
+    waiting = list(names)
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -244,11 +264,30 @@ def _all_before(
 def _perhaps_handled(
     predecessors: Mapping[str, list[str]],
     rules: Mapping[str, d.TriggerRule.ValueType],
+    starts: Mapping[str, d.StartCondition],
+    kinds: Collection[d.BlockEndKind.ValueType],
     handled: frozenset[str],
 ) -> Mapping[str, frozenset[str]]:
+    """Return for blocks the successors that may start although they have ended so that only `kinds` are true of them."""
     found: dict[str, set[str]] = {}
     for name, rule in rules.items():
-        if rule == d.TRIGGER_RULE_ALL_FAILED:
-            for before in _all_before(predecessors, rules, [name]) - handled:
-                found.setdefault(before, set()).add(name)
+        if rule == d.TRIGGER_RULE_ALL_FAILED and kinds is FAILS:
+            direct = predecessors[name]
+        elif rule == d.TRIGGER_RULE_CONDITION:
+            direct = [each for each in predecessors[name] if _allows(starts[name], each, kinds)]
+        else:
+            continue
+        for before in _behind(predecessors, rules, direct) - handled:
+            found.setdefault(before, set()).add(name)
     return {name: frozenset(handlers) for name, handlers in found.items()}
+
+
+def _allows(
+    condition: d.StartCondition, name: str, kinds: Collection[d.BlockEndKind.ValueType]
+) -> bool:
+    """Tell whether a condition may hold when only `kinds` are true of the end of a block."""
+
+    def ended(end: d.BlockEnd) -> bool | None:
+        return end.kind in kinds if end.block == name else None
+
+    return conditions.holds(condition, ended) is not False

@@ -88,7 +88,7 @@ def _difference(old: d.Block, new: d.Block) -> Difference | None:
     if (old.phase or BODY) != (new.phase or BODY):
         return Difference(what="has its turn in another phase", replaced=True)
     rules = [block.trigger or d.TRIGGER_RULE_ALL_PASSED for block in (old, new)]
-    if rules[0] != rules[1]:
+    if rules[0] != rules[1] or old.start != new.start:
         return Difference(what="has another trigger rule")
     first, second = _bound(old, was), _bound(new, was)
     changed = [

@@ -10,6 +10,7 @@ from kaon_coordinator.engine.definition.compiled import BODY, INDEPENDENT, ON_FA
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import is_blocked, too_many_failed
 from kaon_coordinator.engine.state.state import Node, ScopeState, StepState
+from kaon_wire.definitions import conditions
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 Verdict: TypeAlias = Literal["start", "fail", "skip", "wait"]
@@ -19,9 +20,12 @@ _EAGER = frozenset(
     {
         d.TRIGGER_RULE_ANY_SUCCEEDED,
         d.TRIGGER_RULE_ANY_FAILED,
+        d.TRIGGER_RULE_CONDITION,
     }
     | INDEPENDENT
 )
+# Ends that count as successes.
+_SUCCESSES = frozenset({d.BLOCK_END_KIND_SUCCEEDED, d.BLOCK_END_KIND_PASSED})
 
 
 def may_start(decision: Decision, node: Node) -> bool:
@@ -61,6 +65,8 @@ def lets_start(node: Node, after: str) -> bool:
             return node.status == t.SUCCEEDED
         case d.TRIGGER_RULE_ANY_FAILED:
             return node.status in t.BROKEN or is_blocked(node)
+        case d.TRIGGER_RULE_CONDITION:
+            return True
         case rule if rule in WATCHING:
             return has_happened(node, rule)
     return False
@@ -169,8 +175,9 @@ def verdict(node: Node, left_out: Collection[str] = ()) -> Verdict:
             return "start"
         case d.TRIGGER_RULE_ALL_DONE:
             return "wait" if waits else "start"
-        case d.TRIGGER_RULE_ALL_SUCCEEDED:
-            good = all(each.status == t.SUCCEEDED for each in earlier)
+        case d.TRIGGER_RULE_CONDITION:
+            good = start_holds(node, left_out) is True
+            waits = waits and not good
         case _:
             good = _is_good(rule, earlier)
             waits = waits and not (good and rule in WATCHING)
@@ -180,7 +187,9 @@ def verdict(node: Node, left_out: Collection[str] = ()) -> Verdict:
 
 
 def _is_good(rule: d.TriggerRule.ValueType, earlier: list[Node]) -> bool:
-    """Tell whether a hook beside blocks may start, or all predecessors of another node have passed."""
+    """Tell whether a hook beside blocks may start, or all predecessors of another node have passed, or succeeded."""
+    if rule == d.TRIGGER_RULE_ALL_SUCCEEDED:
+        return all(each.status == t.SUCCEEDED for each in earlier)
     if rule in WATCHING:
         return any(has_happened(each, rule) for each in earlier)
     return all(_has_passed(each) for each in earlier)
@@ -190,6 +199,54 @@ def _has_passed(node: Node) -> bool:
     if node.status in t.BROKEN:
         return node.block.optional
     return node.status in t.PASSED and not is_blocked(node)
+
+
+def start_holds(
+    node: Node, left_out: Collection[str] = (), *, but_for_successes: bool = False
+) -> bool | None:
+    """Return whether a node's start condition holds; None while that depends on nodes that have not ended.
+
+    Args:
+        node: The node.
+        left_out: Names of the blocks that are left out of the run: their ends do not count.
+        but_for_successes: Whether it would hold had all succeeded that it wants to have succeeded.
+    """
+    scope = node.scope
+    condition = scope.graph.starts[node.block.name]
+    if left_out:
+        kept = conditions.without(condition, left_out)
+        if kept is None:
+            return True
+        condition = kept
+
+    def ended(end: d.BlockEnd) -> bool | None:
+        if but_for_successes and end.kind in _SUCCESSES:
+            return True
+        before = scope.nodes[end.block]
+        return ends_as(before, end.kind) if before.status in t.TERMINAL else None
+
+    return conditions.holds(condition, ended)
+
+
+def missed_successes(node: Node) -> list[Node]:
+    """Return the nodes that a start condition wants to have succeeded, and that have not."""
+    ends = conditions.ends(node.scope.graph.starts[node.block.name])
+    wanted = [(node.scope.nodes[end.block], end.kind) for end in ends if end.kind in _SUCCESSES]
+    return [before for before, kind in wanted if not ends_as(before, kind)]
+
+
+def ends_as(node: Node, kind: d.BlockEndKind.ValueType) -> bool:
+    """Tell whether a node that has ended has ended in a way."""
+    match kind:
+        case d.BLOCK_END_KIND_SUCCEEDED:
+            return node.status == t.SUCCEEDED
+        case d.BLOCK_END_KIND_FAILED:
+            return has_failed([node])
+        case d.BLOCK_END_KIND_SKIPPED:
+            return node.status == t.SKIPPED and not is_blocked(node)
+        case d.BLOCK_END_KIND_PASSED:
+            return _has_passed(node)
+    return True
 
 
 def has_failed(nodes: list[Node], *, optional: bool = True) -> bool:

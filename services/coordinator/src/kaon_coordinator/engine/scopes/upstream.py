@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kaon_coordinator.engine.decision import user_error
-from kaon_coordinator.engine.scopes.readiness import has_failed
+from kaon_coordinator.engine.scopes.readiness import has_failed, missed_successes, start_holds
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import UPSTREAM_FAILED, is_blocked
 from kaon_coordinator.engine.state.state import Node
+from kaon_wire.definitions import conditions
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -44,14 +45,23 @@ def skipped(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
     rule = node.scope.graph.rules[node.block.name]
     if rule in _FOR_FAILURES and not has_failed(list(before)):
         return user_error(SKIPPED, "none of the blocks before it has failed")
+    if rule == d.TRIGGER_RULE_CONDITION and _is_unmet(node, before):
+        condition = conditions.describe(node.scope.graph.starts[node.block.name])
+        return user_error(SKIPPED, f"it starts when {condition}, and that has not come about")
     if rule in _NOTHING_HAPPENED:
         names = ", ".join(each.path for each in before[:_NAMED])
         return user_error(SKIPPED, f"{names} {_NOTHING_HAPPENED[rule]}")
-    others = [each for each in before if each.status != t.SUCCEEDED] or list(before)
+    others = missed_successes(node) if rule == d.TRIGGER_RULE_CONDITION else []
+    others = others or [each for each in before if each.status != t.SUCCEEDED] or list(before)
     other = min(others, key=_rank)
     error = user_error(UPSTREAM_FAILED, f"{node.path}: {_outcome(other)}")
     error.details = _cause(other)
     return error
+
+
+def _is_unmet(node: Node, before: Sequence[Node]) -> bool:
+    """Tell whether a node's start condition fails although nothing has failed and it misses no success."""
+    return not has_failed(list(before)) and not start_holds(node, but_for_successes=True)
 
 
 def left_out() -> step_pb2.StepError:

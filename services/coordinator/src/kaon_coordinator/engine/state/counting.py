@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState
@@ -9,6 +11,8 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 # The type of the error of a node that predecessors keep from starting.
 UPSTREAM_FAILED = "UpstreamFailed"
+# Rules of nodes that handle the failures before them if they start.
+_HANDLE_WHEN_STARTED = frozenset({d.TRIGGER_RULE_ALL_FAILED, d.TRIGGER_RULE_CONDITION})
 
 
 def recount(scope: ScopeState) -> None:
@@ -77,22 +81,29 @@ def note_failure(scope: ScopeState, node: Node) -> None:
 
 def _is_handled(scope: ScopeState, name: str) -> bool:
     """Tell whether a later node handles a failure, as far as that is known."""
-    if name in scope.graph.handled:
-        return True
-    handlers = (scope.nodes[each] for each in scope.graph.perhaps_handled.get(name, ()))
-    return not all(each.status == t.SKIPPED and _ended(each) for each in handlers)
+    return name in scope.graph.handled or _one_may_start(
+        scope, scope.graph.perhaps_handled.get(name, ())
+    )
+
+
+def _one_may_start(scope: ScopeState, handlers: Iterable[str]) -> bool:
+    """Tell whether one of the nodes that handle an end when they start has not been skipped."""
+    nodes = (scope.nodes[each] for each in handlers)
+    return not all(each.status == t.SKIPPED and _ended(each) for each in nodes)
 
 
 def note_skip(scope: ScopeState, node: Node) -> None:
     """Record a skip: a node that would have handled failures handles none."""
-    if scope.graph.rules[node.block.name] == d.TRIGGER_RULE_ALL_FAILED:
+    if scope.graph.rules[node.block.name] in _HANDLE_WHEN_STARTED:
         judge(scope)
 
 
 def note_cancel(scope: ScopeState, node: Node) -> None:
     """Record a node's cancellation: unless a later node handles it, the body cannot succeed."""
-    in_body = scope.graph.phases[node.block.name] == BODY
-    scope.cancelled |= in_body and node.block.name not in scope.graph.cancels_handled
+    graph, name = scope.graph, node.block.name
+    if scope.cancelled or graph.phases[name] != BODY or name in graph.cancels_handled:
+        return
+    scope.cancelled = not _one_may_start(scope, graph.cancels_perhaps_handled.get(name, ()))
 
 
 def is_blocked(node: Node) -> bool:
