@@ -176,6 +176,26 @@ def test_a_step_ends_a_chain_that_may_not_go_on(
     assert _event(system, second.key.path, "started") is None
 
 
+def test_an_order_about_an_earlier_generation_ends_no_chain(
+    system: MemorySystem, tmp_path: Path
+) -> None:
+    gate = tmp_path / "go"
+    first = python("wait_for", inputs={"path": str(gate)}, outputs={"value": "any"}, generation=2)
+    second = _following(first, "give_x")
+    system.release(first)
+    system.started(first.key)
+    earlier = step_pb2.StepKey()
+    earlier.CopyFrom(first.key)
+    earlier.generation = 1
+    system.command(end_succession=runner_pb2.EndSuccession(key=earlier))
+    # Commands are obeyed in order.
+    after = python("nothing")
+    system.revoke(after.key, runner_pb2.REVOKE_REASON_CANCELLED)
+    _wait(system, after, "stopped")
+    gate.touch()
+    _wait(system, second, "succeeded")
+
+
 def test_an_output_that_has_no_such_element_ends_the_chain(system: MemorySystem) -> None:
     first = python("give", inputs={"value": []}, outputs={"value": "any"})
     second = _following(first, "give_x", keys=("0",))

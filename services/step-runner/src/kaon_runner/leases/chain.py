@@ -23,17 +23,17 @@ class Chain:
 
     def __init__(self, request: step_pb2.StepRequest) -> None:
         self.ended = False
-        self._run_id, self._path = request.key.run_id, request.key.path
+        self._key = request.key
         self._successors: Sequence[step_pb2.Successor] = request.successors
         # Of the steps that have succeeded, in order.
         self._outputs: list[Mapping[str, str]] = []
 
     def includes(self, key: step_pb2.StepKey) -> bool:
-        """Tell whether a step belongs to this chain."""
-        if key.run_id != self._run_id:
-            return False
-        return key.path == self._path or any(
-            each.request.key.path == key.path for each in self._successors
+        """Tell whether a lease belongs to this chain: one of an earlier generation of its steps does not."""
+        keys = (self._key, *(each.request.key for each in self._successors))
+        return any(
+            (key.run_id, key.path, key.generation) == (each.run_id, each.path, each.generation)
+            for each in keys
         )
 
     def after(
