@@ -118,6 +118,32 @@ def a_stolen_runner_lies_about_all_steps() -> None:
     assert ends == [run_pb2.STATUS_SUCCEEDED] * 3
 
 
+def a_stolen_runner_reports_later_generations_of_a_run_that_has_ended() -> None:
+    """Nobody can check its token, so the runner that it names hears of it, and still takes the step after a retry."""
+    wishes = (Wish(at=2.0, kind="submit", run=0), Wish(at=20.0, kind="retry_run", run=0))
+    plan = _plan(coordinators=1, runners=1, wishes=wishes, calm=30.0)
+    plan.definitions[0].body.blocks[0].step.retry.max_attempts = 1
+    script = _Script(plan)
+    world = script.world
+    world.behaviour.fails = 1.0
+    leased: list[_Event] = []
+
+    def lie(event: _Event, owner: str) -> None:
+        world.behaviour.fails = 0.0
+        said = _failure_of(world, leased[0])
+        said.events[0].key.generation = 9
+        send = Send(topic=topics.STEP_EVENTS, partition=0, value=said.SerializeToString())
+        world.scheduler.after(1.0, world.broker.append, "stolen", [send])
+
+    script.once("step_leased", lambda event, owner: leased.append(event))
+    script.once("run_ended", lie)
+    script.run()
+    generations = [
+        event.step_leased.generation for _, event, _ in script.told if event.HasField("step_leased")
+    ]
+    assert generations == [1, 2]
+
+
 def a_succeeded_is_lost() -> None:
     script = _Script(_plan())
     broker, append = script.world.broker, script.world.broker.append
@@ -755,6 +781,7 @@ SCENARIOS = (
     an_old_failure_comes_again_while_the_next_attempt_runs,
     a_holder_dies_before_a_matcher_in_another_process_hears_of_its_started,
     a_stolen_runner_lies_about_all_steps,
+    a_stolen_runner_reports_later_generations_of_a_run_that_has_ended,
     a_succeeded_is_lost,
     a_stopped_coordinator_wakes_after_its_partition_moved,
     a_broker_is_away_for_thirty_seconds,

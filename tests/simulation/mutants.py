@@ -203,6 +203,16 @@ def _lease_token_names_its_lease() -> None:
     LeaseProofs.proves = proves  # type: ignore[method-assign]
 
 
+def _unproven_revokes_name_their_token() -> None:
+    real = Runner._revoke
+
+    def revoke(self: Runner, order: Any) -> None:
+        order.unproven = False
+        real(self, order)
+
+    Runner._revoke = revoke  # type: ignore[method-assign]
+
+
 def _acknowledgement_before_a_follower() -> None:
     real = LeaseTable.follow
 
@@ -257,6 +267,7 @@ MUTANTS = (
     Mutant(name="holder check", patch=_holder_check),
     Mutant(name="lease tokens", patch=_lease_tokens),
     Mutant(name="lease token names its lease", patch=_lease_token_names_its_lease),
+    Mutant(name="unproven revokes name their token", patch=_unproven_revokes_name_their_token),
     Mutant(name="generation check", patch=_generation_check),
     Mutant(name="expiry only after catching up", patch=_expiry_after_catching_up),
     Mutant(name="idempotency key", patch=_idempotency_key),

@@ -170,6 +170,8 @@ class Runner:
         lease = self._leases.find(revoke.key)
         if lease is not None and lease.partition != revoke.partition:
             return  # not from the owner of its run
+        if revoke.unproven and (lease is None or lease.key.lease_token != revoke.key.lease_token):
+            return  # the answer to a report that this runner has not made
         execution = self._executions.get(step_id(revoke.key))
         if lease is not None and execution is not None and execution.lease is lease:
             execution.stop(Stop.STALE if stale else Stop.REVOKED)

@@ -119,9 +119,19 @@ class MemorySystem:
         """Lets an exclusive step begin."""
         self.command(grant=runner_pb2.GrantStep(key=key, epoch=epoch))
 
-    def revoke(self, key: step_pb2.StepKey, reason: int, epoch: int = 1) -> None:
+    def revoke(
+        self, key: step_pb2.StepKey, reason: int, epoch: int = 1, *, unproven: bool = False
+    ) -> None:
         """Takes a lease back."""
-        self.command(revoke=runner_pb2.RevokeStep(key=key, epoch=epoch, partition=0, reason=reason))  # type: ignore[arg-type]
+        self.command(
+            revoke=runner_pb2.RevokeStep(
+                key=key,
+                epoch=epoch,
+                partition=0,
+                reason=reason,  # type: ignore[arg-type]
+                unproven=unproven,
+            )
+        )
 
     def of(self, key: step_pb2.StepKey) -> list[str]:
         """The kinds of events heard about a lease, in order."""

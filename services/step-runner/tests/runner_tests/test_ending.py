@@ -12,9 +12,21 @@ from harness import MemorySystem, python, shell
 from processes import alive, read_pid, wait_gone, zombies_of
 
 from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
 
 CANCELLED = runner_pb2.REVOKE_REASON_CANCELLED
 STALE = runner_pb2.REVOKE_REASON_STALE_LEASE
+
+
+def forged(key: step_pb2.StepKey, **changes: int) -> step_pb2.StepKey:
+    """A lease with another token."""
+    other = step_pb2.StepKey(lease_token=b"another")
+    for field, value in key.ListFields():
+        if field.name != "lease_token":
+            setattr(other, field.name, value)
+    for name, value in changes.items():
+        setattr(other, name, value)
+    return other
 
 
 @pytest.fixture
@@ -75,6 +87,38 @@ def test_a_stale_lease_is_stopped_without_a_report(system: MemorySystem, tmp_pat
     system.release(after)
     system.final(after.key)
     assert system.of(wanted.key) == ["started"]
+
+
+def test_a_revoke_that_nobody_has_checked_stops_the_lease_whose_token_it_shows(
+    system: MemorySystem, tmp_path: Path
+) -> None:
+    wanted = python("sleep_and_tell", inputs={"seconds": 60, "path": str(tmp_path / "pid")})
+    wanted.key.lease_token = b"its own"
+    system.release(wanted)
+    pid = read_pid(tmp_path / "pid")
+    system.revoke(wanted.key, STALE, unproven=True)
+    wait_gone(pid, 5)
+
+
+def test_a_revoke_that_nobody_has_checked_and_that_shows_another_token_is_ignored(
+    system: MemorySystem,
+) -> None:
+    running, queued = shell("sleep", "1"), python("nothing")
+    for wanted in (running, queued):
+        wanted.key.lease_token = b"its own"
+    system.release(running, queued)
+    system.started(running.key)
+    for wanted in (running, queued):
+        system.revoke(forged(wanted.key), STALE, unproven=True)
+    assert system.final(running.key).WhichOneof("event") == "succeeded"
+    assert system.final(queued.key).WhichOneof("event") == "succeeded"
+
+
+def test_a_revoke_that_nobody_has_checked_keeps_no_later_release_away(system: MemorySystem) -> None:
+    wanted = python("nothing", generation=2)
+    system.revoke(forged(wanted.key, generation=9), STALE, unproven=True)
+    system.release(wanted)
+    assert system.final(wanted.key).WhichOneof("event") == "succeeded"
 
 
 def test_a_revoke_of_a_lower_epoch_is_ignored(system: MemorySystem) -> None:

@@ -217,10 +217,18 @@ def end_chain(
 
 
 def revoke_stale(key: step_pb2.StepKey, *, partition: int, epoch: int) -> runner_pb2.RunnerCommand:
-    """Build the command that answers a report for a step that no runner should hold."""
+    """Build the command that answers a report for a step that no runner should hold.
+
+    The report's token could not be checked, so the command counts only for the lease that has it: else whoever reports a later
+    generation than there is would stop it at its holder when the run goes on.
+    """
     return runner_pb2.RunnerCommand(
         revoke=runner_pb2.RevokeStep(
-            key=key, epoch=epoch, partition=partition, reason=runner_pb2.REVOKE_REASON_STALE_LEASE
+            key=key,
+            epoch=epoch,
+            partition=partition,
+            reason=runner_pb2.REVOKE_REASON_STALE_LEASE,
+            unproven=True,
         )
     )
 

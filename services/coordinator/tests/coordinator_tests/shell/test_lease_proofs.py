@@ -159,6 +159,30 @@ async def test_a_runner_that_lost_a_lease_can_still_confirm_its_end(
     assert member.coordinator.counters.unproven == 0
 
 
+async def test_a_report_about_an_ended_run_is_answered_by_a_revoke_that_counts_only_with_its_token(
+    world: World, member: Member
+) -> None:
+    request = await released(world, member)
+    world.report(request.key, **STARTED)
+    world.report(request.key, **SUCCEEDED)
+    await world.until(lambda: status(member) == t.SUCCEEDED)
+    # Of a generation that a retry may make.
+    lie = forged(request.key, b"any", generation=2)
+    world.report(lie, **SUCCEEDED)
+    (command,) = await world.commanded()
+    assert command.revoke.unproven
+    assert command.revoke.key == lie
+
+
+async def test_a_revoke_of_what_was_proven_says_so(world: World, member: Member) -> None:
+    request = await released(world, member)
+    world.report(request.key, **STARTED)
+    await world.until(lambda: world.heard(topics.STEP_EVENTS))
+    world.command(member, "run", cancel={})
+    (command,) = await world.commanded()
+    assert not command.revoke.unproven
+
+
 async def test_while_a_system_changes_over_reports_without_tokens_are_counted_only(
     tmp_path: Path,
 ) -> None:
