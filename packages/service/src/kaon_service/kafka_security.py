@@ -48,6 +48,11 @@ class KafkaSecurity:
     cert: str = ""
     key: str = ""
 
+    @property
+    def is_closed(self) -> bool:
+        """Return whether lines to the brokers are encrypted, and clients known."""
+        return self.protocol is not Protocol.PLAINTEXT
+
     @classmethod
     def read(cls, environment: Mapping[str, str]) -> KafkaSecurity:
         """Read the variables.

@@ -20,6 +20,7 @@ from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaon_coordinator.transport.faust import FaustTransport
 from kaon_coordinator.transport.run_events import follow_run_events
 from kaon_coordinator.transport.topic_reader import KafkaRecords
+from kaon_service.access.open_lines import warn_of_open_lines
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.tracing import open_spans
@@ -51,6 +52,7 @@ def main() -> None:
     except KaonError as error:
         print(f"kaon-coordinator: {error}", file=sys.stderr)
         sys.exit(2)
+    warn_of_open_lines(settings.lines, closed_system=settings.calls.access.authenticates)
     try:
         # The policy, not just one loop: Faust's consumer creates a loop of its own in its thread.
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

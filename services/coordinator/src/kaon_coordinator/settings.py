@@ -87,6 +87,19 @@ class Settings:
     # How long after a run's end the last lines of its steps may come, in seconds. It follows from the transport.
     log_settle_seconds: float = 1.5
 
+    @property
+    def lines(self) -> Mapping[str, bool]:
+        """Return whether each line to other services is closed, by its variable."""
+        lines = {
+            "KAON_KAFKA_SECURITY": self.kafka_security.is_closed,
+            "KAON_LEASE_KEYS": self.lease_keys is not None,
+            "KAON_POOL_KEYS": self.heartbeats is not None,
+            "KAON_COMMAND_KEY": self.command_signer is not None,
+        }
+        if self.lease_keys is not None:
+            lines["KAON_LEASE_TOKENS"] = self.lease_tokens_required
+        return lines
+
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """Read the settings from the environment; absent variables have their defaults.

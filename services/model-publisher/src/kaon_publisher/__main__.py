@@ -11,6 +11,7 @@ import structlog
 
 from kaon_publisher.bootstrap import Application
 from kaon_publisher.settings import settings_from
+from kaon_service.access.open_lines import warn_of_open_lines
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
 from kaon_wire.errors import KaonError
@@ -28,6 +29,7 @@ def main() -> None:
     configure_logs()
     try:
         settings = settings_from(os.environ)
+        warn_of_open_lines(settings.lines, closed_system=settings.calls.access.authenticates)
         asyncio.run(serve(lambda: Application(settings)))
     except KaonError as error:
         log.error("publisher cannot go on; exiting", reason=str(error))

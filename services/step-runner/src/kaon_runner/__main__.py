@@ -19,6 +19,7 @@ from kaon_runner.settings import Settings
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.command_gate import CommandGate
 from kaon_runner.transport.kafka import KafkaTransport
+from kaon_service.access.open_lines import warn_of_open_lines
 from kaon_service.command_signatures import CommandVerifier
 from kaon_service.heartbeat_signatures import HeartbeatSigner
 from kaon_service.kafka_security import KafkaSecurity
@@ -88,6 +89,8 @@ def main() -> None:
     except (InvalidSettings, InvalidValue) as error:
         print(f"kaon-runner: {error}", file=sys.stderr)
         sys.exit(2)
+    checked = {"KAON_COMMAND_PUBLIC_KEYS": verifier is not None}
+    warn_of_open_lines(checked, closed_system=security.is_closed)
 
     spans = open_spans("kaon-runner", os.environ)
     metrics = RunnerMetrics()

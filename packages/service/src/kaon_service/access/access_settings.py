@@ -49,6 +49,11 @@ class AccessSettings:
     channels: ChannelSecurity = field(default_factory=ChannelSecurity)
 
     @property
+    def authenticates(self) -> bool:
+        """Return whether callers must show who they are."""
+        return self.auth is Auth.ON
+
+    @property
     def encrypts(self) -> bool:
         """Return whether this service listens with TLS."""
         return self.certificate is not None and self.tls is not False

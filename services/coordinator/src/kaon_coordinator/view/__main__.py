@@ -13,6 +13,7 @@ import uvloop
 from kaon_coordinator.shell.gc_tuning import collect_seldom
 from kaon_coordinator.view.application import Application
 from kaon_coordinator.view.view_settings import settings_from
+from kaon_service.access.open_lines import warn_of_open_lines
 from kaon_service.niceness import give_way
 from kaon_service.serve import serve
 from kaon_telemetry.logs import configure_logs
@@ -35,6 +36,7 @@ def main() -> None:
     except KaonError as error:
         print(f"kaon-view: {error}", file=sys.stderr)
         sys.exit(2)
+    warn_of_open_lines(settings.lines, closed_system=settings.calls.access.authenticates)
     give_way()
     try:
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

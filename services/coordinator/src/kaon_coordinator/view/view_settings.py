@@ -35,6 +35,11 @@ class Settings:
     # What is recorded of calls, and how many of them are taken. A view of a replica needs KAON_AUDIT_DATABASE.
     calls: CallSettings = field(default_factory=CallSettings)
 
+    @property
+    def lines(self) -> Mapping[str, bool]:
+        """Return whether each line to other services is closed, by its variable."""
+        return {"KAON_KAFKA_SECURITY": self.kafka_security.is_closed} if self.kafka else {}
+
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
     """Return the settings that the environment gives; what it does not mention has its default.
