@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import date
 from itertools import islice
 
@@ -36,6 +40,39 @@ def f(limit): ...
 w = Workflow("w", steps.python("a", f, limit=param("limit", float, default=1)))
 """
 PLAIN = 'from kaon import *\nw = Workflow("w", steps.shell("a", argv=["true"]))\n'
+
+
+@contextmanager
+def distant(address: str, seconds: float) -> Iterator[str]:
+    """A line to a server on which nothing arrives for so long after it was opened; for one connection."""
+    host, port = address.rsplit(":", 1)
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def join() -> None:
+        near, _ = listener.accept()
+        time.sleep(seconds)
+        with near, socket.create_connection((host, int(port))) as far:
+            back = threading.Thread(target=carry, args=(far, near), daemon=True)
+            back.start()
+            carry(near, far)
+            back.join()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=join, daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_connection_to_a_server_that_is_far_away_is_not_given_up(address: str) -> None:
+    data = b"data"
+    with distant(address, 0.5) as far_away:
+        endpoints = Endpoints(server=far_away, publisher=far_away)
+        with Client(endpoints, patience=Patience(total=0)) as client:
+            assert client.upload_bundle(canonical.digest_bytes(data), data).size_bytes == len(data)
 
 
 def test_a_submit_uploads_the_code_once_and_registers_the_definition(

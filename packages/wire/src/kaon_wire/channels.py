@@ -15,6 +15,14 @@ from grpc import aio
 from kaon_wire.addresses import is_loopback
 from kaon_wire.errors import InvalidValue
 
+# How a client that people wait for connects, again as soon as the service is back.
+CONNECTING = (
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+    # In spite of its name, for how long an attempt may take, with handshakes and all, before it is given up: a server that is far
+    # away, or on a machine under load, needs more than a moment. One that refuses is not waited for.
+    ("grpc.min_reconnect_backoff_ms", 5000),
+)
 # Addresses of systems in this process.
 _HERE: set[str] = set()
 
