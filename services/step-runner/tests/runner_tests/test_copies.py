@@ -284,7 +284,7 @@ def collected(
     directory: StepDirectory, gateway: ArtifactGateway, returned: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     spec = step_pb2.StepSpec(outputs={"data": DATASET})
-    kept = collecting.collect(spec, directory, gateway, returned or {})
+    kept = collecting.collect(spec, directory, gateway, returned or {}, frozenset)
     reference: dict[str, Any] = json.loads(kept["data"])["artifact"]
     return reference
 

@@ -81,7 +81,7 @@ def spec_of(kind: int) -> step_pb2.StepSpec:
 
 
 def collect(directory: StepDirectory, gateway: ArtifactGateway, kind: int) -> dict[str, str]:
-    return collecting.collect(spec_of(kind), directory, gateway, {})
+    return collecting.collect(spec_of(kind), directory, gateway, {}, frozenset)
 
 
 @pytest.mark.parametrize(("name", "make"), LEFT)
@@ -106,10 +106,10 @@ def test_what_stands_inside_of_an_output_is_of_its_declared_type(
     spec = spec_of(definition_pb2.VALUE_TYPE_LIST)
     spec.output_contents["x"].type = definition_pb2.VALUE_TYPE_FLOAT
     if collected is not None:
-        assert collecting.collect(spec, directory, gateway, {}) == {"x": collected}
+        assert collecting.collect(spec, directory, gateway, {}, frozenset) == {"x": collected}
         return
     with pytest.raises(UserStepError, match=r"output x is declared as list\[float\]: it must be"):
-        collecting.collect(spec, directory, gateway, {})
+        collecting.collect(spec, directory, gateway, {}, frozenset)
 
 
 def test_a_directory_of_outputs_that_leads_elsewhere_is_not_read(

@@ -213,6 +213,53 @@ def test_an_artifact_goes_from_one_step_to_the_next(system: MemorySystem, isolat
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+def test_a_step_passes_on_artifacts_that_it_is_given(system: MemorySystem, isolation: str) -> None:
+    made = outputs(run(system, python("write_model", outputs={"model": "model", "rmse": "float"})))[
+        "model"
+    ]
+    wanted = {"model": "model", "models": "list", "by_name": "any"}
+    passed = outputs(
+        run(
+            system,
+            python("pass_on", inputs={"model": made}, outputs=wanted, isolation=isolation),
+        )
+    )
+    digest = made["artifact"]["digest"]
+    seen = (passed["model"], passed["models"][0], passed["by_name"]["model"])
+    assert [each["artifact"]["digest"] for each in seen] == [digest] * 3
+
+
+# Who knows a digest has nothing: the coordinator grants to a tenant what its steps give.
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
+@pytest.mark.parametrize(("kind", "nested"), [("file", False), ("list", True), ("any", True)])
+def test_a_step_gives_no_artifact_of_which_it_knows_the_digest_only(
+    system: MemorySystem, isolation: str, kind: str, nested: bool
+) -> None:
+    digest = "sha256:" + hashlib.sha256(b"of another tenant").hexdigest()
+    wanted = python(
+        "refer_to",
+        inputs={"digest": digest, "nested": nested},
+        outputs={"out": kind},
+        isolation=isolation,
+    )
+    failed = error(run(system, wanted))
+    assert (failed.error_class, failed.type) == (step_pb2.ERROR_CLASS_USER, "OutputMismatch")
+    assert f"output out refers to artifact {digest}, which is none of the step's" in failed.message
+
+
+def test_a_program_gives_no_artifact_of_which_it_knows_the_digest_only(
+    system: MemorySystem,
+) -> None:
+    digest = "sha256:" + hashlib.sha256(b"of another tenant").hexdigest()
+    text = json.dumps([{"artifact": {"uri": "file:///x", "digest": digest, "type": "file"}}])
+    code = """printf '%s' "$1" > "$KAON_STEP_DIR/outputs/out.json\""""
+    told = shell("sh", "-c", code, "sh", text, outputs={"out": "list"})
+    failed = error(run(system, told))
+    assert failed.type == "OutputMismatch"
+    assert digest in failed.message
+
+
+@pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])
 @pytest.mark.parametrize("where", ["work", "artifacts", "elsewhere"])
 def test_a_file_keeps_its_name_from_one_step_to_the_next(
     system: MemorySystem, isolation: str, where: str

@@ -21,6 +21,7 @@ from kaon_runner.leases.slots import Amount, Claim
 from kaon_runner.leases.table import Lease, Phase
 from kaon_runner.outbox import reports
 from kaon_runner.outputs import collecting
+from kaon_runner.outputs.passing_on import given_to
 from kaon_runner.steptypes.base import CommandLaunch, PreparedStep, StepType, WorkerLaunch
 from kaon_runner.supervision.child import Bounds, Ending
 from kaon_runner.workers.process import Requeued, WarmWorker, WorkerOutcome, WorkerTask
@@ -337,7 +338,8 @@ class Execution:
     ) -> step_pb2.StepSucceeded:
         if step_type.collect is not None:
             await self._around.off_loop(step_type.collect, step, self._around.settings)
-        arguments = (step.spec, step.directory, self._around.artifacts, returned)
+        artifacts = self._around.artifacts
+        arguments = (step.spec, step.directory, artifacts, returned, partial(given_to, step))
         quick = collecting.is_quick(step.spec) and not step.directory.exists()
         collected = (
             collecting.collect(*arguments)

@@ -12,7 +12,8 @@ from kaon_artifacts import ArtifactError, Unreadable, checked_name, opening
 from kaon_runner.artifacts.base import Artifacts
 from kaon_runner.disk.step_directory import StepDirectory
 from kaon_runner.errors import UserStepError
-from kaon_runner.outputs import values
+from kaon_runner.outputs import passing_on, values
+from kaon_runner.outputs.passing_on import Given
 from kaon_wire import canonical, value_types
 from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
@@ -31,6 +32,7 @@ def collect(
     directory: StepDirectory,
     artifacts: Artifacts,
     returned: Mapping[str, Any],
+    given: Given,
 ) -> dict[str, str]:
     """Return the outputs as canonical JSON by name; artifacts are stored.
 
@@ -39,18 +41,20 @@ def collect(
         directory: The step's directory.
         artifacts: The artifact store.
         returned: The return value of the step's function; artifacts as {"path"} or {"uri", "type", ...}.
+        given: Returns the digests of the artifacts among the step's inputs.
 
     Raises:
-        UserStepError: A declared output is missing, an undeclared one exists, or a type is wrong.
+        UserStepError: A declared output is missing, an undeclared one exists, a type is wrong, or an artifact is referred to
+            that the step was not given.
         PlatformStepError: An artifact cannot be stored.
     """
     files = _files(spec, directory) if directory.exists() else {}
     produced: dict[str, Any] = {**files, **_beyond(files, returned)}
     _compare(spec, produced)
     collected = {
-        name: _artifact(spec, name, value, artifacts)
+        name: _artifact(spec, name, value, artifacts, given)
         if values.is_artifact(spec.outputs[name])
-        else _value(spec, name, value)
+        else _value(spec, name, value, given)
         for name, value in sorted(produced.items())
     }
     size = sum(len(text.encode()) for text in collected.values())
@@ -209,7 +213,7 @@ def _compare(spec: step_pb2.StepSpec, produced: Mapping[str, Any]) -> None:
     )
 
 
-def _value(spec: step_pb2.StepSpec, name: str, value: Any) -> str:
+def _value(spec: step_pb2.StepSpec, name: str, value: Any, given: Given) -> str:
     kind = values.type_name(spec.outputs[name])
     if not values.matches(value, kind):
         raise UserStepError(
@@ -224,6 +228,8 @@ def _value(spec: step_pb2.StepSpec, name: str, value: Any) -> str:
             "OutputTooLarge",
             f"output {name} has {size} bytes as JSON, the limit is {_VALUE_LIMIT_BYTES}: declare it as an artifact",
         )
+    if '"artifact"' in text:
+        passing_on.check(name, value, given)
     return text
 
 
@@ -248,7 +254,9 @@ def _canonical(name: str, value: Any) -> str:
         raise UserStepError("OutputMismatch", f"output {name}: {error}") from error
 
 
-def _artifact(spec: step_pb2.StepSpec, name: str, value: Any, artifacts: Artifacts) -> str:
+def _artifact(
+    spec: step_pb2.StepSpec, name: str, value: Any, artifacts: Artifacts, given: Given
+) -> str:
     kind = values.type_name(spec.outputs[name])
     if isinstance(value, dict) and isinstance(value.get("path"), str):
         place = _existing(name, kind, value["path"])
@@ -257,6 +265,7 @@ def _artifact(spec: step_pb2.StepSpec, name: str, value: Any, artifacts: Artifac
     elif isinstance(value, dict) and isinstance(value.get("uri"), str):
         reference = {"type": kind, "size": 0, "digest": "", **value}
         _called(name, reference.get("name", ""))
+        passing_on.check(name, {"artifact": reference}, given)
     else:
         raise UserStepError(
             "OutputMismatch",
