@@ -13,9 +13,9 @@ def fetch_all(*, object_store: bool) -> int:
         object_store: builds the S3 server too, which takes minutes.
     """
     work = [
-        ("Kafka's jars and class archive", kafka.class_archive),
-        ("HDFS's jars and class archives", hdfs.class_archives),
-        ("Spark's class archive", spark.class_archive),
+        ("Kafka's jars and class archive", kafka.broker_classes),
+        ("HDFS's jars and class archives", hdfs.node_classes),
+        ("Spark's class archive", spark.server_classes),
         ("MovieLens 100k", fetch.movielens),
     ]
     if object_store:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from kaon_local.class_archives import RECORD_SECONDS, class_archives, patient, recording, using
 from kaon_local.errors import NotReady, StartFailed
-from kaon_local.fetch import build_once, jars
+from kaon_local.fetch import jars
 from kaon_local.ports import HOST, free_port
 from kaon_local.process import Command
 from kaon_local.server import Server
@@ -23,8 +24,6 @@ _FORMAT_SECONDS = 60
 # HDFS writes nothing where a whole block has no room, and counts one for each file that is being written. The usual 128 MiB
 # would refuse files of a few bytes on a disk that still has gigabytes.
 BLOCK_BYTES = str(8 * 1024 * 1024)
-# A node that writes its class archive when it ends takes seconds for it.
-_STOP_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,14 +165,15 @@ class Hdfs:
         return (self.namenode.log, self.datanode.log)
 
 
-def class_archives() -> Path:
-    """Where each node has its archive of loaded classes, which shortens its start; made once by nodes that run for a moment."""
-    libs = jars("hdfs")
-    return build_once(libs.with_name(f"{libs.name}-classes"), _record_classes)
+def node_classes() -> Path:
+    """Where each node has its class archive, made once by nodes that run for a moment."""
+    return class_archives("hdfs", jars("hdfs"), ("namenode", "datanode"), _record_classes)
 
 
 def _record_classes(scratch: Path) -> None:
     recorder = Hdfs(HdfsConfig(state=scratch / "state", record_classes_in=scratch))
+    for node in (recorder.namenode, recorder.datanode):
+        node.start_seconds = RECORD_SECONDS
     recorder.start()
     recorder.stop()
     shutil.rmtree(recorder.config.state)
@@ -182,8 +182,8 @@ def _record_classes(scratch: Path) -> None:
 def _classes(config: HdfsConfig, node: str) -> tuple[str, ...]:
     """The JVM's option that reads a node's class archive, or writes it."""
     if config.record_classes_in is not None:
-        return (f"-XX:ArchiveClassesAtExit={config.record_classes_in}/{node}.jsa",)
-    return (f"-XX:SharedArchiveFile={class_archives()}/{node}.jsa",)
+        return (recording(config.record_classes_in, node),)
+    return (using(node_classes(), node),)
 
 
 def _java(config: HdfsConfig, classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -193,7 +193,8 @@ def _java(config: HdfsConfig, classes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _node(config: HdfsConfig, node: str, main: str) -> Command:
     argv = (*_java(config, _classes(config, node)), main)
-    return Command(argv=argv, cwd=config.state, stop_seconds=_STOP_SECONDS)
+    command = Command(argv=argv, cwd=config.state)
+    return command if config.record_classes_in is None else patient(command)
 
 
 def _system_state(config: HdfsConfig) -> Mapping[str, object]:

@@ -21,8 +21,9 @@ from kafka.admin import (
 )
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
+from kaon_local.class_archives import RECORD_SECONDS, class_archives, patient, recording, using
 from kaon_local.errors import ForeignServer, NotReady, StartFailed
-from kaon_local.fetch import build_once, jars
+from kaon_local.fetch import jars
 from kaon_local.ports import HOST, free_port, listening
 from kaon_local.process import Command
 from kaon_local.secure.files import write_private
@@ -38,6 +39,8 @@ from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire.topic_rights import Right
 
 _JVM = ("-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
+# The name of its class archive.
+_ARCHIVE = "broker"
 _FORMAT_SECONDS = 60
 _ADMIN_TIMEOUT_MS = 5_000
 _OPEN: Mapping[str, Any] = {}
@@ -137,7 +140,7 @@ class Kafka(Server):
         )
         argv = (
             *_java(self.state),
-            f"-XX:SharedArchiveFile={class_archive()}",
+            using(broker_classes(), _ARCHIVE),
             "kafka.tools.StorageTool",
             *arguments,
         )
@@ -148,7 +151,7 @@ class Kafka(Server):
             raise StartFailed(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
 
     def _command(self) -> Command:
-        return _broker(self.state, f"-XX:SharedArchiveFile={class_archive()}")
+        return _broker(self.state, using(broker_classes(), _ARCHIVE))
 
     def _probe(self) -> None:
         if not listening(self.config.port):
@@ -246,10 +249,9 @@ def ensure_rights(
         raise NotReady(f"the broker at {address} cannot grant rights yet: {refused[0].__name__}")
 
 
-def class_archive() -> Path:
-    """The archive of loaded classes that halves a broker's start; made once by a broker that runs for a moment."""
-    libs = jars("kafka")
-    return build_once(libs.with_name(f"{libs.name}-classes"), _record_classes) / "kafka.jsa"
+def broker_classes() -> Path:
+    """Where a broker's class archive is, made once by a broker that runs for a moment."""
+    return class_archives("kafka", jars("kafka"), (_ARCHIVE,), _record_classes)
 
 
 def _record_classes(scratch: Path) -> None:
@@ -268,7 +270,7 @@ def _record_classes(scratch: Path) -> None:
     subprocess.run(
         (*format_it, "-c", settings), check=True, capture_output=True, timeout=_FORMAT_SECONDS
     )
-    recorder = _Recorder(config, scratch / "kafka.jsa")
+    recorder = _Recorder(config, scratch)
     recorder.start()
     recorder.stop()
     shutil.rmtree(config.state)
@@ -277,15 +279,16 @@ def _record_classes(scratch: Path) -> None:
 class _Recorder(Kafka):
     """A broker that writes the class archive when it ends."""
 
-    def __init__(self, config: KafkaConfig, archive: Path) -> None:
+    def __init__(self, config: KafkaConfig, archives: Path) -> None:
         super().__init__(config)
-        self._archive = archive
+        self.start_seconds = RECORD_SECONDS
+        self._archives = archives
 
     def _prepare(self) -> None:
         """Its caller has formatted the storage: no archive exists yet to do it with."""
 
     def _command(self) -> Command:
-        return _broker(self.state, f"-XX:ArchiveClassesAtExit={self._archive}")
+        return patient(_broker(self.state, recording(self._archives, _ARCHIVE)))
 
 
 def _admin(address: str, security: Mapping[str, Any]) -> KafkaAdminClient:

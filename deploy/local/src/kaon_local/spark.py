@@ -1,20 +1,17 @@
 """One JVM from pyspark's wheel that speaks two protocols: HiveServer2's (SQL, with a Derby metastore) and Spark Connect's."""
 
-import hashlib
 import os
 import shutil
 import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
+from kaon_local.class_archives import RECORD_SECONDS, class_archives, patient, recording, using
 from kaon_local.errors import MissingTool, NotReady
-from kaon_local.fetch import build_once
 from kaon_local.hdfs import BLOCK_BYTES
-from kaon_local.paths import cache
 from kaon_local.ports import HOST, free_port, listening
 from kaon_local.probes import grpc_ready
 from kaon_local.process import Command
@@ -23,6 +20,8 @@ from kaon_local.server import Server
 # The first compiler only and the simplest collector: quickest for minutes of small work on few cores. It wants deeper stacks, or
 # Spark's long lineages overflow them.
 _JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xss4m")
+# The name of its class archive.
+_ARCHIVE = "server"
 _OPEN_PACKAGES = (
     *(
         "java.lang",
@@ -98,7 +97,7 @@ class SparkServer(Server):
         _write_logging(self.state)
 
     def _command(self) -> Command:
-        return _server(self.config, f"-XX:SharedArchiveFile={class_archive()}")
+        return _server(self.config, using(server_classes(), _ARCHIVE))
 
     def _probe(self) -> None:
         grpc_ready(f"{HOST}:{self.config.connect_port}")
@@ -113,15 +112,13 @@ def spark_home() -> Path:
     return Path(spec.origin).parent
 
 
-def class_archive() -> Path:
-    """The archive of loaded classes that shortens a server's start; made once by a server that runs for a moment."""
-    # It is bound to the jars' paths and the JVM.
-    key = hashlib.sha256(f"{spark_home()} {version('pyspark')}".encode()).hexdigest()[:12]
-    return build_once(cache() / "jars" / f"spark-{key}-classes", _record_classes) / "spark.jsa"
+def server_classes() -> Path:
+    """Where a server's class archive is, made once by a server that runs for a moment."""
+    return class_archives("spark", spark_home() / "jars", (_ARCHIVE,), _record_classes)
 
 
 def _record_classes(scratch: Path) -> None:
-    recorder = _Recorder(SparkConfig(state=scratch / "state"), scratch / "spark.jsa")
+    recorder = _Recorder(SparkConfig(state=scratch / "state"), scratch)
     recorder.start()
     try:
         _open_hive_session(recorder.config, "select count(*) from range(10) group by id % 2")
@@ -134,12 +131,13 @@ def _record_classes(scratch: Path) -> None:
 class _Recorder(SparkServer):
     """A server that writes the class archive when it ends."""
 
-    def __init__(self, config: SparkConfig, archive: Path) -> None:
+    def __init__(self, config: SparkConfig, archives: Path) -> None:
         super().__init__(config)
-        self._archive = archive
+        self.start_seconds = RECORD_SECONDS
+        self._archives = archives
 
     def _command(self) -> Command:
-        return _server(self.config, f"-XX:ArchiveClassesAtExit={self._archive}")
+        return patient(_server(self.config, recording(self._archives, _ARCHIVE)))
 
 
 def _open_hive_session(config: SparkConfig, query: str | None = None) -> None:
