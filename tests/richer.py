@@ -36,6 +36,7 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
     if chance.random() < 0.5:
         return definition
     definition.on_error = _policy(chance)
+    more = random.Random(f"retries {seed}")
     for graph in graphs(definition.body):
         targets = {edge.target for edge in graph.edges}
         for block in graph.blocks:
@@ -45,6 +46,9 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
             if block.HasField("step") and chance.random() < 0.3:
                 block.step.skip_exit_codes.append(2)
                 block.step.retry.rules.add(exit_code=1, max_attempts=2)
+            if block.HasField("step") and more.random() < 0.2:
+                block.step.retry.rules.add(message_pattern="o+m|lost", max_attempts=3)
+                block.step.retry.max_duration_ms = more.choice((1, 1_500, 60_000))
             if block.HasField("repeat") and chance.random() < 0.5:
                 _as_long_as(block.repeat, chance)
             kind = block.WhichOneof("kind")

@@ -17,6 +17,7 @@ from kaon import (
     Part,
     Resources,
     Retry,
+    RetryRule,
     Workflow,
     WorkflowError,
     approval,
@@ -384,6 +385,25 @@ def test_a_condition_over_ends_says_when_a_block_starts() -> None:
     assert (block.trigger, block.optional) == (d.TRIGGER_RULE_CONDITION, True)
     parts = d.StartConditions(conditions=[end["load"], either, last])
     assert block.start == d.StartCondition(all=parts)
+
+
+def test_a_retry_rule_may_ask_for_a_message_and_retries_end_after_a_duration() -> None:
+    rules = [
+        RetryRule(message="rate limit", max_attempts=9, backoff="30s"),
+        RetryRule(error=OSError, message="reset", max_attempts=param("tries", int, default=4)),
+        RetryRule(error=75, max_attempts=2),
+    ]
+    block = only(shell("a", retry=Retry(max_duration="2h", rules=rules)))
+    retry = block.step.retry
+    assert retry.max_duration_ms == 7_200_000
+    assert list(retry.rules) == [
+        d.RetryRule(message_pattern="rate limit", max_attempts=9, backoff_ms=30_000),
+        d.RetryRule(error_type="OSError", message_pattern="reset"),
+        d.RetryRule(exit_code=75, max_attempts=2),
+    ]
+    assert list(block.bound) == ["step.retry.rules.OSError~reset.max_attempts"]
+    named = Retry(rules={"OSError": RetryRule(message="reset", max_attempts=3)})
+    assert only(shell("a", retry=named)).step.retry.rules[0].message_pattern == "reset"
 
 
 def test_what_always_starts_knows_no_outputs_of_what_is_before_it() -> None:

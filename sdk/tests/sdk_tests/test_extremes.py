@@ -17,7 +17,7 @@ from kaon_wire.definitions.validate import validate
 OPTIONS = (
     "priority=V", "timeout=V", "total_timeout=V", "deadline=V", "retry=V", "retry=Retry(max_attempts=V)",
     "retry=Retry(backoff=V)", "retry=Retry(factor=V)", "retry=Retry(max_backoff=V)", "retry=Retry(jitter=V)",
-    "retry=Retry(rules={'E': V})", "retry=Retry(rules={'E': RetryRule(max_attempts=2, backoff=V)})",
+    "retry=Retry(max_duration=V)", "retry=Retry(rules={'E': V})", "retry=Retry(rules={'E': RetryRule(max_attempts=2, backoff=V)})",
     "resources=Resources(slots=V)", "resources=Resources(cpu=V)", "resources=Resources(memory=V)",
     "resources=Resources(gpu=V)", "resources=Resources(custom={'x': V})", "memo=Memo(max_age=V)", "exclusive=V",
     "tags=[V]", "labels=[V]", "isolation=V", "pool=V", "requirements=V", "outputs={'o': V}", "config={'c': V}",

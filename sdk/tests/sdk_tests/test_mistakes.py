@@ -452,6 +452,18 @@ MISTAKES = [
     ('body = step("c", requirements="none.txt")', 2, "there is no file 'none.txt'"),
     ('body = step("c", total_timeout="x")', 2, "total_timeout: 'x' is no duration"),
     ('body = step("c", retry=Retry(jitter=2))', 5, "must be between 0 and 1"),
+    ('RetryRule(max_attempts=2, message="(")', 5, "RetryRule(message): the pattern '(' is wrong"),
+    (
+        "Retry(rules=[RetryRule(max_attempts=2)])",
+        5,
+        "a rule in a list names an error, a message or both",
+    ),
+    ("Retry(rules=[3])", 5, "or a list of RetryRule(...), not [3]"),
+    (
+        'Retry(rules={"X": RetryRule(max_attempts=2, error="Y")})',
+        5,
+        "names an error of its own",
+    ),
     ('body = step("c", retry=Retry(rules={"no way": 1}))', 5, "'no way' is no type of errors"),
     (
         'body = step("c", retry=Retry(rules={"E": 0}))',

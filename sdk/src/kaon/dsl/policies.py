@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
 
@@ -17,7 +17,7 @@ from kaon.dsl.later import Later
 from kaon.dsl.source import Source, caller
 from kaon.dsl.values import Value
 from kaon_wire import bounds, quantities
-from kaon_wire.definitions import policies
+from kaon_wire.definitions import policies, retry_rules
 from kaon_wire.errors import InvalidValue
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -33,12 +33,25 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 @refuses_others
 @dataclass(frozen=True, kw_only=True)
 class RetryRule:
-    """The retry policy for one class of errors, for `Retry(rules=...)`."""
+    """The retry policy for one class of errors, for `Retry(rules=...)`.
+
+    Raises:
+        WorkflowError: the pattern of the message is wrong.
+    """
 
     # Attempts in all; 1 means that such an error is not retried.
     max_attempts: int | Value
     # Wait before the second attempt; None means that of the policy.
     backoff: Duration | Value | None = None
+    # What must be found in the error's message: a regular expression in RE2's syntax, such as "rate limit|HTTP 429".
+    message: str = ""
+    # In a list of rules: the error's type or exit code; None means any.
+    error: str | type[BaseException] | int | None = None
+
+    def __post_init__(self) -> None:
+        checks.text(self.message, "RetryRule(message)", caller())
+        if self.message and (problem := retry_rules.pattern_problem(self.message)):
+            raise WorkflowError(f"RetryRule(message): {problem}", caller())
 
 
 @refuses_others
@@ -62,11 +75,14 @@ class Retry:
     max_backoff: Duration | Value = "1h"
     # Each wait is changed at random by up to this share of it, 0 to 1.
     jitter: float | Value = 0.0
+    # No further attempt begins this long after the first; 0 means without bound.
+    max_duration: Duration | Value = 0
     # By an error's type, such as "ValueError", ValueError or "Http*", or by an exit code, such as 75: attempts in all, or a
-    # RetryRule. The first match decides; exit codes go before types.
-    rules: Mapping[str | type[BaseException] | int, int | Value | RetryRule] = field(
-        default_factory=dict
-    )
+    # RetryRule; or a list of RetryRule that name what they are for. The first match decides; rules with a message go before exit
+    # codes, and these before types.
+    rules: (
+        Mapping[str | type[BaseException] | int, int | Value | RetryRule] | Sequence[RetryRule]
+    ) = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _whole(self.max_attempts, "Retry(max_attempts)", d.RetryPolicy, "max_attempts", least=1)
@@ -91,8 +107,31 @@ class Retry:
             backoff_factor=float(later.take("step.retry.backoff_factor", self.factor, 0)),
             max_backoff_ms=milliseconds(longest, "Retry(max_backoff)", source),
             jitter=float(later.take("step.retry.jitter", self.jitter, 0)),
-            rules=[_rule(error, rule, later, source) for error, rule in self.rules.items()],
+            max_duration_ms=milliseconds(
+                later.take("step.retry.max_duration_ms", self.max_duration, 0),
+                "Retry(max_duration)",
+                source,
+            ),
+            rules=[_rule(error, rule, later, source) for error, rule in self._named_rules(source)],
         )
+
+    def _named_rules(self, source: Source) -> list[tuple[Any, Any]]:
+        """Return the rules, each with what it names: an error's type, an exit code, or None."""
+        if isinstance(self.rules, Mapping):
+            for error, rule in self.rules.items():
+                if isinstance(rule, RetryRule) and rule.error is not None:
+                    raise WorkflowError(
+                        f"Retry(rules): the rule of {error!r} names an error of its own; write a list of rules",
+                        source,
+                    )
+            return list(self.rules.items())
+        rules: Any = self.rules
+        if not isinstance(rules, Sequence) or not all(isinstance(r, RetryRule) for r in rules):
+            raise WorkflowError(
+                f'Retry(rules) is a mapping such as {{"ValueError": 3}}, or a list of RetryRule(...), not {rules!r}',
+                source,
+            )
+        return [(rule.error, rule) for rule in rules]
 
 
 @refuses_others
@@ -198,6 +237,12 @@ def _rule(error: object, rule: object, later: Later, source: Source) -> d.RetryR
         what = "Retry(rules): an exit code"
         code = checks.whole(error, what, source, d.RetryRule, "exit_code", least=1)
         return _how_often(d.RetryRule(exit_code=code), f"exit code {code}", rule, later, source)
+    if error is None and isinstance(rule, RetryRule):
+        if not rule.message:
+            raise WorkflowError(
+                "Retry(rules): a rule in a list names an error, a message or both", source
+            )
+        return _how_often(d.RetryRule(), f"message {rule.message!r}", rule, later, source)
     error_type = error.__name__ if isinstance(error, type) else error
     if not isinstance(error_type, str) or not _ERROR_TYPE.fullmatch(error_type):
         raise WorkflowError(
@@ -217,6 +262,7 @@ def _how_often(
             f"Retry(rules): {error} has {rule!r}; give the number of attempts in all, at least 1, or RetryRule(...)",
             source,
         )
+    made.message_pattern = rule.message
     place = f"step.retry.rules.{policies.rule_word(made)}"
     if later.take(f"{place}.max_attempts", rule.max_attempts, None) is not None:
         what = f"Retry(rules): {error}: give the number of attempts in all, at least 1; it"

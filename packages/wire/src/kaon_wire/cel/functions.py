@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
 from itertools import chain
 from typing import Any
 
@@ -15,6 +14,7 @@ from kaon_wire.cel.operators import NUMBERS, add, whole
 from kaon_wire.cel.signatures import Overload
 from kaon_wire.cel.values import kind_of, type_of, weight_of
 from kaon_wire.errors import InvalidValue
+from kaon_wire.patterns import compiled
 from kaon_wire.times import duration_text, read_duration, time_text
 
 FUNCTIONS: dict[str, list[Overload]] = {}
@@ -212,24 +212,16 @@ def _substring(budget: Budget, text: str, start: int, end: int | None = None) ->
 @_function("matches", "string", "string", gives="bool", charged=True)
 def _matches(budget: Budget, text: str, pattern: str) -> bool:
     budget.charge(len(pattern))
-    compiled = _pattern(pattern)
-    budget.charge(len(text) * compiled.programsize // 4)
-    return compiled.search(text) is not None
+    found = _pattern(pattern)
+    budget.charge(len(text) * found.programsize // 4)
+    return found.search(text) is not None
 
 
-@lru_cache(maxsize=256)
 def _pattern(pattern: str) -> Any:
-    # It costs 20 ms, and few expressions have a pattern.
-    import re2
-
-    options = re2.Options()
-    options.max_mem = 1 << 20
-    options.log_errors = False
     try:
-        return re2.compile(pattern, options)
-    except re2.error as error:
-        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else str(error)
-        raise CelError(f"matches(): the pattern {pattern[:80]!r} is wrong: {reason}") from None
+        return compiled(pattern)
+    except InvalidValue as error:
+        raise CelError(f"matches(): {error}") from None
 
 
 # Lists.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 
-from kaon_wire.definitions import policies
+from kaon_wire.definitions import policies, retry_rules
 from kaon_wire.definitions.bindings import binding_problems
 from kaon_wire.definitions.gate_fields import field_problems
 from kaon_wire.definitions.kinds import RUN_ID
@@ -96,17 +96,21 @@ def _dataset_problems(name: str, step: d.Step) -> Iterator[str]:
 
 def _retry_problems(name: str, step: d.Step) -> Iterator[str]:
     retry = step.retry
-    if min(step.timeout_ms, retry.max_attempts, retry.backoff_ms, step.memo.max_age_ms) < 0:
+    if (
+        min(
+            step.timeout_ms,
+            retry.max_attempts,
+            retry.backoff_ms,
+            retry.max_duration_ms,
+            step.memo.max_age_ms,
+        )
+        < 0
+    ):
         yield f"{name}: timeout, attempts, back-off and ages must not be negative"
     yield from _growth_problems(name, retry.backoff_factor, retry.max_backoff_ms)
     if not 0 <= retry.jitter <= 1:
         yield f"{name}: jitter must be from 0 to 1"
-    for rule in retry.rules:
-        if (
-            bool(rule.error_type) == bool(rule.exit_code)
-            or min(rule.max_attempts, rule.backoff_ms, rule.exit_code) < 0
-        ):
-            yield f"{name}: a retry rule needs an error type or an exit code, and no number below 0"
+    yield from retry_rules.problems(name, retry)
 
 
 def _growth_problems(name: str, factor: float, longest_ms: int) -> Iterator[str]:

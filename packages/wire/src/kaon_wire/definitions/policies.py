@@ -204,6 +204,7 @@ _OF_STEPS = {
     "step.retry.backoff_ms": _span("retry: backoff"),
     "step.retry.max_backoff_ms": _span("retry: max_backoff"),
     "step.retry.backoff_factor": Policy(name="retry: factor", kinds=_NUMBERS, convert=_factor),
+    "step.retry.max_duration_ms": _span("retry: max_duration"),
     "step.retry.jitter": Policy(name="retry: jitter", kinds=_NUMBERS, convert=_share),
     "step.pool": Policy(name="pool", kinds=_TEXT, convert=_pool),
     "step.labels": Policy(name="labels", kinds=frozenset({"list"}), convert=_texts),
@@ -384,7 +385,8 @@ def has_place(block: d.Block, field: str) -> bool:
 
 def rule_word(rule: d.RetryRule) -> str:
     """Return what tells a retry rule of a step apart from the others."""
-    return str(rule.exit_code) if rule.exit_code else rule.error_type
+    word = str(rule.exit_code) if rule.exit_code else rule.error_type
+    return f"{word}~{rule.message_pattern}" if rule.message_pattern else word
 
 
 def _listed(block: d.Block, inside: _InList) -> Iterator[Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.steps.retrying import matching_rule
 from kaon_wire import canonical
+from kaon_wire.definitions.retry_rules import matching_rule
 from kaon_wire.definitions.validate import validate
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -238,6 +238,6 @@ def test_registration_refuses_exit_codes_that_no_program_has() -> None:
     block.step.skip_exit_codes.append(300)
     block.step.retry.rules.add(error_type="X", exit_code=3)
     assert validate(workflow(chain(block))) == [
-        "a: a retry rule needs an error type or an exit code, and no number below 0",
+        "a: a retry rule needs an error type or an exit code, or a pattern of the message",
         "a: exit codes that skip a step are from 1 to 255",
     ]

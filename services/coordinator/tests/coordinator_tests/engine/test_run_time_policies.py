@@ -29,10 +29,10 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.adopting import adopt
-from kaon_coordinator.engine.steps.retrying import matching_rule
 from kaon_coordinator.expressions import evaluate
 from kaon_coordinator.shell.requests import pool_of, priority_of, step_request
 from kaon_wire.definitions import policies
+from kaon_wire.definitions.retry_rules import matching_rule
 from kaon_wire.definitions.validate import validate
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d

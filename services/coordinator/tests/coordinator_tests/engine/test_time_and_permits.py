@@ -38,8 +38,8 @@ from kaon_coordinator.engine.messages import (
 )
 from kaon_coordinator.engine.rows.resume import derive
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.steps.retrying import matching_rule
 from kaon_wire import canonical
+from kaon_wire.definitions.retry_rules import matching_rule
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.backoff import backoff_ms
+from kaon_coordinator.engine.backoff import backoff_ms, later_us
 from kaon_coordinator.engine.decision import Decision
 from kaon_coordinator.engine.state.state import StepState
+from kaon_wire.definitions.retry_rules import matching_rule
 from kaonapi.step.v1 import step_pb2
-from kaonapi.workflow.v1 import definition_pb2 as d
 
 # The wait before a step that failed because of the platform is tried again.
 PLATFORM_BACKOFF_US = 1_000_000
@@ -26,27 +26,13 @@ def retry_delay_us(decision: Decision, step: StepState, error: step_pb2.StepErro
     factor = policy.backoff_factor or 2.0
     delay_ms = backoff_ms(first_ms, factor, step.attempt - 1, policy.max_backoff_ms)
     spread = policy.jitter * (2 * decision.context.random() - 1) if policy.jitter else 0.0
-    return max(int(delay_ms * (1 + spread) * 1000), 1)
+    delay_us = max(int(delay_ms * (1 + spread) * 1000), 1)
+    return delay_us if _may_begin_in(decision, step, delay_us) else None
 
 
-def matching_rule(policy: d.RetryPolicy, error: step_pb2.StepError) -> d.RetryRule | None:
-    """Return the first rule for the exit code, or else for the error's type or, failing that, its nearest base class."""
-    if error.exit_code:
-        codes = (rule for rule in policy.rules if rule.exit_code == error.exit_code)
-        if (found := next(codes, None)) is not None:
-            return found
-    types = (error.type, *error.type_bases)
-    return next(
-        (
-            rule
-            for each in types
-            for rule in policy.rules
-            if not rule.exit_code and _matches(rule.error_type, each)
-        ),
-        None,
-    )
-
-
-def _matches(pattern: str, error_type: str) -> bool:
-    prefix = pattern.removesuffix("*")
-    return error_type == pattern or (prefix != pattern and error_type.startswith(prefix))
+def _may_begin_in(decision: Decision, step: StepState, delay_us: int) -> bool:
+    """Tell whether the policy lets another attempt of a step begin so long from now."""
+    longest_ms = step.block.step.retry.max_duration_ms
+    if not longest_ms:
+        return True
+    return later_us(decision.context.now_us, delay_us) <= later_us(step.begin_us, longest_ms * 1000)
