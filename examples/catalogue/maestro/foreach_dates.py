@@ -5,12 +5,8 @@ from __future__ import annotations
 from kaon import Workflow, each, expr, param, steps
 
 first = param("first", "date", default="2020-01-01")
-days = param("days", int, default=10)
-dates = expr(
-    "range(days).map(n, format(timestamp(first + 'T00:00:00Z') + duration(string(n) + 'd'), '%Y%m%d'))",
-    first=first,
-    days=days,
-)
+last = param("last", "date", default="2020-01-11")
+dates = expr("dates(first, last).map(day, day.replace('-', ''))", first=first, last=last)
 date = each("date", dates, max_concurrency=5)
 job1, job2, job3, job4, job5, job6 = (
     steps.shell(
@@ -27,7 +23,7 @@ workflow = Workflow(
 )
 
 EXPECTED = {
-    "params": {"days": 2, "first": "2020-01-31"},
+    "params": {"first": "2020-01-31", "last": "2020-02-02"},
     "outputs": {"dates": ["20200131", "20200201"]},
     "count": {f"job.{number}": 2 for number in range(1, 7)},
 }

@@ -406,6 +406,36 @@ def test_a_retry_rule_may_ask_for_a_message_and_retries_end_after_a_duration() -
     assert only(shell("a", retry=named)).step.retry.rules[0].message_pattern == "reset"
 
 
+def labelled(label: str, pools: int, conf: str) -> None:
+    """Its parameters look like options."""
+
+
+def test_an_input_that_is_declared_may_look_like_an_option() -> None:
+    load = shell("load", outputs={"label": str})
+    label, retries = param("label", str), each("retries", [1])
+    body = load >> parallel(
+        shell("by-output", label=load["label"]),
+        shell("by-parameter", label=label),
+        shell("by-item", retries=retries) ** retries,
+        steps.python("by-function", labelled, label="a", pools=2, conf="b"),
+        sub_workflow("by-name", "other", conf=param("conf", str), timout=param("timout", int)),
+    )
+    blocks = {block.name: block for block in Workflow("w", body).definition().body.blocks}
+    assert list(blocks["by-output"].step.inputs) == ["label"]
+    assert sorted(blocks["by-function"].step.inputs) == ["conf", "label", "pools"]
+    assert sorted(blocks["by-name"].sub_workflow.params) == ["conf", "timout"]
+
+
+@pytest.mark.parametrize("word", ["label", "timout", "retries"])
+def test_an_input_that_nothing_declares_and_that_looks_like_an_option_is_refused(
+    word: str,
+) -> None:
+    with pytest.raises(WorkflowError, match=r"input of that name goes into inputs=\{"):
+        shell("a", **{word: "x"})
+    with pytest.raises(WorkflowError, match=r"input of that name goes into inputs=\{"):
+        shell("a", **{word: param("another", str)})
+
+
 def test_what_always_starts_knows_no_outputs_of_what_is_before_it() -> None:
     a = shell("a", outputs={"x": int})
     watch = shell("watch", x=a["x"]).when_always()

@@ -18,6 +18,9 @@ import not_installed_here
 def fit(rows, rate=0.1, *, depth, context=None):
     return {"model": not_installed_here.train(rows, rate, depth)}
 
+def prune(rows, label, conf):
+    return {}
+
 def all_of_it(**inputs):
     return {}
 
@@ -68,6 +71,8 @@ def step(project: Path, build: Callable[[str], Workflow]) -> Callable[[str, str]
     ("function", "rest"),
     [
         ("lib.trainer:fit", "rows=[1], depth=3"),
+        # A parameter of a function that looks like an option.
+        ("lib.trainer:prune", "rows=[1], label='x', conf=1"),
         ("lib.trainer:all_of_it", "anything=1"),
         ("lib.trainer:has_a_generator", "rows=[1]"),
         # What these take is not told by the source alone.

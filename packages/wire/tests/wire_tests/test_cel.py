@@ -49,6 +49,22 @@ def value_of(expression: str, **variables: Any) -> Any:
         ("[0, 1].exists(x, 1 / x == 1)", True),
         ('{"b": 1, "a": 2}.map(key, key).sort()', ["a", "b"]),
         ("range(3) + range(5, 7) + range(3, 0, -2)", [0, 1, 2, 5, 6, 3, 1]),
+        ("dates('2024-02-28', '2024-03-02')", ["2024-02-28", "2024-02-29", "2024-03-01"]),
+        ("dates('2026-01-01', '2026-02-01', 14)", ["2026-01-01", "2026-01-15", "2026-01-29"]),
+        ("dates('2026-01-02', '2025-12-31', -1)", ["2026-01-02", "2026-01-01"]),
+        ("dates('2026-01-02', '2026-01-01')", []),
+        (
+            "dates(timestamp('2026-01-01T22:00:00+01:00'), timestamp('2026-01-01T23:30:00Z'), duration('1h')).map(t, string(t))",
+            [
+                "2026-01-01T21:00:00Z",
+                "2026-01-01T22:00:00Z",
+                "2026-01-01T23:00:00Z",
+            ],
+        ),
+        (
+            "size(dates(timestamp('2026-01-02T00:00:00Z'), timestamp('2026-01-01T00:00:00Z'), duration('-30m')))",
+            48,
+        ),
         ('zip([1, 2], ["a", "b"], range(2))', [[1, "a", 0], [2, "b", 1]]),
         ("flatten([[1], [[2]], 3])", [1, [2], 3]),
         ('"a,b".split(",").map(x, x.upperAscii()).join("-")', "A-B"),
@@ -117,6 +133,7 @@ def test_what_is_no_expression_is_refused_with_its_place(expression: str, told: 
         ("x.filter(y, 1)", "the condition of filter() must be true or false, not int"),
         ("{1: 2}", "the key of a map is a string, not int"),
         ("range(s)", "range(string): it is called as range("),
+        ("dates(s, 1)", "dates(string, int): it is called as dates(string, string, int) or dates("),
         ("y", "there is no variable 'y'"),
     ],
 )
@@ -141,6 +158,9 @@ def test_names_and_kinds_are_checked_before_a_run(expression: str, told: str) ->
         ("'a'.matches('(')", "the pattern '(' is wrong"),
         ("timestamp('soon')", "timestamp() cannot read 'soon'"),
         ("range(1, 2, 0)", "range()"),
+        ("dates('2026-01-01', '2026-01-02', 0)", "dates(): range() arg 3 must not be zero"),
+        ("dates('2026-01-01', 'soon')", "'soon' is no date such as"),
+        ("dates('2026-01-01', '2026-02-30')", "'2026-02-30' is no date such as"),
     ],
 )
 def test_what_has_no_value_says_why(expression: str, told: str) -> None:
@@ -171,6 +191,8 @@ def test_costs_grow_with_the_items_and_not_with_their_square() -> None:
         "xs.map(x, xs)",
         "xs.map(x, xs.map(y, x * y))",
         "range(100000000)",
+        "range(900).map(n, dates('0001-01-01', '9999-12-31'))",
+        "dates(timestamp('0001-01-01T00:00:00Z'), timestamp('9999-01-01T00:00:00Z'), duration('1us'))",
         "t.replace('x', t)",
         "range(5000).map(x, t).join('')",
         "xs.exists(x, xs.exists(y, y < 0)) || true",

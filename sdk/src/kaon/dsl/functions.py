@@ -94,6 +94,26 @@ def check_inputs(
     _check_call(name, function.__qualname__, parameters, inputs, provided, source)
 
 
+def takes(function: Callable[..., Any] | NamedFunction | None, source: Source) -> frozenset[str]:
+    """Return the names of a function's parameters, as far as they are known where a step is written.
+
+    The module of one that is given by its name is looked for beside the file that names it.
+    """
+    try:
+        if isinstance(function, NamedFunction):
+            found = function.parameters(Path(source.file).parent, "", source) or ()
+        elif function is not None:
+            found = tuple(inspect.signature(function).parameters.values())
+        else:
+            found = ()
+    # Some functions written in C do not tell; a module elsewhere is checked when the directory of the code is known.
+    except (ValueError, TypeError, WorkflowError):
+        return frozenset()
+    return frozenset(
+        each.name for each in found if each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    )
+
+
 def defaults(
     name: str, function: Callable[..., Any] | NamedFunction | None, root: Path, source: Source
 ) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from kaon.dsl.producers import Gate, SubWorkflow
 from kaon.dsl.source import Source, caller
 from kaon.dsl.stepmaking import outputs_by_name
 from kaon.dsl.times import times
-from kaon.dsl.values import Parameter, Value
+from kaon.dsl.values import Parameter, Value, declared_name
 from kaon.dsl.workflow import Workflow
 from kaon_wire.cel import program as cel
 from kaon_wire.definitions.kinds import ANY, RUN_ID
@@ -489,8 +489,8 @@ def _check_options(
     what: str, child: Workflow | None, more: Mapping[str, Any], source: Source
 ) -> None:
     """Refuse an option of another system, or a misspelt one, which would become a parameter."""
-    for word in more:
-        if child is not None and word in child.parameters:
+    for word, value in more.items():
+        if word == declared_name(value) or (child is not None and word in child.parameters):
             continue
         advice = sub_workflow_advice(word)
         if not advice and (near := difflib.get_close_matches(word, _OPTIONS, 1, cutoff=0.82)):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from kaon.dsl import foreign, names, stepoptions, types, values
+from kaon.dsl import foreign, functions, names, stepoptions, types, values
 from kaon.dsl.blocks import Part
 from kaon.dsl.datasets import produced
 from kaon.dsl.errors import WorkflowError
@@ -67,7 +67,7 @@ def make(
         WorkflowError: something that the user wrote is wrong.
     """
     names.check_block_name(name, "step", source)
-    options, inputs = _split(name, given, source)
+    options, inputs = _split(name, given, functions.takes(function, source), source)
     later = Later()
     for option, field in _FIELDS.items():
         options[option] = later.take(field, options.get(option), None)
@@ -99,12 +99,17 @@ def make(
 
 
 def _split(
-    name: str, given: Mapping[str, Any], source: Source
+    name: str, given: Mapping[str, Any], taken: Collection[str], source: Source
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Split the keyword arguments into options and inputs."""
+    """Split the keyword arguments into options and inputs; `taken` are the names that the step's function takes.
+
+    What looks like an option is refused, unless it is declared: by the function, or as the name of the value itself.
+    """
     options = {key: value for key, value in given.items() if key in stepoptions.NAMES}
     inputs = {key: value for key, value in given.items() if key not in stepoptions.NAMES}
-    for key in inputs:
+    for key, value in inputs.items():
+        if key in taken or key == values.declared_name(value):
+            continue
         if advice := foreign.step_advice(key):
             raise WorkflowError(
                 f"step {name!r}: a step has no option {key!r}; {advice}. An input of that name goes into inputs={{...}}",

@@ -214,6 +214,13 @@ class RunInfo(Value):
         return "run_info()"
 
 
+def declared_name(value: object) -> str:
+    """Return the name with which a parameter, an item or an output is declared; empty for every other value."""
+    if isinstance(value, Parameter | Item):
+        return value.name
+    return value.output if isinstance(value, Reference) else ""
+
+
 class HasOutcome(Protocol):
     """A block, of whatever kind."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from typing import Any
 
@@ -15,9 +15,13 @@ from kaon_wire.cel.signatures import Overload
 from kaon_wire.cel.values import kind_of, type_of, weight_of
 from kaon_wire.errors import InvalidValue
 from kaon_wire.patterns import compiled
-from kaon_wire.times import duration_text, read_duration, time_text
+from kaon_wire.times import duration_text, read_date, read_duration, time_text
 
 FUNCTIONS: dict[str, list[Overload]] = {}
+
+_MICROSECOND = timedelta(microseconds=1)
+# What a date or a time costs that is made.
+_MADE_TIME = 12
 
 
 def _function(
@@ -240,6 +244,27 @@ def _range(budget: Budget, start: int, end: int | None = None, step: int = 1) ->
 def _count(numbers: range) -> int:
     # `len` refuses what is longer than 63 bits.
     return (numbers.stop - numbers.start) // numbers.step + 1
+
+
+@_function("dates", "string", "string", gives="list", charged=True)
+@_function("dates", "string", "string", "int", gives="list", charged=True)
+def _dates(budget: Budget, start: str, end: str, step: int = 1) -> list[str]:
+    """Return the dates from one to before another, each so many days after the one before it; downwards by negative days."""
+    try:
+        first, last = read_date(start).toordinal(), read_date(end).toordinal()
+    except InvalidValue as error:
+        raise CelError(f"dates(): {error}") from None
+    ordinals = range(first, last, step)
+    budget.charge(max(0, _count(ordinals)) * _MADE_TIME)
+    return [date.fromordinal(each).isoformat() for each in ordinals]
+
+
+@_function("dates", "timestamp", "timestamp", "duration", gives="list", charged=True)
+def _times(budget: Budget, start: datetime, end: datetime, step: timedelta) -> list[datetime]:
+    """Return the times from one to before another at equal distances; downwards by a negative distance."""
+    numbers = range(0, (end - start) // _MICROSECOND, step // _MICROSECOND)
+    budget.charge(max(0, _count(numbers)) * _MADE_TIME)
+    return [start + each * _MICROSECOND for each in numbers]
 
 
 @_function("zip", "list", "list", gives="list", many=True, charged=True)
