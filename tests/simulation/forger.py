@@ -65,8 +65,9 @@ class Forger:
     def _lies(
         self, said: step_pb2.StepEvents, event: step_pb2.StepEvent
     ) -> Iterator[step_pb2.StepEvents]:
-        # In the name of the runner, with no token, one of its own making, and that of the lease with another generation.
-        for token, later in ((b"", 0), (event.key.lease_token[:1] + bytes(15), 0), (None, 1)):
+        # In the name of the runner, with no token, one of its own making, and that of the lease with generations to come.
+        made_up = event.key.lease_token[:1] + bytes(15)
+        for token, later in ((b"", 0), (made_up, 0), (None, 1), (None, 9)):
             lie = step_pb2.StepEvents(runner_id=said.runner_id, incarnation=said.incarnation)
             self._say(lie, event.key, token, later)
             yield lie
@@ -88,3 +89,5 @@ class Forger:
         told.key.generation += later
         if token is not None:
             told.key.lease_token = token
+        if later:
+            lie.renewal.queued.append(told.key)
