@@ -837,10 +837,20 @@ def test_datasets_are_recorded_listed_and_shown(kaon: Kaon, project: Path) -> No
 def test_several_triggers_are_written_as_any_and_all(
     kaon: Kaon, world: World, project: Path
 ) -> None:
-    sales = {"name": "sales", "run_finished": "daily-sales", "filter": "event.outputs.total > 0"}
-    both = {"within": "6h", "all": [sales, {"record_arrived": "stock"}]}
+    sales = {
+        "name": "sales",
+        "run_finished": "daily-sales",
+        "filter": "event.outputs.total > 0",
+        "join": "event.outputs.day",
+    }
+    stock = {"record_arrived": "stock"}
+    both = {"within": "6h", "join": "event.value.day", "all": [sales, stock]}
     flat = {"name": "flat", "workflow": "w", "filter": "true", **both}
-    several = {"name": "several", "workflow": "w", "any": [both, {"cron": "@daily"}]}
+    several = {
+        "name": "several",
+        "workflow": "w",
+        "any": [both, {"cron": "@daily", "jitter": "5m"}],
+    }
     for given in (flat, several):
         (project / "n.json").write_text(json.dumps(given))
         assert kaon("schedule", "put", str(project / "n.json"))[0] == 0
@@ -849,9 +859,14 @@ def test_several_triggers_are_written_as_any_and_all(
     assert list(first.triggers.any) == [second.triggers.any[0]]
     assert first.triggers.any[0].within_ms == 21_600_000
     assert first.triggers.any[0].all[0].filter_cel == "event.outputs.total > 0"
+    joins = [each.join_cel for each in first.triggers.any[0].all]
+    assert joins == ["event.outputs.day", "event.value.day"]
+    daily = second.triggers.any[1].all[0]
+    assert (daily.HasField("jitter_ms"), daily.jitter_ms) == (True, 300_000)
+    assert not daily.join_cel
     listed = kaon("schedule", "list")[1]
-    text = "after a run of daily-sales and on a record of stock"
-    assert f"{text} or @daily UTC" in " ".join(listed.split())
+    text = "after a run of daily-sales by event.outputs.day and on a record of stock by event.value.day"
+    assert f"{text} or @daily UTC with jitter 5m" in " ".join(listed.split())
     assert "filter true" in kaon("schedule", "show", "flat")[1]
 
 

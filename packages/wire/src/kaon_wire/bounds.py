@@ -112,6 +112,7 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.schedule.v1.Permits.limit": _COUNT,
     # A day.
     "kaonapi.schedule.v1.Schedule.jitter_ms": Range(low=0, high=86_400_000),
+    "kaonapi.schedule.v1.Trigger.jitter_ms": Range(low=0, high=86_400_000),
     # Set by the server: a caller's values are ignored.
     "kaonapi.schedule.v1.Permits.taken": Range(low=-_INT32_MAX - 1, high=_INT32_MAX),
     "kaonapi.view.v1.CountRunsRequest.buckets": Range(low=0, high=2_000),

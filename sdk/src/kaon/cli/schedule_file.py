@@ -15,12 +15,17 @@ end_time = 2027-12-01T00:00:00Z
 
 [[any]]                            # in place of the above: several triggers, each of which gives a run
 cron = "@daily"
+jitter = "5m"                      # in place of the schedule's
 [[any]]                            # all of these, within an hour of each other
 within = "1h"
 all = [
     {name = "sales", run_finished = "daily-sales", filter = "event.outputs.total > 0"},
     {name = "stock", run_finished = "daily-stock"},
 ]
+
+[[any]]                            # both for the same partition, such as a day
+join = "event.partition"           # of all of them; one trigger may have its own, as {name = "b", dataset = "b", join = "date"}
+all = [{name = "clicks", dataset = "clicks"}, {name = "orders", dataset = "orders"}]
 
 [params]
 min_ratings = 30
@@ -61,6 +66,7 @@ _KEYS = (
     "any",
     "all",
     "within",
+    "join",
     "jitter",
     "params",
     "params_cel",
@@ -155,8 +161,11 @@ def _alternatives(given: Mapping[str, Any]) -> Iterator[s.Alternative]:
             yield s.Alternative(all=[_trigger(each)])
             continue
         if each is not given:
-            _check_known(each, ("all", "within"))
+            _check_known(each, ("all", "within", "join"))
         alternative = s.Alternative(all=[_trigger(one) for one in _of_type(each, "all", list, [])])
+        join = _text(each, "join")
+        for trigger in alternative.all:
+            trigger.join_cel = trigger.join_cel or join
         if "within" in each:
             alternative.within_ms = _duration(each, "within")
         yield alternative
@@ -165,8 +174,12 @@ def _alternatives(given: Mapping[str, Any]) -> Iterator[s.Alternative]:
 def _trigger(given: object) -> s.Trigger:
     if not isinstance(given, Mapping):
         raise InvalidValue(f"{given!r} is no trigger; write a table such as {{cron = '@daily'}}")
-    _check_known(given, ("name", *_WHEN, *_DETAILS))
-    trigger = s.Trigger(name=_text(given, "name"), filter_cel=_text(given, "filter"))
+    _check_known(given, ("name", *_WHEN, *_DETAILS, "join", "jitter"))
+    trigger = s.Trigger(
+        name=_text(given, "name"), filter_cel=_text(given, "filter"), join_cel=_text(given, "join")
+    )
+    if "jitter" in given:
+        trigger.jitter_ms = _duration(given, "jitter")
     _set_when(trigger, given)
     return trigger
 

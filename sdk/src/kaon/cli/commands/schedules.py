@@ -292,16 +292,20 @@ def _next(schedule: schedule_pb2.Schedule) -> str:
 
 
 def _jitter(schedule: schedule_pb2.Schedule | schedule_pb2.Trigger) -> str:
-    if not isinstance(schedule, schedule_pb2.Schedule) or not schedule.jitter_ms:
+    if not schedule.jitter_ms:
         return ""
     return f" with jitter {formatting.duration(schedule.jitter_ms / 1000)}"
+
+
+def _joins(trigger: schedule_pb2.Trigger) -> str:
+    return f" by {trigger.join_cel}" if trigger.join_cel else ""
 
 
 def _when(schedule: schedule_pb2.Schedule | schedule_pb2.Trigger) -> str:
     match schedule.WhichOneof("when"):
         case "triggers":
             alternatives = (
-                " and ".join(map(_when, each.all))
+                " and ".join(f"{_when(one)}{_joins(one)}" for one in each.all)
                 for each in schedule.triggers.any  # type: ignore[union-attr]
             )
             return " or ".join(alternatives)

@@ -81,6 +81,7 @@ def _triggers(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
         yield "triggers", f"triggers: {text}"
     if schedule.jitter_ms and not any(times.is_timed(leaf.schedule) for leaf in found):
         yield "jitter_ms", "jitter_ms: only a cron or an interval has a jitter"
+    yield from _joins(schedule)
     names = [leaf.name for leaf in found]
     for leaf in found:
         place = f"triggers.any[{leaf.alternative}].all[{leaf.place.split('.')[1]}]"
@@ -88,8 +89,17 @@ def _triggers(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
             yield f"{place}.name", f"name {leaf.name[:80]!r}: use letters, digits and underscores"
         if names.count(leaf.name) > 1:
             yield f"{place}.name", f"name {leaf.name[:80]!r}: several triggers have it"
-        for field, text in (*_when(leaf.schedule), *_filter(leaf.filter_cel, "filter_cel")):
+        cels = (*_filter(leaf.filter_cel, "filter_cel"), *_filter(leaf.join_cel, "join_cel"))
+        for field, text in (*_when(leaf.schedule), *cels):
             yield f"{place}.{field}", f"trigger {leaf.name[:80]}: {text}"
+
+
+def _joins(schedule: s.Schedule) -> Iterator[tuple[str, str]]:
+    for number, alternative in enumerate(schedule.triggers.any):
+        having = sum(bool(trigger.join_cel) for trigger in alternative.all)
+        if having and (having < len(alternative.all) or having < 2):
+            text = "join_cel: all of several triggers of an alternative have it, or none"
+            yield f"triggers.any[{number}]", text
 
 
 def _filter(cel: str, field: str) -> Iterator[tuple[str, str]]:

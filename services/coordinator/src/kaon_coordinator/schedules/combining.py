@@ -14,8 +14,9 @@ from kaon_coordinator.schedules.schedule_state import Occasion, ScheduleState
 from kaon_wire import canonical
 from kaonapi.schedule.v1 import schedule_pb2 as s
 
-# Upper bound of the triggers of one schedule.
+# Upper bound of the triggers of one schedule, and of the values of one that wait for the others.
 MOST_TRIGGERS = 16
+MOST_JOINED = 400
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +31,8 @@ class Leaf:
     # What it would be as a schedule of its own.
     schedule: s.Schedule
     filter_cel: str
+    # What must be equal among the triggers of an alternative; empty when nothing must.
+    join_cel: str
 
 
 def leaves(schedule: s.Schedule) -> Iterator[Leaf]:
@@ -43,6 +46,7 @@ def leaves(schedule: s.Schedule) -> Iterator[Leaf]:
                 name=trigger.name or place,
                 schedule=_alone(schedule, trigger),
                 filter_cel=trigger.filter_cel,
+                join_cel=trigger.join_cel,
             )
 
 
@@ -56,6 +60,8 @@ def _alone(schedule: s.Schedule, trigger: s.Trigger) -> s.Schedule:
         getattr(alone, when).CopyFrom(getattr(trigger, when))
     if not times.is_timed(alone):
         alone.ClearField("jitter_ms")
+    if trigger.HasField("jitter_ms"):
+        alone.jitter_ms = trigger.jitter_ms
     return alone
 
 
@@ -78,22 +84,48 @@ def combine(
             key = f"{leaf.place}:{occasion.key}"
             occasions.append(replace(occasion, key=key, trigger=leaf.name))
             continue
-        waiting[leaf.place] = replace(occasion, trigger=leaf.name)
-        complete = _complete(alternative, leaf, waiting, occasion.time_us)
+        key = _waits_as(leaf.place, occasion.join)
+        waiting[key] = replace(occasion, trigger=leaf.name)
+        complete = _complete(alternative, leaf, waiting, occasion)
         if complete is not None:
             occasions.append(complete)
-    return occasions, replace(state, waiting=waiting)
+    forgotten = _forget_oldest(waiting)
+    return occasions, replace(state, waiting=waiting, last_error=forgotten or state.last_error)
+
+
+def _waits_as(place: str, join: str) -> str:
+    return f"{place}={join}" if join else place
+
+
+def _forget_oldest(waiting: dict[str, Occasion]) -> str:
+    """Forget the oldest of what waits beyond the bound, and tell of the newest that was; empty when there is none."""
+    places: dict[str, list[str]] = {}
+    for key in waiting:
+        places.setdefault(key.partition("=")[0], []).append(key)
+    told = ""
+    for place, keys in places.items():
+        keys.sort(key=lambda each: waiting[each].time_us)
+        for key in keys[:-MOST_JOINED]:
+            trigger, join = waiting[key].trigger, waiting.pop(key).join
+            told = (
+                f"trigger {trigger or place}: {join[:80]} waited for the others, and was forgotten: "
+                f"the limit is {MOST_JOINED} values"
+            )
+    return told
 
 
 def _complete(
-    alternative: s.Alternative, newest: Leaf, waiting: dict[str, Occasion], now_us: int
+    alternative: s.Alternative, newest: Leaf, waiting: dict[str, Occasion], now: Occasion
 ) -> Occasion | None:
     """Take the occasion of an alternative out of what waits; None while one of its triggers is missing."""
-    places = [f"{newest.alternative}.{index}" for index in range(len(alternative.all))]
+    count = len(alternative.all)
+    places = [_waits_as(f"{newest.alternative}.{index}", now.join) for index in range(count)]
     if alternative.within_ms:
-        for place in places:
-            if place in waiting and waiting[place].time_us < now_us - alternative.within_ms * 1000:
-                del waiting[place]
+        oldest_us = now.time_us - alternative.within_ms * 1000
+        own = [key for key in waiting if key.startswith(f"{newest.alternative}.")]
+        for key in own:
+            if waiting[key].time_us < oldest_us:
+                del waiting[key]
     if not all(place in waiting for place in places):
         return None
     parts = [waiting.pop(place) for place in places]

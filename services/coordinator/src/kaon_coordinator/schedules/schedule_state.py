@@ -23,6 +23,8 @@ class Occasion:
     trigger: str = ""
     # The updates of datasets that it consists of.
     because_of: tuple[int, ...] = ()
+    # What must be equal among the triggers of an alternative, canonical JSON; empty when nothing must.
+    join: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,8 @@ class ScheduleState:
     seen: tuple[str, ...] = ()
     # Records: the next offset by partition.
     positions: Mapping[int, int] = field(default_factory=dict)
-    # Several triggers: how far each has come, and what waits for the others of its alternative, by place.
+    # Several triggers: how far each has come, by place, and what waits for the others of its alternative, by place and by
+    # what it joins by.
     parts: Mapping[str, ScheduleState] = field(default_factory=dict)
     waiting: Mapping[str, Occasion] = field(default_factory=dict)
 
@@ -83,7 +86,7 @@ class ScheduleState:
 
 def _told(occasion: Occasion) -> dict[str, Any]:
     data = asdict(occasion)
-    for name in ("trigger", "because_of"):
+    for name in ("trigger", "because_of", "join"):
         if not data[name]:
             del data[name]
     return data

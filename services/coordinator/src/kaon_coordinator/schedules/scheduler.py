@@ -351,6 +351,7 @@ class Scheduler:
             found, came = await self._happened(alone, combining.state_of(leaf, state), now_us)
             named = [replace(each, trigger=leaf.name) for each in found]
             kept, came = filtering.kept(leaf.filter_cel, leaf.schedule, named, came, cost)
+            kept, came = filtering.joined(leaf.join_cel, leaf.schedule, kept, came, cost)
             arrived += [(leaf, each) for each in kept]
             parts[leaf.place] = came
         occasions, came = combining.combine(schedule.definition, state, arrived)

@@ -193,6 +193,17 @@ def test_a_schedule_without_several_triggers_keeps_the_state_that_earlier_versio
     assert ScheduleState.from_json(plain.to_json()) == plain
 
 
+def test_a_trigger_may_have_a_jitter_of_its_own() -> None:
+    def due_us(**fields: int) -> int:
+        trigger = s.Trigger(name="hour", cron=HOURLY, **fields)
+        schedule = s.Schedule(name="n", triggers=alternatives([trigger]), jitter_ms=3_600_000)
+        return next_time_us(schedule, ScheduleState(last_us=0))
+
+    assert due_us(jitter_ms=0) == HOUR_US
+    assert HOUR_US < due_us(jitter_ms=60_000) < HOUR_US + 60_000_000
+    assert due_us() > HOUR_US + 60_000_000
+
+
 def test_next_times_are_those_of_the_triggers_that_have_any() -> None:
     events = s.Schedule(name="n", triggers=alternatives([after("sales")]))
     assert next_time_us(events, ScheduleState(last_us=1)) == NEVER_US
@@ -221,6 +232,18 @@ def _wrong() -> list[tuple[s.Schedule, str]]:
         (s.Schedule(triggers=alternatives([after("a", filter_cel="((")])), "filter_cel"),
         (s.Schedule(cron=HOURLY, filter_cel="(("), "filter_cel"),
         (s.Schedule(triggers=alternatives([after("a")]), jitter_ms=5), "only a cron"),
+        (s.Schedule(triggers=alternatives([after("a", jitter_ms=5)])), "only a cron"),
+        (
+            s.Schedule(triggers=alternatives([after("a", join_cel="1"), after("b")])),
+            "all of several triggers of an alternative have it, or none",
+        ),
+        (s.Schedule(triggers=alternatives([after("a", join_cel="1")])), "all of several triggers"),
+        (
+            s.Schedule(
+                triggers=alternatives([after("a", join_cel="(("), after("b", join_cel="1")])
+            ),
+            "join_cel",
+        ),
     ]
 
 

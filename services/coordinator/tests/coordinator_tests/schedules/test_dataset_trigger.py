@@ -12,6 +12,7 @@ import pytest
 
 from kaon_coordinator.problems import InvalidRequest
 from kaon_coordinator.schedules import checking
+from kaon_coordinator.schedules.combining import MOST_JOINED
 from kaon_coordinator.store.base import Fenced
 from kaon_wire import canonical
 from kaonapi.schedule.v1 import schedule_pb2 as s
@@ -159,3 +160,72 @@ def test_the_name_of_a_dataset_is_checked() -> None:
     schedule = s.Schedule(name="n", workflow="w", dataset_updated=s.DatasetUpdated(dataset="No!"))
     with pytest.raises(InvalidRequest, match=r"dataset_updated\.dataset 'No!': use lower-case"):
         checking.check(schedule, d.WorkflowDefinition(name="w"))
+
+
+def by_partition(**fields: Any) -> s.Triggers:
+    """Updates of both datasets, for the same partition."""
+    trigger = [
+        s.Trigger(name="ratings", dataset_updated=RATINGS, join_cel="event.partition"),
+        s.Trigger(
+            name="users",
+            dataset_updated=s.DatasetUpdated(dataset="users"),
+            join_cel="event.partition",
+        ),
+    ]
+    return s.Triggers(any=[s.Alternative(all=trigger, **fields)])
+
+
+async def test_updates_of_several_datasets_join_by_partition_in_whatever_order(desk: Desk) -> None:
+    follow(desk, "event.ratings.partition + event.users.partition", triggers=by_partition())
+    await desk.scan()
+    for key, part in enumerate("abc"):
+        tell(desk, f"r{key}", part=part)
+    await desk.another().scan()
+    tell(desk, "u1", dataset="users", part="c")
+    tell(desk, "u2", dataset="users", part="x")
+    await asyncio.gather(*(each.scan() for each in (desk.scheduler, desk.another())))
+    await desk.scan(times=2)
+    assert told(desk) == ["cc"]
+    tell(desk, "u3", dataset="users", part="a")
+    await desk.another().scan()
+    tell(desk, "r4", part="x")
+    # What was used does not count again.
+    tell(desk, "u4", dataset="users", part="c")
+    await desk.scan(times=2)
+    assert told(desk) == ["aa", "cc", "xx"]
+    tell(desk, "r5", part="c")
+    await desk.scan(times=2)
+    assert told(desk) == ["aa", "cc", "cc", "xx"]
+
+
+async def test_what_joins_too_late_or_by_nothing_does_not_count(desk: Desk) -> None:
+    late = by_partition(within_ms=60_000)
+    late.any[0].all[1].join_cel = "event.outputs.day"
+    follow(desk, "event.ratings.partition", triggers=late)
+    await desk.scan()
+    tell(desk, "r1", part="a")
+    tell(desk, "r2", part="b")
+    tell(desk, "u1", dataset="users", part="a")
+    await desk.scan()
+    assert desk.state().last_error.startswith("join: ")
+    desk.now_us += 50_000_000
+    tell(desk, "r3", part="b")
+    desk.now_us += 50_000_000
+    for key, part in enumerate("ab"):
+        tell(desk, f"u2{key}", dataset="users", outputs={"day": canonical.dumps(part)})
+    await desk.scan(times=2)
+    assert told(desk) == ["b"]
+    assert len(desk.state().waiting) == 1
+
+
+async def test_the_oldest_of_too_many_values_that_wait_is_forgotten_and_told(desk: Desk) -> None:
+    follow(desk, "event.ratings.partition", triggers=by_partition())
+    await desk.scan()
+    for number in range(MOST_JOINED + 1):
+        tell(desk, f"r{number}", part=f"p{number}")
+    await desk.scan()
+    assert 'ratings: "p0" waited for the others, and was forgotten' in desk.state().last_error
+    for number in (0, 1):
+        tell(desk, f"u{number}", dataset="users", part=f"p{number}")
+    await desk.scan(times=2)
+    assert told(desk) == ["p1"]
