@@ -3,7 +3,7 @@
 import base64
 import shutil
 import signal
-import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,8 +22,9 @@ from kafka.admin import (
 from kafka.errors import KafkaError, TopicAlreadyExistsError
 
 from kaon_local.class_archives import RECORD_SECONDS, class_archives, patient, recording, using
-from kaon_local.errors import ForeignServer, NotReady, StartFailed
-from kaon_local.fetch import jars
+from kaon_local.errors import ForeignServer, NotReady
+from kaon_local.fetch import build_once, jars
+from kaon_local.kafka_storage import copy_storage, format_storage, stored_cluster_id
 from kaon_local.ports import HOST, free_port, listening
 from kaon_local.process import Command
 from kaon_local.secure.files import write_private
@@ -41,7 +42,8 @@ from kaon_wire.topic_rights import Right
 _JVM = ("-Xms256m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
 # The name of its class archive.
 _ARCHIVE = "broker"
-_FORMAT_SECONDS = 60
+# What a broker reads in its state directory.
+_SETTINGS = "server.properties"
 _ADMIN_TIMEOUT_MS = 5_000
 _OPEN: Mapping[str, Any] = {}
 
@@ -100,7 +102,7 @@ class Kafka(Server):
         self, config: KafkaConfig, *, name: str = "kafka", log: Path | None = None
     ) -> None:
         super().__init__(name=name, state=config.state, log=log)
-        stored = _stored_cluster_id(config.state)
+        stored = stored_cluster_id(config.state / "data")
         self.config = config if stored is None else replace(config, cluster_id=stored)
 
     @property
@@ -124,31 +126,17 @@ class Kafka(Server):
         if self.config.closed is not None:
             self.config.closed.make()
         _write_settings(self.state, self.config)
-        if not (self.state / "data" / "meta.properties").exists():
+        if stored_cluster_id(self.state / "data") is None:
             self._format()
 
     def _format(self) -> None:
-        """Give the empty data directory its cluster id; StartFailed with the tool's words if it does not want to."""
-        arguments = (
-            "format",
-            "--standalone",
-            "-t",
-            self.config.cluster_id,
-            "-c",
-            str(self.state / "server.properties"),
-            *(self.config.closed.format_arguments() if self.config.closed is not None else ()),
-        )
-        argv = (
-            *_java(self.state),
-            using(broker_classes(), _ARCHIVE),
-            "kafka.tools.StorageTool",
-            *arguments,
-        )
-        done = subprocess.run(
-            argv, capture_output=True, text=True, timeout=_FORMAT_SECONDS, check=False
-        )
-        if done.returncode != 0:
-            raise StartFailed(f"Kafka's storage could not be formatted: {done.stdout}{done.stderr}")
+        """Give the empty data directory its cluster id."""
+        cluster, closed = self.config.cluster_id, self.config.closed
+        if closed is None:
+            copy_storage(empty_storage(), self.state / "data", cluster)
+            return
+        java = (*_java(self.state), using(broker_classes(), _ARCHIVE))
+        format_storage(java, self.state / _SETTINGS, cluster, closed.format_arguments())
 
     def _command(self) -> Command:
         return _broker(self.state, using(broker_classes(), _ARCHIVE))
@@ -176,17 +164,6 @@ def new_cluster_id() -> str:
         .rstrip("=")
         .replace("-", "A", 1)
         .replace("-", "B")
-    )
-
-
-def _stored_cluster_id(state: Path) -> str | None:
-    meta = state / "data" / "meta.properties"
-    if not meta.exists():
-        return None
-    return next(
-        line.removeprefix("cluster.id=")
-        for line in meta.read_text().splitlines()
-        if line.startswith("cluster.id=")
     )
 
 
@@ -249,31 +226,31 @@ def ensure_rights(
         raise NotReady(f"the broker at {address} cannot grant rights yet: {refused[0].__name__}")
 
 
+def empty_storage() -> Path:
+    """The data of a broker that has never run, made once: the tool that formats them is a JVM of its own."""
+    libs = jars("kafka")
+    return build_once(libs.with_name(f"{libs.name}-storage"), _format_empty)
+
+
+def _format_empty(scratch: Path) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        state = Path(directory)
+        config = KafkaConfig(state=state)
+        _write_settings(state, config)
+        format_storage(_java(state), state / _SETTINGS, config.cluster_id)
+        shutil.copytree(state / "data", scratch, dirs_exist_ok=True)
+
+
 def broker_classes() -> Path:
     """Where a broker's class archive is, made once by a broker that runs for a moment."""
     return class_archives("kafka", jars("kafka"), (_ARCHIVE,), _record_classes)
 
 
 def _record_classes(scratch: Path) -> None:
-    config = KafkaConfig(state=scratch / "state")
-    config.state.mkdir()
-    _write_settings(config.state, config)
-    settings = str(config.state / "server.properties")
-    format_it = (
-        *_java(config.state),
-        "kafka.tools.StorageTool",
-        "format",
-        "--standalone",
-        "-t",
-        config.cluster_id,
-    )
-    subprocess.run(
-        (*format_it, "-c", settings), check=True, capture_output=True, timeout=_FORMAT_SECONDS
-    )
-    recorder = _Recorder(config, scratch)
+    recorder = _Recorder(KafkaConfig(state=scratch / "state"), scratch)
     recorder.start()
     recorder.stop()
-    shutil.rmtree(config.state)
+    shutil.rmtree(recorder.state)
 
 
 class _Recorder(Kafka):
@@ -283,9 +260,6 @@ class _Recorder(Kafka):
         super().__init__(config)
         self.start_seconds = RECORD_SECONDS
         self._archives = archives
-
-    def _prepare(self) -> None:
-        """Its caller has formatted the storage: no archive exists yet to do it with."""
 
     def _command(self) -> Command:
         return patient(_broker(self.state, recording(self._archives, _ARCHIVE)))
@@ -326,7 +300,7 @@ def _broker(state: Path, archive_option: str) -> Command:
         *jvm_options(state),
         *options,
         "kafka.Kafka",
-        str(state / "server.properties"),
+        str(state / _SETTINGS),
     )
     return Command(argv=argv, cwd=state, stop_signal=signal.SIGTERM, stop_seconds=20)
 
@@ -341,9 +315,7 @@ def _write_settings(state: Path, config: KafkaConfig) -> None:
         closed["listener.security.protocol.map"] += ",OPEN:PLAINTEXT"
         closed["super.users"] += ";User:ANONYMOUS"
     lines = {**_settings(state, config), **closed, **config.settings}
-    write_private(
-        state / "server.properties", "".join(f"{key}={value}\n" for key, value in lines.items())
-    )
+    write_private(state / _SETTINGS, "".join(f"{key}={value}\n" for key, value in lines.items()))
 
 
 def _settings(state: Path, config: KafkaConfig) -> dict[str, str]:
