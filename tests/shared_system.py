@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kaon.client import Client, Endpoints
+from kaon_local.kafka import ProxiedListener
+from kaon_local.ports import free_port
 from kaon_local.server import Component, Server
 from kaon_local.system import System, SystemConfig
 
@@ -63,6 +65,8 @@ class SharedSystem:
             engines=False,
             docker=False,
             publisher=False,
+            # For tests that put a proxy between a runner and the broker.
+            proxied=ProxiedListener(port=free_port(), advertised_port=free_port()),
             env={"KAON_STEP_DISK_BYTES": str(STEP_DISK_BYTES), "KAON_TRACES": str(self.traces)},
         )
 

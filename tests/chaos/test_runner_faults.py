@@ -7,17 +7,17 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import weather
 from support import Api, ledger_lines, load, until
 
-from kaon_local.kafka import ProxiedListener
-from kaon_local.ports import HOST, free_port
+from kaon_local.ports import HOST
 from kaon_local.proxy import ProxyConfig, TcpProxy
 from kaon_local.service import Service
-from kaon_local.system import System, SystemConfig
+from kaon_local.system import System
 from kaonapi.run.v1 import run_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(weather.full_or(900, 240))]
@@ -218,30 +218,26 @@ def test_no_step_is_lost_while_the_broker_is_away(
 
 
 @pytest.fixture
-def proxy() -> Iterator[TcpProxy]:
-    with TcpProxy(ProxyConfig(upstream_port=free_port())) as proxy:
+def proxy(light_system: System) -> Iterator[TcpProxy]:
+    listener = light_system.kafka.config.proxied
+    assert listener is not None
+    config = ProxyConfig(upstream_port=listener.port, port=listener.advertised_port)
+    with TcpProxy(config) as proxy:
         yield proxy
 
 
 @pytest.fixture
-def behind(proxy: TcpProxy, tmp_path: Path) -> Iterator[System]:
-    """A system in which runner-1 reaches the broker through the proxy, and runner-2 without it."""
-    listener = ProxiedListener(port=proxy.config.upstream_port, advertised_port=proxy.config.port)
-    config = SystemConfig(
-        state=tmp_path / "behind",
-        engines=False,
-        docker=False,
-        publisher=False,
-        runners=0,
-        proxied=listener,
-    )
-    system = System(config, report=print)
-    system.runners = [
-        system.add_runner(1, KAON_KAFKA=f"{HOST}:{proxy.config.port}"),
-        system.add_runner(2),
-    ]
-    with system:
-        yield system
+def behind(light_system: System, proxy: TcpProxy) -> Iterator[System]:
+    """The system in which runner-1 reaches the broker through the proxy, and runner-2 without it."""
+    runner = light_system.runners[0]
+    usual = runner.config
+    address = f"{HOST}:{proxy.config.port}"
+    runner.config = replace(usual, env={**usual.env, "KAON_KAFKA": address})
+    runner.restart()
+    yield light_system
+    proxy.heal()
+    runner.config = usual
+    runner.restart()
 
 
 def test_a_runner_that_is_cut_from_the_broker_loses_its_steps_to_another_and_comes_back(
