@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -57,9 +57,17 @@ class Publishing:
     pushing: threading.Lock
 
     def prepare(
-        self, tenant: str, request: model_pb2.PublishModelRequest
+        self,
+        tenant: str,
+        request: model_pb2.PublishModelRequest,
+        foreign: Collection[str] = (),
     ) -> Iterator[model_pb2.PublishModelResponse]:
         """Yield the stages before the record; the last response has the version to record.
+
+        Args:
+            tenant: Whose model it is.
+            request: What to publish.
+            foreign: Digests in its lineage that the tenant does not have: they stay in the record, and keep nothing.
 
         Raises:
             ModelRejected: The model does not meet its requirements.
@@ -67,7 +75,8 @@ class Publishing:
         """
         yield _stage(model_pb2.STAGE_ASSEMBLING, f"assembling {request.model}")
         with tempfile.TemporaryDirectory(prefix="kaon-model-") as scratch:
-            directory = self._fetch(request, Path(scratch) / "model")
+            artifact = self._artifact(request.artifact_digest)
+            directory = self.artifacts.fetch(artifact, Path(scratch) / "model")
             probe = read_probe(directory)
             image = images.assemble(
                 model=directory,
@@ -88,25 +97,27 @@ class Publishing:
             image_digest=image.digest,
             image_reference=reference,
             artifact_digest=request.artifact_digest,
-            artifact_uri=request.artifact_uri,
+            artifact_uri=artifact.uri,
             metrics=request.metrics,
             lineage=request.lineage,
             verification=verification,
             verification_details=details,
             stage=model_pb2.STAGE_RECORDED,
         )
-        self.pin(version)
+        self.pin(version, foreign)
         yield model_pb2.PublishModelResponse(
             stage=model_pb2.STAGE_RECORDED, message=reference, version=version
         )
 
-    def pin(self, version: model_pb2.ModelVersion) -> None:
-        """Pin the artifacts in a version's record (the model and its data), which must outlive the run.
+    def pin(self, version: model_pb2.ModelVersion, foreign: Collection[str] = ()) -> None:
+        """Pin the artifacts in a version's record (the model and its data), which must outlive the run, but for foreign ones.
 
         Raises:
             StoreUnavailable: The storage does not answer.
         """
         for digest in named_artifacts(version):
+            if digest in foreign:
+                continue
             try:
                 self.artifacts.pin(self.artifacts.by_digest(digest))
             except ArtifactMissing:
@@ -115,14 +126,15 @@ class Publishing:
                     "model artifact missing in the store", model=version.model, digest=digest
                 )
 
-    def _fetch(self, request: model_pb2.PublishModelRequest, directory: Path) -> Path:
-        artifact = Artifact(
-            uri=request.artifact_uri,
-            digest=request.artifact_digest,
-            type="model",
-            media_type=DIRECTORY,
-        )
-        return self.artifacts.fetch(artifact, directory)
+    def _artifact(self, digest: str) -> Artifact:
+        """Return where a model is kept, which follows from its digest: the address in a request is the caller's word.
+
+        Raises:
+            ModelRejected: It is no digest.
+        """
+        if not _DIGEST.fullmatch(digest):
+            raise ModelRejected(f"artifact_digest {digest[:80]!r} is no digest of an artifact")
+        return replace(self.artifacts.by_digest(digest, "model"), media_type=DIRECTORY)
 
     def _base(self) -> Base:
         return self.checker.base(self.serving_base) if self.checker is not None else Base()
@@ -136,9 +148,9 @@ class Publishing:
         return model_pb2.VERIFICATION_RUN_IN_CONTAINER, self.checker.check(image, probe)
 
 
-def named_artifacts(version: model_pb2.ModelVersion) -> list[str]:
-    """Return the digests of the artifacts in a record."""
-    found = {version.artifact_digest, *version.lineage.data_digests}
+def named_artifacts(named: model_pb2.ModelVersion | model_pb2.PublishModelRequest) -> list[str]:
+    """Return the digests of the artifacts in a record, or in a request for one."""
+    found = {named.artifact_digest, *named.lineage.data_digests}
     return sorted(digest for digest in found if _DIGEST.fullmatch(digest))
 
 

@@ -16,7 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_publisher.announcing import Notifier
 from kaon_publisher.errors import ModelRejected
-from kaon_publisher.publishing import Publishing, check_name, check_request, payload_digest
+from kaon_publisher.publishing import (
+    Publishing,
+    check_name,
+    check_request,
+    named_artifacts,
+    payload_digest,
+)
 from kaon_publisher.store.registry import ModelStore
 from kaon_service import principal
 from kaon_service.access.credentials import Forbidden
@@ -87,8 +93,8 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
         key, payload = request.idempotency_key, payload_digest(request)
         known = await asyncio.to_thread(self._store.published, tenant, key, payload)
         if known is None:
-            await self._check_artifact(tenant, request.artifact_digest)
-            stages = self._publishing.prepare(tenant, request)
+            foreign = await self._foreign_artifacts(tenant, request)
+            stages = self._publishing.prepare(tenant, request, foreign)
             record = None
             while (response := await asyncio.to_thread(_next, stages)) is not None:
                 yield response
@@ -104,15 +110,24 @@ class ModelServicer(model_pb2_grpc.ModelServiceServicer):
             version=known,
         )
 
-    async def _check_artifact(self, tenant: str, digest: str) -> None:
-        """Check that a tenant has the artifact that it publishes: knowing a digest gives nothing.
+    async def _foreign_artifacts(
+        self, tenant: str, request: model_pb2.PublishModelRequest
+    ) -> frozenset[str]:
+        """Return those artifacts in the lineage that a tenant does not have; it has the one that it publishes.
+
+        Knowing a digest gives nothing, and keeps nothing.
 
         Raises:
-            NotFound: It does not, whether or not there is such an artifact.
+            NotFound: The tenant does not have it, whether or not there is such an artifact.
             Unavailable: The coordinator, which knows, does not answer.
         """
-        if self._lacks is not None and await self._lacks(tenant, [digest]):
-            raise NotFound(f"there is no artifact {digest}")
+        if self._lacks is None:
+            return frozenset()
+        asked = {request.artifact_digest, *named_artifacts(request)}
+        lacking = frozenset(await self._lacks(tenant, sorted(asked)))
+        if request.artifact_digest in lacking:
+            raise NotFound(f"there is no artifact {request.artifact_digest}")
+        return lacking
 
     async def ListModels(  # noqa: N802
         self, request: model_pb2.ListModelsRequest, context: Any

@@ -131,3 +131,38 @@ async def test_only_an_artifact_of_the_tenant_is_published(
         mine = stub.PublishModel(_publication("alpha", kept, "k"), metadata=ALPHA)
         assert [each.stage async for each in mine][-1] == m.STAGE_ANNOUNCED
     await application.stop()
+
+
+async def test_what_else_a_publication_names_of_another_tenant_is_neither_read_nor_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(
+        address="127.0.0.1:0",
+        database=f"sqlite:///{tmp_path}/models.db",
+        artifacts=(tmp_path / "artifacts").as_uri(),
+        layouts=tmp_path / "layouts",
+    )
+    store = ArtifactStore(settings.artifacts)
+    mine = store.put_directory(write_model(tmp_path / "model"), "model")
+    my_data, theirs = store.put_bytes(b"of alpha"), store.put_bytes(b"of zulu")
+
+    async def lacks(tenant: str, digests: Collection[str]) -> list[str]:
+        assert tenant == "alpha"
+        return sorted(set(digests) - {mine.digest, my_data.digest})
+
+    application = Application(settings)
+    monkeypatch.setattr(application, "_lacks", lacks)
+    port = await application.start()
+    async with aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        stub = model_pb2_grpc.ModelServiceStub(channel)
+        request = _publication("alpha", mine, "k")
+        # Where its own artifact is kept follows from the digest, whatever address the caller gives.
+        request.artifact_uri = theirs.uri
+        request.lineage.data_digests.extend([theirs.digest, my_data.digest])
+        stages = [each async for each in stub.PublishModel(request, metadata=ALPHA)]
+    await application.stop()
+    assert stages[-1].stage == m.STAGE_ANNOUNCED
+    assert stages[-1].version.artifact_uri == mine.uri
+    kept = {digest.removeprefix("sha256:") for digest in (mine.digest, my_data.digest)}
+    assert store.marks.pinned() == kept
+    assert not store.marks.is_suspect(mine.digest.removeprefix("sha256:"))

@@ -137,9 +137,12 @@ def test_a_bad_request_and_a_missing_artifact_are_rejected_by_name(tmp_path: Pat
         request = publisher.request(write_model(tmp_path / "model"))
         lacking = model_pb2.PublishModelRequest(model="m", idempotency_key="x")
         assert "artifact_uri" in publisher.publish(lacking).message
-        request.artifact_uri = request.artifact_uri[:-4] + "0000"
-        rejected = publisher.publish(request)
-        assert rejected.stage == model_pb2.STAGE_REJECTED
+        kept = request.artifact_digest
+        for wrong in (kept[:-4] + "0000", kept.upper(), "../../etc/passwd"):
+            request.artifact_digest = wrong
+            rejected = publisher.publish(request)
+            assert rejected.stage == model_pb2.STAGE_REJECTED
+            assert wrong.removeprefix("sha256:") in rejected.message
 
 
 def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path) -> None:

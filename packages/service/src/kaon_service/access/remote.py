@@ -18,6 +18,8 @@ from kaonapi.access.v1 import access_service_pb2_grpc
 Metadata: TypeAlias = Sequence[tuple[str, str]]
 
 _SECONDS = 5.0
+# A coordinator takes so many in one question.
+_DIGESTS_AT_ONCE = 1_000
 # For so long calls pass after their tenant was disabled.
 TENANT_SECONDS = 5.0
 
@@ -60,9 +62,14 @@ class RemoteAccess:
         Raises:
             Unavailable: The coordinator does not answer, or does not accept this service.
         """
-        request = a.ResolveArtifactsRequest(tenant=tenant, digests=sorted(digests))
-        answer = await self._call(self._stub.ResolveArtifacts, request)
-        return sorted(digests) if answer is None else list(answer.missing)
+        wanted = sorted(digests)
+        missing: list[str] = []
+        for first in range(0, len(wanted), _DIGESTS_AT_ONCE):
+            part = wanted[first : first + _DIGESTS_AT_ONCE]
+            request = a.ResolveArtifactsRequest(tenant=tenant, digests=part)
+            answer = await self._call(self._stub.ResolveArtifacts, request)
+            missing += part if answer is None else list(answer.missing)
+        return missing
 
     async def _is_enabled(self, name: str) -> bool:
         answer = await self._call(self._stub.ResolveTenant, a.ResolveTenantRequest(name=name))

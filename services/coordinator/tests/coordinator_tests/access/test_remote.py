@@ -58,6 +58,9 @@ async def test_artifacts_are_asked_for_by_tenant(api: Api) -> None:
     had, other = f"sha256:{'a' * 64}", f"sha256:{'b' * 64}"
     api.store.grant("blue", {"a" * 64: 1})
     assert await access.missing_artifacts("blue", [had, other]) == [other]
+    # More than a coordinator takes at once.
+    many = [f"sha256:{number:064x}" for number in range(1_500)]
+    assert await access.missing_artifacts("blue", [had, *many]) == many
     assert await access.missing_artifacts("green", [had]) == [had]
     assert await access.missing_artifacts("green", ["no digest"]) == ["no digest"]
 
