@@ -6,9 +6,9 @@ from kaon_coordinator.engine.rows.row_views import timestamp
 from kaon_coordinator.store.protocols.access_store import AccessStore
 from kaon_coordinator.store.records import TokenRecord
 from kaon_coordinator.store.store_calls import Reading
-from kaon_service.access import remote
 from kaon_service.access.credentials import StaticToken
 from kaon_service.access.remembered import Remembered
+from kaon_service.roles import Kind
 from kaonapi.access.v1 import access_service_pb2 as a
 
 # Seconds for which an answer about a tenant counts: so long calls still pass after it was disabled.
@@ -46,8 +46,18 @@ class StoreTenants:
 
 
 def static_token(record: TokenRecord) -> StaticToken:
-    """Return a token as authentication knows it: as services hear of it that have no database."""
-    return remote.static_token(token_message(record, digest=record.digest))
+    """Return a token as authentication knows it; services without the database make the same of `token_message`."""
+    return StaticToken(
+        token_id=record.token_id,
+        digest=record.digest,
+        tenant=record.tenant,
+        name=record.name,
+        roles=frozenset(record.roles),
+        kind=Kind(record.kind),
+        pool=record.pool,
+        expires_us=record.expire_us or None,
+        revoked=record.revoke_us > 0,
+    )
 
 
 def token_message(record: TokenRecord, digest: str = "") -> a.Token:
