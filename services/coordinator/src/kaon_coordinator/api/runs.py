@@ -162,15 +162,16 @@ def _whole(
             shown.error.CopyFrom(asides.error(aside))
     rows = part.read(store, run_id)
     is_cut = bool(rows.next_page_token) or part.after >= 0
-    with_cells_later = [row.position for row in rows.blocks if row.kind in _HAVE_CELLS]
-    # Cells of a block are later than it, perhaps on later pages.
-    every = (
-        store.list_blocks(run_id, min(with_cells_later)) if is_cut and with_cells_later else None
-    )
+    have_cells = [row for row in rows.blocks if row.kind in _HAVE_CELLS]
+    counts = None
+    if is_cut and have_cells:
+        # Cells of a block are later than it, perhaps on later pages.
+        first = min(row.position for row in have_cells)
+        counts = store.cell_counts(run_id, {row.path for row in have_cells}, first)
     return run_service_pb2.GetRunResponse(
         run=shown,
         steps=[_with_progress(step_view(row), progress.get(row.path)) for row in rows.steps],
-        blocks=views.blocks(rows.blocks, every),
+        blocks=views.blocks(rows.blocks, counts),
         cells=views.cells(rows.blocks) if with_cells else (),
         next_page_token=rows.next_page_token,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
+from kaon_coordinator.engine.rows.cell_counts import counted
 from kaon_coordinator.engine.rows.codec import CELL, error_of, occasion_in
-from kaon_coordinator.engine.rows.row_views import block_view, cell_block, cell_view, timestamp
+from kaon_coordinator.engine.rows.row_views import block_view, cell_view, timestamp
 from kaon_coordinator.engine.rows.rows import BlockRow
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
 from kaon_wire import canonical
@@ -61,20 +61,19 @@ def run(record: RunRecord) -> run_pb2.Run:
 
 
 def blocks(
-    rows: Iterable[BlockRow], every: Iterable[BlockRow] | None = None
+    rows: Sequence[BlockRow], counts: Mapping[str, Mapping[int, int]] | None = None
 ) -> list[run_pb2.BlockView]:
     """Convert the blocks, with the counts of their cells.
 
     Args:
         rows: The blocks, and cells, which are not shown.
-        every: All cells of the run; without them `rows` has them.
+        counts: How many cells blocks have in each status; without it they are counted among `rows`.
     """
-    rows = list(rows)
-    cells: dict[str, Counter[int]] = defaultdict(Counter)
-    for row in rows if every is None else every:
-        if row.kind == CELL:
-            cells[cell_block(row)][row.status] += 1
-    return [block_view(row, cells[row.path]) for row in rows if row.kind != CELL]
+    shown = [row for row in rows if row.kind != CELL]
+    if counts is None:
+        cells = ((row.path, row.status) for row in rows if row.kind == CELL)
+        counts = counted(cells, {row.path for row in shown})
+    return [block_view(row, counts.get(row.path, {})) for row in shown]
 
 
 def cells(rows: Iterable[BlockRow]) -> list[run_pb2.CellView]:

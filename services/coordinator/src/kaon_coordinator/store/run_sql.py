@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, literal_column, select, tuple_
 
+from kaon_coordinator.engine.rows.codec import CELL
 from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.records import RunPage, RunRecord, RunSelection
@@ -20,6 +21,8 @@ from kaonapi.run.v1 import command_pb2, history_pb2
 STEP_COLUMNS = [column for column in steps.c if column.name != "run_id"]
 # So much of an id must be right for a hint: what was submitted within about nine hours begins alike.
 _ALIKE = 5
+# Cells that are read in one go.
+_CELLS_AT_ONCE = 10_000
 BLOCK_COLUMNS = [column for column in blocks.c if column.name != "run_id"]
 
 
@@ -126,6 +129,16 @@ def list_blocks(
     if after >= 0:
         query = query.where(blocks.c.position > after)
     return [BlockRow(**row) for row in connection.execute(query).mappings()]
+
+
+def cells(connection: Connection, run_id: str, after: int = -1) -> Iterator[tuple[str, int]]:
+    """Yield path and status of the cells of a run after a position: memory is bounded."""
+    query = select(blocks.c.path, blocks.c.status).where(
+        blocks.c.run_id == run_id, blocks.c.kind == CELL, blocks.c.position > after
+    )
+    result = connection.execute(query, execution_options={"yield_per": _CELLS_AT_ONCE})
+    for row in result:
+        yield row.path, row.status
 
 
 def find_row(connection: Connection, run_id: str, path: str) -> StepRow | BlockRow | None:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from sqlalchemy import Connection, Engine, text
 
+from kaon_coordinator.engine.rows.cell_counts import counted
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store import (
     access_sql,
@@ -190,6 +191,13 @@ class SqlStore(Store):
         """Return the blocks and cells of a run in order of creation."""
         with self._reading("list_blocks") as connection:
             return run_sql.list_blocks(connection, run_id, after, limit)
+
+    def cell_counts(
+        self, run_id: str, blocks: Collection[str], after: int = -1
+    ) -> Mapping[str, Mapping[int, int]]:
+        """Return how many cells blocks have in each status."""
+        with self._reading("cell_counts") as connection:
+            return counted(run_sql.cells(connection, run_id, after), blocks)
 
     def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
         """Return the step, block or cell of a run at a path."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any
 
 import grpc
@@ -158,14 +158,20 @@ async def test_a_page_counts_the_cells_of_its_blocks_and_reads_none_for_blocks_w
         blocks={run.run_id: rows},
     )
     api.store.commit(batch)
-    read: list[int] = []
-    real = api.store.list_blocks
+    read: list[tuple[set[str], int]] = []
+    real, listed = api.store.cell_counts, api.store.list_blocks
+
+    def cell_counts(
+        run_id: str, blocks: Collection[str], after: int = -1
+    ) -> Mapping[str, Mapping[int, int]]:
+        read.append((set(blocks), after))
+        return real(run_id, blocks, after)
 
     def list_blocks(run_id: str, after: int = -1, limit: int | None = None) -> list[BlockRow]:
-        if limit is None:
-            read.append(after)
-        return real(run_id, after, limit)
+        assert limit is not None, "a page reads all blocks of the run"
+        return listed(run_id, after, limit)
 
+    monkeypatch.setattr(api.store, "cell_counts", cell_counts)
     monkeypatch.setattr(api.store, "list_blocks", list_blocks)
     request = r.GetRunRequest(run_id=run.run_id, page_size=1)
     found = await pages(
@@ -174,4 +180,4 @@ async def test_a_page_counts_the_cells_of_its_blocks_and_reads_none_for_blocks_w
         lambda page: [f"{each.path} {each.started}" for each in page.blocks],
     )
     assert [*itertools.chain(*found)] == ["gate 0", "each 3"]
-    assert read == [2]
+    assert read == [({"each"}, 2)]

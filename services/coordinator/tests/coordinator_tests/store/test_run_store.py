@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from kaon_coordinator.engine.rows.rows import BlockRow
+from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import PartitionBatch, RunRecord, RunSelection, Store
 from kaon_wire.errors import InvalidValue, NotFound
 from kaonapi.run.v1 import command_pb2, run_pb2
@@ -127,6 +129,44 @@ def test_a_run_is_shown_as_its_owner_left_it(store: Store) -> None:
     )
     assert store.list_steps(run.run_id) == [step_row()]
     assert store.list_blocks(run.run_id) == [block_row()]
+
+
+def test_cells_are_counted_for_their_own_blocks(store: Store) -> None:
+    run = submitted(store)
+    cells = {
+        "each[eu]": t.SUCCEEDED,
+        "each[us]": t.FAILED,
+        "each[asia]": t.SUCCEEDED,
+        # Of blocks within cells, and of one whose name begins alike.
+        "each[eu]/inner[1]": t.RUNNING,
+        "each[eu]/cycle#1": t.RUNNING,
+        "Each[eu]": t.RUNNING,
+        "each-too[eu]": t.RUNNING,
+        "cycle#1": t.SUCCEEDED,
+        "cycle#2": t.RUNNING,
+        "cycle#2/choose=else": t.RUNNING,
+        "group/": t.RUNNING,
+        "group/each[eu]": t.RUNNING,
+    }
+    rows = [
+        BlockRow(path=path, position=10 + number, kind="cell", status=status, data="{}")
+        for number, (path, status) in enumerate(cells.items())
+    ]
+    epoch = store.claim_partition(3, "me")
+    store.commit(PartitionBatch(partition=3, epoch=epoch, blocks={run.run_id: rows}))
+    blocks = ["each", "each[eu]/inner", "cycle", "cycle#2/choose", "group", "without"]
+    assert store.cell_counts(run.run_id, blocks) == {
+        "each": {t.SUCCEEDED: 2, t.FAILED: 1},
+        "each[eu]/inner": {t.RUNNING: 1},
+        "cycle": {t.SUCCEEDED: 1, t.RUNNING: 1},
+        "cycle#2/choose": {t.RUNNING: 1},
+        "group": {t.RUNNING: 1},
+        "without": {},
+    }
+    assert store.cell_counts(run.run_id, ["each"], after=10) == {
+        "each": {t.SUCCEEDED: 1, t.FAILED: 1}
+    }
+    assert store.cell_counts("another", ["each"]) == {"each": {}}
 
 
 def test_history_is_read_in_order_from_any_place(store: Store) -> None:

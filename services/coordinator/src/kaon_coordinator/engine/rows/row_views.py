@@ -88,12 +88,6 @@ def cell_view(row: BlockRow) -> run_pb2.CellView:
     )
 
 
-def cell_block(row: BlockRow) -> str:
-    """Return the path of the block that a cell's row belongs to."""
-    path: str = canonical.loads(row.data)["block"]
-    return path
-
-
 def timestamp(time_us: int) -> timestamp_pb2.Timestamp | None:
     """Convert microseconds since the epoch to a timestamp, or return None for an unset time (0)."""
     if not time_us:

@@ -39,6 +39,11 @@ def group_cell(block_path: str) -> str:
     return f"{block_path}/"
 
 
+def block_of_cell(path: str) -> str:
+    """Return the path of the block that a cell belongs to, given the cell's: keys of items have no separators in them."""
+    return path[:-1] if path.endswith("/") else path[: max(map(path.rfind, "[#="))]
+
+
 def item_keys(items: Sequence[object]) -> tuple[str, ...]:
     """Return the distinct keys of a foreach's items.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
+from kaon_coordinator.engine.rows.cell_counts import counted
+from kaon_coordinator.engine.rows.codec import CELL
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
 from kaon_coordinator.store.records import ALL_RUNS, LoadedRun, RunPage, RunRecord, RunSelection
 from kaonapi.run.v1 import command_pb2, history_pb2
@@ -70,6 +72,15 @@ class RunStore(Protocol):
     @abstractmethod
     def list_blocks(self, run_id: str, after: int = -1, limit: int | None = None) -> list[BlockRow]:
         """Return the blocks and cells of a run in order of creation: at most `limit` after a position."""
+
+    def cell_counts(
+        self, run_id: str, blocks: Collection[str], after: int = -1
+    ) -> Mapping[str, Mapping[int, int]]:
+        """Return how many cells blocks have in each status, by the block's path, among cells after a position."""
+        return counted(
+            ((row.path, row.status) for row in self.list_blocks(run_id, after) if row.kind == CELL),
+            blocks,
+        )
 
     def find_row(self, run_id: str, path: str) -> StepRow | BlockRow | None:
         """Return the step, block or cell of a run at a path."""
