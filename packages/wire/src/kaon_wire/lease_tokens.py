@@ -13,7 +13,7 @@ import binascii
 import hashlib
 import hmac
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from kaon_wire.errors import InvalidValue
 
@@ -29,9 +29,8 @@ _SHOWN_CHARACTERS = 8_192
 _PARTS = [str, str, str, int, int, str, str]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LeaseClaim:
-    """A lease of a step, and who holds it."""
+class LeaseClaim(NamedTuple):
+    """A lease of a step, and who holds it. A tuple: three are made for each step."""
 
     tenant: str
     run_id: str

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import replace
 
 import pytest
 
@@ -22,16 +21,16 @@ CLAIM = LeaseClaim(
 def changed() -> list[LeaseClaim]:
     """The claim with another value in each of its fields, and with the same characters in other fields."""
     return [
-        replace(CLAIM, tenant="other"),
-        replace(CLAIM, run_id="other"),
-        replace(CLAIM, path="loop[2]/train"),
-        replace(CLAIM, attempt=2),
-        replace(CLAIM, generation=4),
-        replace(CLAIM, incarnation="runner-2"),
-        replace(CLAIM, tenant="acmer", run_id="un"),
-        replace(CLAIM, run_id="runloop", path="[1]/train"),
-        replace(CLAIM, path="loop[1]/trainrunner", incarnation="-1"),
-        replace(CLAIM, attempt=11, generation=33),
+        CLAIM._replace(tenant="other"),
+        CLAIM._replace(run_id="other"),
+        CLAIM._replace(path="loop[2]/train"),
+        CLAIM._replace(attempt=2),
+        CLAIM._replace(generation=4),
+        CLAIM._replace(incarnation="runner-2"),
+        CLAIM._replace(tenant="acmer", run_id="un"),
+        CLAIM._replace(run_id="runloop", path="[1]/train"),
+        CLAIM._replace(path="loop[1]/trainrunner", incarnation="-1"),
+        CLAIM._replace(attempt=11, generation=33),
     ]
 
 
@@ -73,7 +72,7 @@ def test_a_lease_is_shown_and_read() -> None:
     shown = show(CLAIM, keys.sign(CLAIM))
     assert shown.isascii()
     assert keys.shown(shown) == CLAIM
-    assert keys.shown(show(replace(CLAIM, tenant="other"), keys.sign(CLAIM))) is None
+    assert keys.shown(show(CLAIM._replace(tenant="other"), keys.sign(CLAIM))) is None
 
 
 def test_a_lease_that_is_not_what_it_should_be_is_none() -> None:

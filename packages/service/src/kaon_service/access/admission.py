@@ -47,7 +47,7 @@ class Admission:
         caller = _in_tenant(caller, credentials.metadata.get(TENANT_KEY, ""))
         await self._check_tenant(caller, access)
         trace = credentials.metadata.get(TRACE_KEY, "")
-        return replace(caller, trace_parent=trace if is_trace_parent(trace) else "")
+        return replace(caller, trace_parent=trace) if is_trace_parent(trace) else caller
 
     def _under_lease(self, caller: Principal, shown: str) -> Principal:
         """Return a runner as who executes the step whose lease it shows: in that step's tenant.

@@ -34,7 +34,11 @@ class StaticTokens:
         seconds: float = CACHE_SECONDS,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._found = Remembered(source.find, seconds)
+        async def find(token_id: str) -> tuple[StaticToken, Principal] | None:
+            token = await source.find(token_id)
+            return None if token is None else (token, _holder(token))
+
+        self._found = Remembered(find, seconds)
         self._now = now
 
     async def authenticate(self, credentials: Credentials) -> Principal | None:
@@ -50,20 +54,14 @@ class StaticTokens:
         match = _TOKEN.match(shown)
         if match is None:
             raise Unauthenticated("static token: malformed")
-        token = await self._found.get(match[1])
+        found = await self._found.get(match[1])
         digest = hashlib.sha256(shown.encode()).hexdigest()
-        if token is None or not hmac.compare_digest(digest, token.digest):
+        if found is None or not hmac.compare_digest(digest, found[0].digest):
             raise Unauthenticated("static token: unknown")
+        token, holder = found
         if reason := self._ended(token):
             raise Unauthenticated(f"static token {token.token_id}: {reason}")
-        return Principal(
-            tenant=token.tenant,
-            name=token.name,
-            roles=included(token.roles),
-            kind=token.kind,
-            pool=token.pool,
-            authentication="token",
-        )
+        return holder
 
     def _ended(self, token: StaticToken) -> str:
         """Return why a token does not count any more; empty when it does."""
@@ -72,3 +70,15 @@ class StaticTokens:
         if token.expires_us is not None and self._now() * 1e6 >= token.expires_us:
             return "expired"
         return "services show KAON_SERVICE_KEYS, no token" if token.kind is Kind.SERVICE else ""
+
+
+def _holder(token: StaticToken) -> Principal:
+    """Return who calls with a token."""
+    return Principal(
+        tenant=token.tenant,
+        name=token.name,
+        roles=included(token.roles),
+        kind=token.kind,
+        pool=token.pool,
+        authentication="token",
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, update
@@ -201,7 +201,7 @@ def _values(row: AuditRow) -> dict[str, Any]:
         "seq": row.seq,
         "previous": row.previous,
         "digest": row.digest,
-        **asdict(row.call),
+        **row.call.fields(),
     }
 
 

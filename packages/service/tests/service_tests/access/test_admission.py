@@ -106,7 +106,7 @@ async def test_a_runner_acts_for_the_run_whose_lease_it_shows_and_for_no_other()
 
 
 FORGED = show(CLAIM, LeaseKeys((b"f" * 32,)).sign(CLAIM))
-OTHERS = show(replace(CLAIM, tenant="shop"), LEASE_KEYS.sign(CLAIM))
+OTHERS = show(CLAIM._replace(tenant="shop"), LEASE_KEYS.sign(CLAIM))
 
 
 @pytest.mark.parametrize("lease", ["", "garbage", FORGED, OTHERS])

@@ -100,7 +100,11 @@ class LeaseProofs:
         if self._read is None or not self.required:
             return reports
         return {
-            number: [self._proven(record, number, tenant_of) for record in records]
+            number: [
+                self._proven(record, told, number, tenant_of)
+                for record in records
+                if (told := [event for event in record.events if event.HasField("progress")])
+            ]
             for number, records in reports.items()
         }
 
@@ -128,10 +132,10 @@ class LeaseProofs:
     def _proven(
         self,
         record: step_pb2.StepEvents,
+        told: Sequence[step_pb2.StepEvent],
         number: int,
         tenant_of: Callable[[int, str], str | None],
     ) -> step_pb2.StepEvents:
-        told = [event for event in record.events if event.HasField("progress")]
         return step_pb2.StepEvents(
             runner_id=record.runner_id,
             incarnation=record.incarnation,

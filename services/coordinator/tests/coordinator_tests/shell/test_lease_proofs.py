@@ -146,6 +146,25 @@ async def test_progress_and_output_that_no_token_proves_are_not_shown(
     assert not shown.key.lease_token
 
 
+def test_records_without_progress_are_not_looked_at_for_it() -> None:
+    key = step_pb2.StepKey(run_id="run", path="step", attempt=1, generation=1)
+    proofs, asked = LeaseProofs(lambda: KEYS), []
+    proofs.prove(key, "default", INCARNATION)
+    told = [step_pb2.StepEvent(key=key, **event) for event in (STARTED, PROGRESS, SUCCEEDED)]
+    records = [
+        step_pb2.StepEvents(incarnation=INCARNATION, events=[event], renewal={"held": [key]})
+        for event in told
+    ]
+
+    def tenant_of(number: int, run_id: str) -> str:
+        asked.append((number, run_id))
+        return "default"
+
+    (shown,) = proofs.progress({3: records}, tenant_of)[3]
+    assert list(shown.events) == [told[1]]
+    assert asked == [(3, "run")]
+
+
 async def test_a_runner_that_lost_a_lease_can_still_confirm_its_end(
     world: World, member: Member
 ) -> None:
