@@ -8,6 +8,7 @@ from typing import Any
 
 from kaon_service.access.access_settings import AccessSettings, Auth, access_from
 from kaon_service.access.limits import AllLimits, limits_in, load_limits
+from kaon_service.access.open_lines import closes_database
 from kaon_service.audit.settings import AuditSettings, audit_settings
 
 
@@ -21,6 +22,12 @@ class CallSettings:
     audit: AuditSettings = field(default_factory=AuditSettings)
     # KAON_TENANTS: the tables `limits` of this file.
     limits: AllLimits = field(default_factory=AllLimits)
+
+    @property
+    def lines(self) -> Mapping[str, bool]:
+        """Return whether the line to the audit log is closed, where it has a database of its own, by its variable."""
+        place = self.audit.database
+        return {"KAON_AUDIT_DATABASE": closes_database(place)} if place else {}
 
 
 def call_settings(

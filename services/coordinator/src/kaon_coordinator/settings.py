@@ -14,6 +14,7 @@ from kaon_coordinator.notifications.channels import Channels, read_channels
 from kaon_coordinator.retention import Keep
 from kaon_service.access.lease_file import read_lease_keys
 from kaon_service.access.limits import tenant_file
+from kaon_service.access.open_lines import closes_database
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.command_signatures import CommandSigner
 from kaon_service.heartbeat_signatures import HeartbeatVerifier
@@ -95,10 +96,11 @@ class Settings:
             "KAON_LEASE_KEYS": self.lease_keys is not None,
             "KAON_POOL_KEYS": self.heartbeats is not None,
             "KAON_COMMAND_KEY": self.command_signer is not None,
+            "KAON_DATABASE": closes_database(self.database),
         }
         if self.lease_keys is not None:
             lines["KAON_LEASE_TOKENS"] = self.lease_tokens_required
-        return lines
+        return {**lines, **self.calls.lines}
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

@@ -10,9 +10,11 @@ from typing import TypeVar
 from kaon_publisher.registry_access import OPEN as OPEN_REGISTRY
 from kaon_publisher.registry_access import RegistryAccess
 from kaon_service.access.lease_file import read_lease_keys
+from kaon_service.access.open_lines import closes_database
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_telemetry.endpoint import metrics_token
+from kaon_wire.addresses import is_loopback
 from kaon_wire.errors import InvalidValue
 from kaon_wire.lease_tokens import LeaseKeys
 
@@ -67,7 +69,12 @@ class Settings:
     @property
     def lines(self) -> Mapping[str, bool]:
         """Return whether each line to other services is closed, by its variable."""
-        return {"KAON_KAFKA_SECURITY": self.kafka_security.is_closed} if self.kafka else {}
+        lines = {"KAON_PUBLISHER_DATABASE": closes_database(self.database)}
+        if self.kafka:
+            lines["KAON_KAFKA_SECURITY"] = self.kafka_security.is_closed
+        if self.registry and not is_loopback(self.registry_internal or self.registry):
+            lines["KAON_REGISTRY_CA"] = bool(self.registry_access.ca)
+        return {**lines, **self.calls.lines}
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:

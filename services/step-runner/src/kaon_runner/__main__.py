@@ -89,8 +89,10 @@ def main() -> None:
     except (InvalidSettings, InvalidValue) as error:
         print(f"kaon-runner: {error}", file=sys.stderr)
         sys.exit(2)
-    checked = {"KAON_COMMAND_PUBLIC_KEYS": verifier is not None}
-    warn_of_open_lines(checked, closed_system=security.is_closed)
+    lines = {"KAON_COMMAND_PUBLIC_KEYS": verifier is not None}
+    if settings.hive or settings.spark_connect:
+        lines["KAON_ENGINES_TOKENS"] = settings.engines_tokens is not None
+    warn_of_open_lines(lines, closed_system=security.is_closed)
 
     spans = open_spans("kaon-runner", os.environ)
     metrics = RunnerMetrics()

@@ -19,6 +19,11 @@ CLOSED = {
     "KAON_AUTH": "on",
     "KAON_KAFKA": "127.0.0.1:1",
     "KAON_ARTIFACTS": "file:///nowhere",
+    **dict.fromkeys(
+        ("KAON_DATABASE", "KAON_PUBLISHER_DATABASE", "KAON_AUDIT_DATABASE"),
+        "postgresql+psycopg://kaon@db.example.org/kaon",
+    ),
+    "KAON_REGISTRY": "registry.example.org:5000",
 }
 
 
@@ -37,15 +42,53 @@ def test_nothing_is_told_of_closed_lines_and_of_open_systems() -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "closed"),
+    [
+        ("sqlite:////var/lib/kaon.db", True),
+        ("postgresql+psycopg://kaon@/kaon", True),
+        ("postgresql+psycopg://kaon@/kaon?host=/run/postgresql", True),
+        ("postgresql+psycopg://kaon@localhost:5432/kaon", True),
+        ("postgresql+psycopg://kaon@[::1]/kaon", True),
+        ("postgresql+psycopg://kaon@db.example.org/kaon?sslmode=verify-full&sslrootcert=/ca", True),
+        ("postgresql+psycopg://kaon@db.example.org/kaon", False),
+        ("postgresql+psycopg://kaon@db.example.org/kaon?sslmode=require", False),
+        ("postgresql+psycopg://kaon@/kaon?host=db.example.org", False),
+        ("postgresql+psycopg://kaon@/kaon?host=/run/x&host=db.example.org", False),
+        ("postgresql+psycopg://kaon@db/kaon?sslmode=verify-full&sslmode=disable", False),
+    ],
+)
+def test_a_database_is_a_closed_line_on_this_machine_or_when_its_server_is_checked(
+    url: str, closed: bool
+) -> None:
+    assert open_lines.closes_database(url) is closed
+
+
+@pytest.mark.parametrize(
     ("module", "address", "lines"),
     [
         (
             "kaon_coordinator",
             "KAON_ADDRESS",
-            {"KAON_KAFKA_SECURITY", "KAON_LEASE_KEYS", "KAON_POOL_KEYS", "KAON_COMMAND_KEY"},
+            {
+                *("KAON_KAFKA_SECURITY", "KAON_LEASE_KEYS", "KAON_POOL_KEYS", "KAON_COMMAND_KEY"),
+                *("KAON_DATABASE", "KAON_AUDIT_DATABASE"),
+            },
         ),
-        ("kaon_coordinator.view", "KAON_VIEW_ADDRESS", {"KAON_KAFKA_SECURITY"}),
-        ("kaon_publisher", "KAON_PUBLISHER_ADDRESS", {"KAON_KAFKA_SECURITY"}),
+        (
+            "kaon_coordinator.view",
+            "KAON_VIEW_ADDRESS",
+            {"KAON_KAFKA_SECURITY", "KAON_DATABASE", "KAON_AUDIT_DATABASE"},
+        ),
+        (
+            "kaon_publisher",
+            "KAON_PUBLISHER_ADDRESS",
+            {
+                "KAON_KAFKA_SECURITY",
+                "KAON_PUBLISHER_DATABASE",
+                "KAON_AUDIT_DATABASE",
+                "KAON_REGISTRY_CA",
+            },
+        ),
     ],
 )
 def test_each_service_tells_of_its_lines(

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kaon_coordinator.settings import catalogue_from
+from kaon_service.access.open_lines import closes_database
 from kaon_service.call_settings import CallSettings, call_settings
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_telemetry.endpoint import metrics_token
@@ -38,7 +39,10 @@ class Settings:
     @property
     def lines(self) -> Mapping[str, bool]:
         """Return whether each line to other services is closed, by its variable."""
-        return {"KAON_KAFKA_SECURITY": self.kafka_security.is_closed} if self.kafka else {}
+        lines = {"KAON_DATABASE": closes_database(self.database)}
+        if self.kafka:
+            lines["KAON_KAFKA_SECURITY"] = self.kafka_security.is_closed
+        return {**lines, **self.calls.lines}
 
 
 def settings_from(environment: Mapping[str, str]) -> Settings:
