@@ -15,8 +15,8 @@ from grpc import aio
 from kaon_wire.addresses import is_loopback
 from kaon_wire.errors import InvalidValue
 
-# How a client that people wait for connects, again as soon as the service is back.
-CONNECTING = (
+# How every client connects: soon again when the service is back, however long it was away.
+_CONNECTING = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
     # In spite of its name, for how long an attempt may take, with handshakes and all, before it is given up: a server that is far
@@ -90,8 +90,8 @@ class ChannelSecurity:
             InvalidValue: A file cannot be read.
         """
         if not self.tls or address in _HERE:
-            return grpc.insecure_channel(address, options=options)
-        return grpc.secure_channel(address, self._credentials(), options=options)
+            return grpc.insecure_channel(address, options=(*_CONNECTING, *options))
+        return grpc.secure_channel(address, self._credentials(), options=(*_CONNECTING, *options))
 
     def open_async(self, address: str, options: Sequence[tuple[str, Any]] = ()) -> aio.Channel:
         """Make a channel of the running event loop; it connects with the first call.
@@ -100,8 +100,8 @@ class ChannelSecurity:
             InvalidValue: A file cannot be read.
         """
         if not self.tls or address in _HERE:
-            return aio.insecure_channel(address, options=options)
-        return aio.secure_channel(address, self._credentials(), options=options)
+            return aio.insecure_channel(address, options=(*_CONNECTING, *options))
+        return aio.secure_channel(address, self._credentials(), options=(*_CONNECTING, *options))
 
     def _credentials(self) -> grpc.ChannelCredentials:
         return grpc.ssl_channel_credentials(

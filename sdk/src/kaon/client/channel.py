@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import grpc
 
-from kaon_wire.channels import CONNECTING, ChannelSecurity
+from kaon_wire.channels import ChannelSecurity
 
 DEFAULT_SERVER = "127.0.0.1:7070"
 DEFAULT_PUBLISHER = "127.0.0.1:7071"
@@ -79,7 +79,6 @@ def connect(address: str, security: ChannelSecurity) -> grpc.Channel:
     options = [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-        *CONNECTING,
         # Notices a peer that is gone without a word; servers take more than one ping in five minutes for abuse.
         ("grpc.keepalive_time_ms", 330_000),
         ("grpc.keepalive_timeout_ms", 10_000),

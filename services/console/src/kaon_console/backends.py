@@ -18,7 +18,6 @@ from kaon_service.access.calling import Calling
 from kaon_service.access.remembered import Remembered
 from kaon_service.access.remote import RemoteAccess
 from kaon_service.access.static_tokens import CACHE_SECONDS
-from kaon_wire.channels import CONNECTING
 from kaon_wire.errors import KaonError, Unavailable
 
 VIEW_SERVICE = "kaonapi.view.v1.ViewService"
@@ -30,7 +29,6 @@ MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 _OPTIONS = (
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    *CONNECTING,
     # Notices a peer that is gone without a word; servers take more than one ping in five minutes for abuse.
     ("grpc.keepalive_time_ms", 330_000),
     ("grpc.keepalive_timeout_ms", 10_000),
