@@ -406,6 +406,25 @@ def test_a_retry_rule_may_ask_for_a_message_and_retries_end_after_a_duration() -
     assert only(shell("a", retry=named)).step.retry.rules[0].message_pattern == "reset"
 
 
+def test_outputs_of_other_workflows_say_what_stands_inside_of_them() -> None:
+    outputs = {"scores": list[float], "by_day": dict[str, list[int]], "n": int}
+    last_one, called = last_run("l", "w", outputs=outputs), sub_workflow("s", "w", outputs=outputs)
+    blocks = Workflow("outer", last_one >> called).definition().body.blocks
+    for taker in (blocks[0].gate.run, blocks[1].sub_workflow):
+        assert dict(taker.outputs) == {
+            "scores": d.VALUE_TYPE_LIST,
+            "by_day": d.VALUE_TYPE_MAP,
+            "n": d.VALUE_TYPE_INT,
+        }
+        assert dict(taker.output_contents) == {
+            "scores": d.Shape(type=d.VALUE_TYPE_FLOAT),
+            "by_day": d.Shape(type=d.VALUE_TYPE_LIST, of=d.Shape(type=d.VALUE_TYPE_INT)),
+        }
+    for taken in (last_run, sub_workflow):
+        with pytest.raises(WorkflowError, match="'x' is declared list"):
+            taken("l", "w", outputs={"x": list[datetime]})
+
+
 def labelled(label: str, pools: int, conf: str) -> None:
     """Its parameters look like options."""
 

@@ -65,7 +65,10 @@ def _stand_in(block: d.Block, name: str) -> d.WorkflowDefinition:
     timer = d.Gate(timer=d.TimerGate(after_ms=d.Binding(literal_json="0")))
     return d.WorkflowDefinition(
         name=name,
-        parameters=[d.Parameter(name=key, type=kind) for key, kind in _sorted(run.outputs)],
+        parameters=[
+            d.Parameter(name=key, type=kind, of=run.output_contents.get(key))
+            for key, kind in _sorted(run.outputs)
+        ],
         body=d.Graph(blocks=[d.Block(name="at-once", gate=timer)]),
         outputs={
             key: d.Output(type=kind, value=d.Binding(parameter=key))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from kaon.cli import bound, formatting
-from kaon.dsl import types
 from kaon.dsl.workflow import STRATEGIES
 from kaon_wire import canonical
 from kaon_wire.definitions import conditions
@@ -102,7 +101,7 @@ def _holds(block: d.Block) -> str:
 def _kind(block: d.Block) -> str:
     match block.WhichOneof("kind"):
         case "step":
-            return f"{block.step.type} step{_beside(block.step)}{_gives_of_step(block.step)}"
+            return f"{block.step.type} step{_beside(block.step)}{_gives(block.step)}"
         case "for_each":
             return _for_each(block.for_each)
         case "group":
@@ -135,18 +134,13 @@ def _sub_workflow(called: d.SubWorkflow) -> str:
     passes = ", given this workflow's parameters" if called.pass_params else ""
     memo = ", memoized" if called.memo.enabled else ""
     name = f"workflow {called.workflow}" if called.workflow else "a workflow that the run names"
-    return f"run of {name}{alone}{passes}{memo}{_gives(called.outputs)}"
+    return f"run of {name}{alone}{passes}{memo}{_gives(called)}"
 
 
-def _gives(outputs: Mapping[str, d.ValueType.ValueType]) -> str:
-    listed = ", ".join(f"{name} ({types.name_of(kind)})" for name, kind in sorted(outputs.items()))
-    return f" gives {listed}" if listed else ""
-
-
-def _gives_of_step(step: d.Step) -> str:
+def _gives(giver: d.Step | d.SubWorkflow | d.RunGate) -> str:
     shapes = {
-        name: d.Shape(type=kind, of=step.output_contents.get(name))
-        for name, kind in step.outputs.items()
+        name: d.Shape(type=kind, of=giver.output_contents.get(name))
+        for name, kind in giver.outputs.items()
     }
     listed = ", ".join(f"{name} ({name_of(shape)})" for name, shape in sorted(shapes.items()))
     return f" gives {listed}" if listed else ""
@@ -176,7 +170,7 @@ def _gate(gate: d.Gate) -> str:
             text = f"waits for signal {gate.signal.name}{where}"
         case "run":
             verb = "takes" if gate.run.no_wait else "waits for"
-            text = f"{verb} the last run of {gate.run.workflow}{_gives(gate.run.outputs)}"
+            text = f"{verb} the last run of {gate.run.workflow}{_gives(gate.run)}"
         case _:
             text = "waits for a time"
     return text + (

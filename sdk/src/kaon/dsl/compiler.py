@@ -236,6 +236,7 @@ class _Compiler:
             detached=not block.waits,
             pass_params=block.pass_params,
             memo=block.memo,
+            output_contents=block.contents,
         )
         for name, value in block.params.items():
             use = Use(what=f"{block.label}: parameter {name!r}", source=block.source, place=place)

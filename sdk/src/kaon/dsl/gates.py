@@ -17,7 +17,7 @@ from kaon.dsl.locks import Lock, checked_locks
 from kaon.dsl.policies import Duration, Memo, milliseconds
 from kaon.dsl.producers import Gate, SubWorkflow
 from kaon.dsl.source import Source, caller
-from kaon.dsl.stepmaking import outputs_by_name
+from kaon.dsl.stepmaking import outputs_by_name, take_contents
 from kaon.dsl.times import times
 from kaon.dsl.values import Parameter, Value, declared_name
 from kaon.dsl.workflow import Workflow
@@ -257,12 +257,14 @@ def last_run(
         names.check_value_name(key, f"a parameter of {what}", source)
         if child is not None:
             _check_param(what, child, key, source)
-    taken = _outputs_of(what, child, outputs, source)
+    contents = d.RunGate().output_contents
+    taken = _outputs_of(what, child, outputs, contents, source)
     if RUN_ID in taken:
         raise WorkflowError(f"{what}: {RUN_ID!r} is an output of the gate itself", source)
     run = d.RunGate(
         workflow=wanted,
         outputs=taken,
+        output_contents=dict(contents),
         max_age_ms=milliseconds(max_age, f"{what}: max_age", source),
         no_wait=not wait,
     )
@@ -339,6 +341,8 @@ def sub_workflow(
     if child is not None:
         _check_params(what, child, given, bool(pass_params), source)
     remembered = _memo(what, memo, source)
+    message = d.SubWorkflow()
+    given_outputs = _outputs_of(what, child, outputs, message.output_contents, source)
     if not wait:
         timed = isinstance(timeout, Value) or isinstance(deadline, Value) or timeout or deadline
         _check_detached(what, outputs, remembered, timed, source)
@@ -347,7 +351,8 @@ def sub_workflow(
         workflow=wanted,
         version=version,
         params=given,
-        outputs=_outputs_of(what, child, outputs, source) if wait else _RUN,
+        outputs=given_outputs if wait else _RUN,
+        contents=dict(message.output_contents),
         child=child,
         waits=bool(wait),
         pass_params=bool(pass_params),
@@ -528,9 +533,10 @@ def _check_param(what: str, child: Workflow, name: str, source: Source) -> None:
 
 
 def _outputs_of(
-    what: str, child: Workflow | None, given: object, source: Source
+    what: str, child: Workflow | None, given: object, contents: Any, source: Source
 ) -> dict[str, d.ValueType.ValueType]:
-    declared = outputs_by_name(what, given, source)
+    """Return the outputs of another workflow that are used, and put what stands inside of them into `contents`."""
+    declared = outputs_by_name(what, take_contents(contents, what, given, source), source)
     if child is None:
         return declared
     for name in declared:

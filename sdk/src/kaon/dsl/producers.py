@@ -132,6 +132,8 @@ class SubWorkflow(Producer):
     # Parameters of the workflow around are passed on.
     pass_params: bool = False
     memo: d.Memo | None = None
+    # What stands inside of outputs that are lists or maps, by name.
+    contents: Mapping[str, d.Shape] = field(default_factory=dict)
     timeout_ms: int = 0
     deadline_ms: int = 0
     locks: tuple[Lock, ...] = ()

@@ -75,7 +75,7 @@ def make(
     policy = _policy(name, options, later, source)
     for dataset, partition in produced(options.get("produces"), f"step {name!r}", source):
         policy.datasets[dataset] = later.take(f"step.datasets.{dataset}", partition, "")
-    plain = _take_contents(policy, f"step {name!r}", options.get("outputs"), source)
+    plain = take_contents(policy.output_contents, f"step {name!r}", options.get("outputs"), source)
     return Step(
         name=name,
         type=names.check_block_name(step_type, "step type", source),
@@ -165,8 +165,8 @@ def _instead_of_output(name: str, key: str, value: Part) -> str:
     return f"step {name!r}: input {key!r} is a block; name the output of a step in it"
 
 
-def _take_contents(policy: d.Step, what: str, given: object, source: Source) -> object:
-    """Put what stands inside of outputs into the policy, and return the outputs without it.
+def take_contents(contents: Any, what: str, given: object, source: Source) -> object:
+    """Put what stands inside of outputs into a map of shapes by name, and return the outputs without it.
 
     Raises:
         WorkflowError: what stands inside of an output cannot be declared.
@@ -190,7 +190,7 @@ def _take_contents(policy: d.Step, what: str, given: object, source: Source) -> 
                 source,
             )
         if shape.of.type:
-            policy.output_contents[output].CopyFrom(shape.of)
+            contents[output].CopyFrom(shape.of)
         plain[output] = types.name_of(shape.type)
     return plain
 

@@ -71,12 +71,12 @@ def _step(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
         yield from binding_problems(binding, place.outside, f"{name}: input {input_name!r}", checks)
 
 
-def _content_problems(name: str, step: d.Step) -> Iterator[str]:
-    for output, contents in sorted(step.output_contents.items()):
+def _content_problems(name: str, giver: d.Step | d.SubWorkflow | d.RunGate) -> Iterator[str]:
+    for output, contents in sorted(giver.output_contents.items()):
         what = f"{name}: output {output!r}"
-        if output not in step.outputs:
+        if output not in giver.outputs:
             yield f"{what} is not declared, but what stands inside of it"
-        shape = d.Shape(type=step.outputs.get(output, d.VALUE_TYPE_LIST), of=contents)
+        shape = d.Shape(type=giver.outputs.get(output, d.VALUE_TYPE_LIST), of=contents)
         yield from shape_problems(what, shape)
         if has_natives(contents):
             yield f"{what}: times and durations cannot stand inside of an output; use texts"
@@ -221,6 +221,7 @@ def _sub_workflow(block: d.Block, place: Place, checks: Checks) -> Iterator[str]
         yield f"{block.name}: the memo of a sub-workflow depends on its version, and has no code_digest"
     if spec.detached:
         yield from _detached_problems(block)
+    yield from _content_problems(block.name, spec)
 
 
 def _other_workflow(
@@ -248,6 +249,7 @@ def _detached_problems(block: d.Block) -> Iterator[str]:
 
 def _run_gate(name: str, gate: d.Gate, place: Place, checks: Checks) -> Iterator[str]:
     yield from _other_workflow(name, gate.run, False, place, checks)
+    yield from _content_problems(name, gate.run)
     if RUN_ID in gate.run.outputs:
         yield f"{name}: {RUN_ID!r} is an output of the gate itself"
     if gate.run.max_age_ms < 0:

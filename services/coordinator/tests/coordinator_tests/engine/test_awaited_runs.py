@@ -25,6 +25,9 @@ def gate(**fields: object) -> d.Block:
         max_age_ms=int(str(fields.pop("max_age_ms", 0))),
         no_wait=bool(fields.pop("no_wait", False)),
     )
+    if (contents := fields.pop("scores", None)) is not None:
+        run.outputs["scores"] = d.VALUE_TYPE_MAP
+        run.output_contents["scores"].CopyFrom(contents)  # type: ignore[arg-type]
     return d.Block(name="g", gate=d.Gate(run=run, **fields))  # type: ignore[arg-type]
 
 
@@ -60,6 +63,32 @@ def test_a_gate_takes_the_outputs_of_the_run_that_it_waited_for() -> None:
     assert driver.state.steps["after"].inputs == {"total": "3.0", "run": '"r0"'}
     answered = [e.gate_answered.run_id for e in driver.history if e.HasField("gate_answered")]
     assert answered == ["r0"]
+    driver.check_replay()
+
+
+NUMBERS = d.Shape(type=d.VALUE_TYPE_LIST, of=d.Shape(type=d.VALUE_TYPE_FLOAT))
+
+
+def test_the_contents_of_an_output_are_those_that_the_gate_declares() -> None:
+    driver = begun(scores=NUMBERS)
+    driver.tell(found(asked(driver), total=3, scores={"eu": [1, 2.5]}))
+    driver.drain()
+    assert driver.state.blocks["g"].outputs["scores"] == '{"eu":[1.0,2.5]}'
+    driver.check_replay()
+    driver.take_over()
+
+
+def test_a_run_with_other_contents_fails_the_gate() -> None:
+    driver = begun(scores=NUMBERS)
+    driver.tell(found(asked(driver), total=3, scores={"eu": [1, "x"]}))
+    assert driver.state.status == t.FAILED
+    error = driver.state.blocks["g"].error
+    assert error is not None
+    assert (error.type, error.message) == (
+        "OutputMismatch",
+        "g: run r0 gave an output scores other than it is declared, map[list[float]]: "
+        'it must be a number, not "x": ["eu"][1] is wrong',
+    )
     driver.check_replay()
 
 

@@ -232,6 +232,35 @@ def test_without_usable_outputs_the_run_begins_and_its_outputs_are_remembered(an
     driver.check_replay()
 
 
+def _with_numbers(block: d.Block) -> d.Block:
+    block.sub_workflow.outputs["result"] = d.VALUE_TYPE_LIST
+    block.sub_workflow.output_contents["result"].type = d.VALUE_TYPE_FLOAT
+    return block
+
+
+@pytest.mark.parametrize(("result", "gives"), [("[1,2.5]", "[1.0,2.5]"), ('["x"]', "")])
+def test_a_run_gives_the_contents_that_its_block_declares_or_the_block_fails(
+    result: str, gives: str
+) -> None:
+    driver = begun(_with_numbers(memoized()))
+    prepare(driver)
+    # Those of an equal run that gave something else are not taken.
+    driver.tell(found(looked_up(driver), result='["x"]'))
+    assert [each.child_run_id for each in driver.asked(SubmitChild)] == ["c1"]
+    driver.tell(
+        ChildEnded(path="w", child_run_id="c1", status=t.SUCCEEDED, outputs={"result": result})
+    )
+    block = driver.state.blocks["w"]
+    if gives:
+        assert block.outputs == {"result": gives}
+        assert [each.outputs for each in driver.asked(RememberStep)] == [{"result": gives}]
+    else:
+        assert (block.status, driver.asked(RememberStep)) == (t.FAILED, [])
+        assert block.error is not None
+        assert "other than it is declared, list[float]" in block.error.message
+    driver.check_replay()
+
+
 def test_a_failed_run_is_not_remembered_and_goes_on_at_a_retry() -> None:
     driver = begun(memoized())
     prepare(driver)

@@ -48,8 +48,7 @@ def found(decision: Decision, message: RunFound) -> None:
         return
     answered = history_pb2.GateAnswered(path=block.path, run_id=message.run_id)
     decision.emit(gate_answered=answered)
-    wanted = block.block.gate.run.outputs
-    outputs = taken_from(decision, block, wanted, message.outputs, message.run_id)
+    outputs = taken_from(decision, block, block.block.gate.run, message.outputs, message.run_id)
     if outputs is not None:
         outputs[RUN_ID] = canonical.dumps(message.run_id)
         end_block(decision, block, t.SUCCEEDED, outputs=outputs)

@@ -13,7 +13,7 @@ from kaon_coordinator.engine.actions import (
     TellRun,
 )
 from kaon_coordinator.engine.decision import BlockKind, Decision, user_error
-from kaon_coordinator.engine.kinds.other_runs import declared, taken_from
+from kaon_coordinator.engine.kinds.other_runs import declared, mismatch, taken_from
 from kaon_coordinator.engine.messages import ChildEnded, ChildPrepared, MemoFound, MemoMissed
 from kaon_coordinator.engine.scopes.readiness import ending, may_start
 from kaon_coordinator.engine.scopes.scopes import end_block, stop_error
@@ -95,7 +95,7 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
     if found is None:
         return
     block, child = found
-    if not set(block.block.sub_workflow.outputs) <= message.outputs.keys():
+    if mismatch(block.block.sub_workflow, message.outputs):
         _begin(decision, block, child, message.key)
         return
     decision.emit(block_started=history_pb2.BlockStarted(path=block.path))
@@ -104,7 +104,7 @@ def memo_found(decision: Decision, message: MemoFound) -> None:
         decision,
         block,
         t.SUCCEEDED,
-        outputs=declared(block.block.sub_workflow.outputs, message.outputs),
+        outputs=declared(block.block.sub_workflow, message.outputs),
         memo=source,
     )
 
@@ -224,8 +224,9 @@ def _is_wanted_still(decision: Decision, block: BlockState, message: ChildEnded)
 
 
 def _succeeded(decision: Decision, block: BlockState, message: ChildEnded) -> None:
-    wanted = block.block.sub_workflow.outputs
-    outputs = taken_from(decision, block, wanted, message.outputs, message.child_run_id)
+    outputs = taken_from(
+        decision, block, block.block.sub_workflow, message.outputs, message.child_run_id
+    )
     if outputs is None:
         return
     if block.memo_key:
