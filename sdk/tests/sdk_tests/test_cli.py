@@ -978,6 +978,19 @@ w = Workflow("w", body.finally_(step("clean")), strategy="first-only")
         assert line in lines, lines
 
 
+def test_a_start_condition_is_told_in_words(kaon: Kaon, project: Path) -> None:
+    (project / "flow.py").write_text("""
+from kaon import *
+a, b, c, d = (steps.shell(name, argv=["true"]) for name in "abcd")
+w = Workflow("w", (a | b | c) >> d.when(a.succeeded & (b.failed | c.skipped) | b.ended))
+""")
+    condition = "(a succeeded and (b failed or c skipped)) or b ended"
+    assert f"d: shell step  when {condition}" in kaon("validate", str(project / "flow.py"))[1]
+    graph = kaon("graph", str(project / "flow.py"))[1].splitlines()
+    assert f'  d["d: shell step, when {condition}"]' in graph
+    assert "  b -->|failed or ended| d" in graph
+
+
 def test_a_file_with_the_name_of_a_python_module_is_told_beside_what_a_script_reads(
     kaon: Kaon, project: Path, world: World
 ) -> None:

@@ -61,6 +61,18 @@ def test_a_step_waits_for_the_step_before_it_which_waits_for_a_runner() -> None:
     assert words(driver.state, "c") == "c waits for b. b waits for a."
 
 
+def test_a_step_with_a_start_condition_says_what_it_waits_for() -> None:
+    after = step("b")
+    after.trigger = d.TRIGGER_RULE_CONDITION
+    end = d.BlockEnd(block="a", kind=d.BLOCK_END_KIND_FAILED)
+    after.start.any.conditions.add(end=end)
+    after.start.any.conditions.add(end=d.BlockEnd(block="a", kind=d.BLOCK_END_KIND_SKIPPED))
+    driver = begun(step("a"), after)
+    assert words(driver.state, "b").startswith(
+        "b, which starts when a failed or a skipped, waits for a"
+    )
+
+
 def test_a_step_that_runs_is_the_end_of_the_chain() -> None:
     driver = begun(step("a"), step("b"))
     driver.tell(Started(lease=driver.lease("a", "host-1")))

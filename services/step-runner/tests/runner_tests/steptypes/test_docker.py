@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -30,9 +31,12 @@ from engines import (
 )
 from harness import MemorySystem, request
 
+from kaon import load_workflow
 from kaonapi.runner.v1 import runner_pb2
 
 pytestmark = pytest.mark.real
+
+SIDECAR_EXAMPLE = Path(__file__).parents[5] / "examples/catalogue/argo/sidecar_nginx.py"
 
 PROTOCOL = """
 import json, os, sys
@@ -267,6 +271,37 @@ def test_a_step_talks_to_its_sidecars_when_they_are_ready(
     assert content(system, outputs(run(system, wanted))["told"]) == b"hello you"
     assert progress(system, wanted)[:2] == ["waiting for sidecar web", "waiting for sidecar late"]
     assert "[web] starts" in texts(system, wanted)
+
+
+# Stands in for the image of the example, which is in a registry that not every machine reaches: a web server on port 80, and wget.
+WEB_SERVER = """FROM {base}
+RUN printf '%s\\n' '#!/bin/sh' 'exec python3 -c "import sys, urllib.request as u; \\
+open(sys.argv[2], \\"wb\\").write(u.urlopen(sys.argv[3]).read())" "$@"' > /usr/local/bin/wget && chmod +x /usr/local/bin/wget
+RUN mkdir /page && echo 'Welcome' > /page/index.html
+CMD ["python3", "-m", "http.server", "--directory", "/page", "80"]
+"""
+
+
+@pytest.fixture
+def web_server(engine: docker.DockerClient, image: str) -> Iterator[str]:
+    """An image that stands in for that of a web server."""
+    name = f"kaon-test-web:{uuid.uuid4().hex[:8]}"
+    dockerfile = io.BytesIO(WEB_SERVER.format(base=image).encode())
+    engine.images.build(fileobj=dockerfile, tag=name, rm=True, network_mode="none")
+    yield name
+    engine.images.remove(name, force=True)
+
+
+def test_the_example_of_a_web_server_beside_a_step_runs(
+    system: MemorySystem, web_server: str, left: None
+) -> None:
+    block = load_workflow(SIDECAR_EXAMPLE).definition().body.blocks[0]
+    config = json.loads(block.step.config_json)
+    for each in (config, *config["sidecars"]):
+        assert each["image"] == "nginx:1.29-alpine"
+        each["image"] = web_server
+    wanted = request(block.step.type, config, outputs={"page": "text"})
+    assert content(system, outputs(run(system, wanted))["page"]) == b"Welcome\n"
 
 
 @pytest.mark.parametrize(
