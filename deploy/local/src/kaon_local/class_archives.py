@@ -15,6 +15,7 @@ from kaon_local.process import Command
 # several times as much as its start. Whoever kills it earlier gets no archive.
 RECORD_SECONDS = 600.0
 _SUFFIX = ".jsa"
+_READ = "-XX:SharedArchiveFile="
 
 
 def class_archives(
@@ -45,12 +46,28 @@ def class_archives(
 
 def using(archives: Path, server: str) -> str:
     """Return the JVM's option that reads a server's archive."""
-    return f"-XX:SharedArchiveFile={archives / server}{_SUFFIX}"
+    return f"{_READ}{archives / server}{_SUFFIX}"
 
 
 def recording(archives: Path, server: str) -> str:
     """Return the JVM's option that writes a server's archive when it ends."""
     return f"-XX:ArchiveClassesAtExit={archives / server}{_SUFFIX}"
+
+
+def unused(argv: Sequence[str], maps: Path) -> str:
+    """Return what a JVM that cannot use its archive does in its place, and what that costs; empty when it has loaded it.
+
+    Args:
+        argv: How the JVM was started.
+        maps: The kernel's list of what its process has loaded.
+    """
+    wanted = [each.removeprefix(_READ) for each in argv if each.startswith(_READ)]
+    if not wanted or wanted[0] in maps.read_text():
+        return ""
+    return (
+        f"its JVM has not taken the archive of its classes {wanted[0]}: it reads each from its jar, which makes the start take "
+        "about twice as long (delete the archive's directory, and the next start makes it anew)"
+    )
 
 
 def patient(command: Command) -> Command:

@@ -136,6 +136,7 @@ class Hdfs:
             self.stop()
             raise
         self.started_in = max(self.namenode.started_in, self.datanode.started_in)
+        self.notice = "; ".join(filter(None, (self.namenode.notice, self.datanode.notice)))
 
     def stop(self) -> None:
         """End both nodes cleanly."""

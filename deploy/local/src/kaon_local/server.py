@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol
 
+from kaon_local.class_archives import unused
 from kaon_local.errors import NotReady, StartFailed
 from kaon_local.process import Child, Command
 
@@ -154,10 +155,19 @@ class Server(ABC):
 
     def _take_notice(self) -> None:
         """Keep what the start fell back to, and write it to the log."""
-        self.notice = self._fell_back()
+        self.notice = "; ".join(filter(None, (self._fell_back(), self._without_classes())))
         if self.notice:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(f"{self.name}: {self.notice}\n")
+
+    def _without_classes(self) -> str:
+        if self._child is None:
+            return ""
+        try:
+            return unused(self._child.command.argv, Path(f"/proc/{self._child.pid}/maps"))
+        except OSError:
+            # It has ended meanwhile, or this is no Linux.
+            return ""
 
     def _check_alive(self, child: Child) -> None:
         if not child.running:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kaon_local.class_archives import class_archives, recording, using
+from kaon_local.class_archives import class_archives, recording, unused, using
 from kaon_local.errors import FetchFailed
 
 
@@ -55,3 +55,15 @@ def test_other_jars_and_the_same_jars_elsewhere_have_archives_of_their_own(
     elsewhere = class_archives("some", moved, ("first",), record)
     newer = class_archives("some", with_jar(libs, "some-1.1.jar"), ("first",), record)
     assert len({first, elsewhere, newer}) == 3
+
+
+def test_a_jvm_that_has_not_taken_its_archive_is_told_of(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.write_text("7f0 r-xp /usr/lib/libjvm.so\n")
+    option = using(tmp_path / "classes", "server")
+    assert f"has not taken the archive of its classes {written(option)}" in unused(
+        ("java", option), maps
+    )
+    assert unused(("java", "-Xmx1g"), maps) == "", "one that was given none lacks none"
+    maps.write_text(f"7f0 r--p {written(option)}\n")
+    assert unused(("java", option), maps) == ""

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +19,7 @@ import pytest
 
 from kaon_artifacts import ArtifactStore
 from kaon_local import LocalError, StartFailed, Supervisor
+from kaon_local import kafka as broker
 from kaon_local.errors import ForeignServer
 from kaon_local.hdfs import Hdfs, HdfsConfig
 from kaon_local.kafka import Kafka, KafkaConfig, check_cluster
@@ -52,12 +53,6 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def reads_an_archive(pids: Sequence[int]) -> bool:
-    """Whether each JVM has mapped the archive of its server's classes: one that cannot use it goes on without."""
-    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in pids]
-    return bool(maps) and all("-classes/" in each for each in maps)
 
 
 @pytest.mark.real
@@ -123,12 +118,27 @@ def test_kafka_keeps_its_topics_over_kill_and_restart_and_is_told_from_another_c
         assert not kafka.running
         kafka.start()
         check_cluster(kafka.address, kafka.config.cluster_id)
-        assert reads_an_archive(kafka.pids)
+        assert not kafka.notice, "its JVM has taken the archive of its classes"
         with pytest.raises(ForeignServer):
             check_cluster(kafka.address, "AAAAAAAAAAAAAAAAAAAAAA")
     finally:
         kafka.stop()
     assert not kafka.running
+
+
+@pytest.mark.real
+def test_a_broker_that_cannot_use_the_archive_of_its_classes_starts_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broker.jsa").write_text("not for this JVM")
+    monkeypatch.setattr(broker, "broker_classes", lambda: tmp_path)
+    kafka = Kafka(KafkaConfig(state=tmp_path / "kafka"))
+    kafka.start()
+    try:
+        assert f"archive of its classes {tmp_path}/broker.jsa" in kafka.notice
+        assert kafka.notice in kafka.log.read_text()
+    finally:
+        kafka.stop()
 
 
 @pytest.mark.real
@@ -145,7 +155,7 @@ def test_hdfs_starts_takes_a_file_and_stops(
         assert store.fetch(artifact, tmp_path / "copy").read_bytes() == b"kept on HDFS"
         store.delete(artifact)
         assert not store.exists(artifact)
-        assert reads_an_archive(hdfs.pids)
+        assert not hdfs.notice, "their JVMs have taken the archives of their classes"
     finally:
         hdfs.stop()
 
