@@ -135,6 +135,24 @@ test("who is signed out is not asked for until somebody signs in", async () => {
   expect(streams).toHaveLength(2);
 });
 
+test("that the stream is good is told now and then, and at once after it was lost", async () => {
+  const { hub, streams, states } = setUp();
+  hub.follow("a", { topic: "run 1", intervalMs: 0 });
+  await tick();
+  for (let at = 0; at < 20; at++) streams[0]!.send("a", `a${at}`);
+  await tick(0);
+  expect(states.map(({ state }) => state)).toEqual(["good"]);
+  streams[0]!.close(new ConnectError("gone", Code.Unavailable));
+  await tick(100);
+  streams[1]!.send("a", "a20");
+  await tick(0);
+  expect(states.map(({ state }) => state)).toEqual(["good", "lost", "good"]);
+  await tick(300);
+  streams[1]!.send("a", "a21");
+  await tick(0);
+  expect(states).toHaveLength(4);
+});
+
 test("a browser that knows that it is offline gives the stream up at once, and goes on at the cursors", async () => {
   const { hub, streams, states } = setUp();
   hub.follow("a", { topic: "run 1", intervalMs: 0 });

@@ -57,6 +57,8 @@ export class Hub<T, R extends Response> {
   private timer: ReturnType<typeof setTimeout> | undefined;
   private watchdog: ReturnType<typeof setTimeout> | undefined;
   private failures = 0;
+  /** When it was last told that the stream is good; 0 when something else was told since. */
+  private goodAt = 0;
 
   constructor(private readonly options: HubOptions<T, R>) {}
 
@@ -102,7 +104,7 @@ export class Hub<T, R extends Response> {
     clearTimeout(this.watchdog);
     if (this.topics.size === 0) {
       this.abort = undefined;
-      this.options.tell({ state: "idle" });
+      this.tell({ state: "idle" });
       return;
     }
     const abort = new AbortController();
@@ -111,12 +113,12 @@ export class Hub<T, R extends Response> {
     if (this.abort !== abort) return;
     clearTimeout(this.watchdog);
     // Who is signed out stays so until somebody signs in: `wake` is for that.
-    if (fault.kind === "signed-out") this.options.tell({ state: "signed-out", fault });
+    if (fault.kind === "signed-out") this.tell({ state: "signed-out", fault });
     else this.lose(fault);
   }
 
   private lose(fault: Fault): void {
-    this.options.tell({ state: "lost", fault });
+    this.tell({ state: "lost", fault });
     this.failures += 1;
     this.schedule(this.options.delay(this.failures));
   }
@@ -144,11 +146,23 @@ export class Hub<T, R extends Response> {
 
   private take(response: R): void {
     this.failures = 0;
-    this.options.tell({ state: "good", at: (this.options.now ?? Date.now)() });
+    this.noteGood((this.options.now ?? Date.now)());
     const followed = this.topics.get(response.key);
     if (!followed) return;
     if (response.cursor !== "") followed.cursor = response.cursor;
     this.options.deliver(response.key, response);
+  }
+
+  /** Tells so a few times a second, not with each of the responses. */
+  private noteGood(at: number): void {
+    if (at - this.goodAt < GOOD_MS) return;
+    this.options.tell({ state: "good", at });
+    this.goodAt = at;
+  }
+
+  private tell(state: LineState): void {
+    this.goodAt = 0;
+    this.options.tell(state);
   }
 
   private guard(abort: AbortController): void {
@@ -159,5 +173,6 @@ export class Hub<T, R extends Response> {
   }
 }
 
+const GOOD_MS = 300;
 const SILENT: Fault = { kind: "away", title: "The server has gone silent", message: "Nothing came for 15 seconds." };
 const OFFLINE: Fault = { kind: "away", title: "This browser is offline", message: "It has no network." };

@@ -1,7 +1,9 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { useEffect, useRef } from "react";
+import { flushSync } from "react-dom";
 import { type Topic, TopicSchema, type WatchResponse, WatchResponseSchema } from "../../gen/kaonapi/view/v1/watch_pb";
 import { noteGood, noteIdle, noteLost, noteSignedOut } from "../connection";
+import { perFrame } from "./frames";
 import type { LineState } from "./hub";
 import { type Notice, type Order, watchHub } from "./wire";
 
@@ -17,8 +19,11 @@ interface Follower {
   readonly intervalMs: number;
 }
 
+type Told = Extract<Notice, { response: unknown }>;
+
 const followers = new Map<string, Follower>();
 let send: ((order: Order) => void) | undefined;
+let show: (told: Told) => void = () => {};
 let counter = 0;
 
 /**
@@ -69,6 +74,8 @@ function line(): (order: Order) => void {
 }
 
 function connect(): (order: Order) => void {
+  // Rendered in the frame that it is handed over in, not in one of the next.
+  show = perFrame((told) => flushSync(() => told.forEach(give)));
   document.addEventListener("visibilitychange", () => {
     for (const [key, { intervalMs }] of followers) line()({ do: "pace", key, intervalMs: pace(intervalMs) });
   });
@@ -105,7 +112,16 @@ function connectOwn(): (order: Order) => void {
 
 function hear(notice: Notice): void {
   if ("line" in notice) noteLine(notice.line);
-  else followers.get(notice.key)?.take(fromBinary(WatchResponseSchema, notice.response));
+  else show(notice);
+}
+
+/** What one follower cannot take is no loss for the others. */
+function give({ key, response }: Told): void {
+  try {
+    followers.get(key)?.take(fromBinary(WatchResponseSchema, response));
+  } catch (error) {
+    reportError(error);
+  }
 }
 
 function noteLine(state: LineState): void {

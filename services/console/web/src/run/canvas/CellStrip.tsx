@@ -1,4 +1,5 @@
-import { useEffect, useRef } from "react";
+import { useElementSize, useMergedRef } from "@mantine/hooks";
+import { useEffect, useMemo, useRef } from "react";
 import { orderCells } from "../cells/cells";
 import { gridFor, paintStatus } from "../cells/heatmap";
 import { usePalette } from "../cells/usePalette";
@@ -17,19 +18,25 @@ export function CellStrip({
   total: number;
   height: number;
 }) {
+  // Told when it changes: who asks for the width with every event has the browser lay the page out each time.
+  const { ref: measured, width } = useElementSize<HTMLCanvasElement>();
   const canvas = useRef<HTMLCanvasElement>(null);
+  const ref = useMergedRef(canvas, measured);
   const { cells, version } = useCells(runId, block, "", "");
   const palette = usePalette();
+  const count = cells.total;
+  const grid = useMemo(() => gridFor(count, width || 200, height), [count, width, height]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: by index, the order depends on the number of cells only
+  const order = useMemo(() => orderCells(cells, "index", false, 0), [cells, count]);
   useEffect(() => {
     const surface = canvas.current;
     const context = surface?.getContext("2d");
-    if (!surface || !context || cells.total === 0 || version < 0) return;
-    const grid = gridFor(cells.total, surface.clientWidth || 200, height);
-    surface.width = grid.columns;
-    surface.height = grid.rows;
+    if (!surface || !context || grid.count === 0 || version < 0) return;
+    if (surface.width !== grid.columns) surface.width = grid.columns;
+    if (surface.height !== grid.rows) surface.height = grid.rows;
     const image = context.createImageData(grid.columns, grid.rows);
-    paintStatus(new Uint32Array(image.data.buffer), grid, cells, orderCells(cells, "index", false, 0), palette);
+    paintStatus(new Uint32Array(image.data.buffer), grid, cells, order, palette);
     context.putImageData(image, 0, 0);
-  }, [cells, version, palette, height]);
-  return <canvas ref={canvas} className={classes.strip} style={{ height }} role="img" aria-label={`${total} cells`} />;
+  }, [cells, grid, order, version, palette]);
+  return <canvas ref={ref} className={classes.strip} style={{ height }} role="img" aria-label={`${total} cells`} />;
 }

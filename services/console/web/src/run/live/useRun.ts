@@ -111,20 +111,14 @@ export function useCells(runId: string, block: string, node: string, metric: str
     cells.current = known;
     setError(undefined);
     setVersion((before) => before + 1);
-    let frame = 0;
     const topic = create(CellsTopicSchema, { runId, block, node, metric });
-    const leave = follow({ case: "cells", value: topic }, ({ update, snapshot }) => {
+    return follow({ case: "cells", value: topic }, ({ update, snapshot }) => {
       if (update.case === "failure") setError(errorOf(update.value));
       if (update.case !== "cells" || update.value.columns === undefined) return;
       if (snapshot) known.clear();
       known.apply(update.value.columns, Number(update.value.total));
-      cancelAnimationFrame(frame);
-      frame = requestAnimationFrame(() => setVersion((before) => before + 1));
+      setVersion((before) => before + 1);
     });
-    return () => {
-      cancelAnimationFrame(frame);
-      leave();
-    };
   }, [runId, block, node, metric, enabled]);
   return { cells: cells.current, version, error };
 }

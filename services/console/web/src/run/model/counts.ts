@@ -79,6 +79,30 @@ export const BAR_ORDER: readonly Status[] = [
   Status.UNSPECIFIED,
 ];
 
+/** A part of a bar: where it begins and ends, of 1. */
+export interface BarPart {
+  readonly status: Status;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What is few is drawn this wide at least. */
+const LEAST_SHARE = 0.012;
+
+/** Divides a bar among the statuses: by their numbers, but none so narrow that it is not seen. */
+export function barParts(counts: Counts): BarPart[] {
+  const total = sum(counts);
+  const present = BAR_ORDER.filter((status) => (counts[status] ?? 0) > 0);
+  const widths = present.map((status) => Math.max(LEAST_SHARE, (counts[status] ?? 0) / total));
+  const wide = widths.reduce((all, width) => all + width, 0);
+  let at = 0;
+  return present.map((status, index) => {
+    const from = at;
+    at = index === present.length - 1 ? 1 : at + (widths[index] as number) / wide;
+    return { status, from, to: at };
+  });
+}
+
 export function hasEnded(status: number): boolean {
   return statusLook(status).terminal;
 }

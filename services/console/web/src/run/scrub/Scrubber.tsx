@@ -86,9 +86,12 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
         }}
       >
         <Density bars={density} share={spans ? Math.min(1, spans.seq / last) : 1} />
-        <div className={classes.rail} />
-        <div className={classes.passed} style={{ width: `${share * 100}%` }} />
-        <div className={classes.thumb} style={{ left: `${share * 100}%` }} />
+        <div className={classes.rail}>
+          <div className={classes.passed} style={{ transform: `translateX(${(share - 1) * 100}%)` }} />
+        </div>
+        <div className={classes.carrier} style={{ transform: `translateX(${share * 100}%)` }}>
+          <div className={classes.thumb} />
+        </div>
       </div>
       <div className={classes.reading}>
         <span className={classes.seq}>

@@ -1,0 +1,54 @@
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import { perFrame } from "./frames";
+
+let frames: (() => void)[];
+let page: EventTarget & { hidden: boolean };
+
+beforeEach(() => {
+  frames = [];
+  page = Object.assign(new EventTarget(), { hidden: false });
+  vi.stubGlobal("document", page);
+  vi.stubGlobal("requestAnimationFrame", (back: () => void) => frames.push(back));
+  vi.useFakeTimers({ toFake: ["setTimeout"] });
+});
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+const frame = () => {
+  for (const back of frames.splice(0)) back();
+};
+
+test("what comes between two frames is handed over at once, in its order", () => {
+  const handed: number[][] = [];
+  const give = perFrame<number>((all) => handed.push([...all]));
+  give(1);
+  give(2);
+  expect(handed).toEqual([]);
+  frame();
+  give(3);
+  frame();
+  frame();
+  expect(handed).toEqual([[1, 2], [3]]);
+});
+
+test("a page that nobody sees is told without a frame", async () => {
+  const handed: number[][] = [];
+  const give = perFrame<number>((all) => handed.push([...all]));
+  page.hidden = true;
+  give(1);
+  await vi.runAllTimersAsync();
+  expect(handed).toEqual([[1]]);
+});
+
+test("what waits for a frame is handed over when the page is hidden", () => {
+  const handed: number[][] = [];
+  const give = perFrame<number>((all) => handed.push([...all]));
+  give(1);
+  page.hidden = true;
+  page.dispatchEvent(new Event("visibilitychange"));
+  expect(handed).toEqual([[1]]);
+  frame();
+  expect(handed).toEqual([[1]]);
+});
