@@ -36,8 +36,11 @@ export function OverviewPage() {
   const { approvals, more, loading } = useApprovals(active.changed);
   const failures = useMemo(() => groupFailures(failed.runs), [failed.runs]);
   const strips = useMemo(() => stripsOf(newest.runs, STRIP), [newest.runs]);
-  const error = newest.error ?? active.error ?? failed.error ?? late.error;
-  if (error) return <ErrorState error={error} retry={newest.retry} />;
+  const refused = [newest, active, failed, late].filter((list) => list.error);
+  const retry = () => {
+    for (const list of refused) list.retry();
+  };
+  if (refused.length > 0) return <ErrorState error={refused[0]?.error} retry={retry} />;
   if (newest.loading || active.loading || failed.loading) return <LoadingState label="Loading the overview" />;
   return (
     <Page title="Overview">

@@ -75,23 +75,18 @@ export function useRuns(search: RunsSearch, pageSize = PAGE): RunsList {
   };
 }
 
-/** Collects what the stream tells, and renders once a frame at most. */
+/** Collects what the stream tells. */
 function useChanges(id: string, search: RunsSearch, now: number): { changes: Changes; changed: number } {
   const [state, setState] = useState({ id, changes: NONE, changed: 0 });
-  const waiting = useRef<Changes>(NONE);
-  const frame = useRef(0);
-  useEffect(() => {
-    waiting.current = NONE;
-    setState(({ changed }) => ({ id, changes: NONE, changed }));
-    return () => cancelAnimationFrame(frame.current);
-  }, [id]);
+  useEffect(() => setState(({ changed }) => ({ id, changes: NONE, changed })), [id]);
   const take = ({ update, snapshot }: WatchResponse) => {
     if (update.case !== "runs") return;
-    waiting.current = withUpdate(snapshot ? NONE : waiting.current, update.value);
-    cancelAnimationFrame(frame.current);
-    frame.current = requestAnimationFrame(() =>
-      setState(({ changed }) => ({ id, changes: waiting.current, changed: changed + 1 })),
-    );
+    const { value } = update;
+    setState((before) => ({
+      id,
+      changes: withUpdate(snapshot || before.id !== id ? NONE : before.changes, value),
+      changed: before.changed + 1,
+    }));
   };
   useFollow(id, { case: "runs", value: topicOf(search, now) }, take);
   return state.id === id ? state : { changes: NONE, changed: state.changed };

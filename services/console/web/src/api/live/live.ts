@@ -1,7 +1,13 @@
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { useEffect, useRef } from "react";
 import { flushSync } from "react-dom";
-import { type Topic, TopicSchema, type WatchResponse, WatchResponseSchema } from "../../gen/kaonapi/view/v1/watch_pb";
+import {
+  type Topic,
+  TopicFailureSchema,
+  TopicSchema,
+  type WatchResponse,
+  WatchResponseSchema,
+} from "../../gen/kaonapi/view/v1/watch_pb";
 import { noteGood, noteIdle, noteLost, noteSignedOut } from "../connection";
 import { perFrame } from "./frames";
 import type { LineState } from "./hub";
@@ -28,7 +34,8 @@ let counter = 0;
 
 /**
  * Follows a topic until the returned function is called. The first response is a snapshot; the following ones hold what has changed.
- * A response may come twice, and another snapshot at any time: `snapshot` says that what was known is to be forgotten.
+ * A response may come twice, and another snapshot at any time: `snapshot` says that what was known is to be forgotten. A failure says that
+ * nothing comes of the topic, or of none while the server refuses the stream.
  */
 export function follow(topic: LiveTopic, take: (response: WatchResponse) => void, intervalMs = 0): () => void {
   counter += 1;
@@ -111,8 +118,10 @@ function connectOwn(): (order: Order) => void {
 }
 
 function hear(notice: Notice): void {
-  if ("line" in notice) noteLine(notice.line);
-  else show(notice);
+  if ("line" in notice) {
+    noteLine(notice.line);
+    tellRefusal(notice.line);
+  } else show(notice);
 }
 
 /** What one follower cannot take is no loss for the others. */
@@ -122,6 +131,15 @@ function give({ key, response }: Told): void {
   } catch (error) {
     reportError(error);
   }
+}
+
+/** A server that refuses the stream refuses each topic of it: a page that has nothing to show yet says so, and does not wait for ever. */
+function tellRefusal(state: LineState): void {
+  if (state.state !== "lost" || state.fault.kind === "away") return;
+  const status = state.fault.kind === "forbidden" ? "PERMISSION_DENIED" : "INTERNAL";
+  const value = create(TopicFailureSchema, { status, message: state.fault.message });
+  const failure = create(WatchResponseSchema, { update: { case: "failure", value } });
+  for (const { take } of [...followers.values()]) take(failure);
 }
 
 function noteLine(state: LineState): void {

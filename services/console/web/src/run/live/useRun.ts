@@ -117,6 +117,7 @@ export function useCells(runId: string, block: string, node: string, metric: str
       if (update.case !== "cells" || update.value.columns === undefined) return;
       if (snapshot) known.clear();
       known.apply(update.value.columns, Number(update.value.total));
+      setError(undefined);
       setVersion((before) => before + 1);
     });
   }, [runId, block, node, metric, enabled]);
