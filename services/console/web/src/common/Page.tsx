@@ -1,3 +1,4 @@
+import { Link, type LinkProps } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import classes from "./Page.module.css";
 
@@ -21,5 +22,20 @@ export function Page({ title, aside, actions, children }: Props) {
       </header>
       <div className={classes.body}>{children}</div>
     </div>
+  );
+}
+
+/** The title of a page below another one, with the way up. */
+export function Below({ to, above, children }: { to: LinkProps["to"]; above: string; children: ReactNode }) {
+  return (
+    <>
+      <Link to={to} className={classes.up}>
+        {above}
+      </Link>
+      <span className={classes.slash} aria-hidden="true">
+        /
+      </span>
+      {children}
+    </>
   );
 }

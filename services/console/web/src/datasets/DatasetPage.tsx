@@ -3,7 +3,7 @@ import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { datasetRoute } from "../app/router";
-import { Page } from "../common/Page";
+import { Below, Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
 import { Time } from "../common/Time";
 import { counted, shown } from "../common/text";
@@ -22,13 +22,9 @@ export function DatasetPage() {
   return (
     <Page
       title={
-        <>
-          <Link to="/datasets" className={classes.up}>
-            Datasets
-          </Link>
-          <span className={classes.slash}>/</span>
+        <Below to="/datasets" above="Datasets">
           {shown(name)}
-        </>
+        </Below>
       }
       aside={data && counted(Number(data.updates), "update")}
       actions={<RecordButton name={name} />}

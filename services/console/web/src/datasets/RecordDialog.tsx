@@ -3,8 +3,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { datasets } from "../api/datasets";
-import { faultOf } from "../api/fault";
-import { shown } from "../common/text";
+import { DialogEnd } from "../common/DialogEnd";
 import classes from "./Datasets.module.css";
 import { outputsOf } from "./outputs";
 import { useRefresh } from "./queries";
@@ -64,19 +63,11 @@ export function RecordDialog({ name: fixed, onClose }: { name: string | undefine
           minRows={2}
           maxRows={10}
         />
-        {send.error && (
-          <p className={classes.problem} role="alert">
-            {shown(faultOf(send.error).message)}
-          </p>
-        )}
-        <div className={classes.buttons}>
-          <Button variant="subtle" color="gray" onClick={onClose}>
-            Leave it
-          </Button>
+        <DialogEnd error={send.error} onClose={onClose}>
           <Button type="submit" disabled={name === "" || problem !== ""} loading={send.isPending}>
             Record
           </Button>
-        </div>
+        </DialogEnd>
       </form>
     </Modal>
   );

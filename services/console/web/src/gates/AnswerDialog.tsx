@@ -1,8 +1,8 @@
 import { Button, Modal, Textarea } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { faultOf } from "../api/fault";
 import { runs } from "../api/runs";
+import { DialogEnd } from "../common/DialogEnd";
 import { shown } from "../common/text";
 import classes from "./AnswerGate.module.css";
 import { GateFields, useGateFields } from "./GateFields";
@@ -56,23 +56,17 @@ export function AnswerDialog({
         maxRows={6}
         data-autofocus
       />
-      {send.error && (
-        <p className={classes.problem} role="alert">
-          {shown(faultOf(send.error).message)}
-        </p>
-      )}
-      <div className={classes.actions}>
-        <Button variant="subtle" color="gray" onClick={onClose}>
-          Leave it
-        </Button>
-        <Button
-          color={approved ? undefined : "red"}
-          disabled={!form.complete}
-          loading={send.isPending}
-          onClick={() => send.mutate()}
-        >
-          {word}
-        </Button>
+      <div className={classes.end}>
+        <DialogEnd error={send.error} onClose={onClose}>
+          <Button
+            color={approved ? undefined : "red"}
+            disabled={!form.complete}
+            loading={send.isPending}
+            onClick={() => send.mutate()}
+          >
+            {word}
+          </Button>
+        </DialogEnd>
       </div>
     </Modal>
   );

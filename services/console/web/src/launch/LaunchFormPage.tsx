@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { runs } from "../api/runs";
 import { launchFormRoute } from "../app/router";
-import { Page } from "../common/Page";
+import { Below, Page } from "../common/Page";
 import { ErrorState, LoadingState } from "../common/states";
 import { shortVersion, shown } from "../common/text";
 import { LaunchForm } from "./LaunchForm";
@@ -25,17 +25,13 @@ export function LaunchFormPage() {
   return (
     <Page
       title={
-        <>
-          <Link to="/launch" className={classes.up}>
-            Launch
-          </Link>
-          <span className={classes.slash}>/</span>
+        <Below to="/launch" above="Launch">
           {shown(name)}
-        </>
+        </Below>
       }
       aside={workflow.data && <code>{shortVersion(workflow.data.version)}</code>}
       actions={
-        <Link to="/runs" search={{ workflow: name }} className={classes.up}>
+        <Link to="/runs" search={{ workflow: name }} className={classes.runs}>
           Its runs
         </Link>
       }

@@ -2,13 +2,13 @@ import { Button, CloseButton, Modal, Progress, Textarea } from "@mantine/core";
 import { IconPlayerSkipForward, IconRefresh } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { DialogEnd } from "../../common/DialogEnd";
 import { StatusMark } from "../../common/StatusMark";
 import { counted, shown } from "../../common/text";
 import type { CellView } from "../../gen/kaonapi/view/v1/cells_pb";
 import { views } from "../clients";
 import { commands, forEachPath } from "../commands";
 import { useRunPage } from "../context";
-import { Refusal } from "../header/Actions";
 import actions from "../header/Actions.module.css";
 import { canRetry, hasEnded } from "../model/counts";
 import { notify } from "../notices";
@@ -119,20 +119,12 @@ function CellsDialog({ doing, cells, close, done }: DialogProps) {
         {send.isPending && (
           <Progress value={(sent / cells.length) * 100} aria-label={`${sent} of ${cells.length} sent`} />
         )}
-        {send.error && (
-          <>
-            <p>{counted(sent, "command")} had been applied before this one failed.</p>
-            <Refusal error={send.error} />
-          </>
-        )}
-        <div className={actions.buttons}>
-          <Button variant="default" onClick={close}>
-            Leave it
-          </Button>
+        {send.error && <p>{counted(sent, "command")} had been applied before this one failed.</p>}
+        <DialogEnd error={send.error} onClose={close}>
           <Button loading={send.isPending} onClick={() => send.mutate()}>
             {word}
           </Button>
-        </div>
+        </DialogEnd>
       </div>
     </Modal>
   );

@@ -24,6 +24,7 @@ import {
   type WorkflowDefinition,
 } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { boundName } from "../model/bound";
+import taken from "./taken.json";
 
 /** Blocks that are written at most; the rest is counted. */
 const MOST = 3_000;
@@ -265,26 +266,15 @@ function hooks(graph: Graph | undefined): string[] {
   return [...(failure ? [`on_failure=${failure}`] : []), ...(always ? [`finally_=${always}`] : [])];
 }
 
-const STEP_OPTIONS = new Set(
-  (
-    "config deadline exclusive inputs isolation labels locks memo name outputs pool priority produces requirements " +
-    "resources retry skip_exit_codes tags timeout total_timeout"
-  ).split(" "),
-);
-const SUB_WORKFLOW_OPTIONS = new Set(
-  "name workflow version outputs params timeout deadline locks wait pass_params memo".split(" "),
-);
+// A test of the console's package holds the file to the SDK and to Python.
+const STEP_OPTIONS = new Set(taken.step.split(" "));
+const SUB_WORKFLOW_OPTIONS = new Set(taken.subWorkflow.split(" "));
 /** What Python keeps for itself. */
-const KEYWORDS = new Set(
-  (
-    "False None True and as assert async await break class continue def del elif else except finally for from global if import in is " +
-    "lambda nonlocal not or pass raise return try while with yield"
-  ).split(" "),
-);
+const KEYWORDS = new Set(taken.keywords.split(" "));
 
 /** Values by name: as keywords where the name is free, the others in a dict that is an option of its own. */
-function given(option: string, values: Readonly<Record<string, Binding>>, taken: ReadonlySet<string>): string[] {
-  const isFree = (name: string): boolean => /^[A-Za-z_]\w*$/.test(name) && !taken.has(name) && !KEYWORDS.has(name);
+function given(option: string, values: Readonly<Record<string, Binding>>, used: ReadonlySet<string>): string[] {
+  const isFree = (name: string): boolean => /^[A-Za-z_]\w*$/.test(name) && !used.has(name) && !KEYWORDS.has(name);
   const all = Object.entries(values);
   const others = all.filter(([name]) => !isFree(name)).map(([name, value]) => `${text(name)}: ${binding(value)}`);
   return [
@@ -304,8 +294,8 @@ function stepOptions(step: Step): string[] {
   if (typeof config === "object" && config !== null) {
     for (const [key, value] of Object.entries(config)) options.push(`${key}=${literal(JSON.stringify(value))}`);
   }
-  const taken = new Set([...STEP_OPTIONS, ...options.map((option) => option.slice(0, option.indexOf("=")))]);
-  options.push(...given("inputs", step.inputs, taken), ...outputsOf(step.outputs));
+  const used = new Set([...STEP_OPTIONS, ...options.map((option) => option.slice(0, option.indexOf("=")))]);
+  options.push(...given("inputs", step.inputs, used), ...outputsOf(step.outputs));
   if (step.retry && step.retry.maxAttempts > 1) options.push(`retry=Retry(max_attempts=${step.retry.maxAttempts})`);
   if (step.pool) options.push(`pool=${text(step.pool)}`);
   if (step.labels.length > 0) options.push(`labels=[${step.labels.map(text).join(", ")}]`);

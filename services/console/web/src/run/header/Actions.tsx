@@ -12,7 +12,7 @@ import {
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { memo, type ReactNode, useState } from "react";
-import { faultOf } from "../../api/fault";
+import { DialogEnd, Refusal } from "../../common/DialogEnd";
 import { statusLook } from "../../common/status";
 import { shown } from "../../common/text";
 import { type Run, Status } from "../../gen/kaonapi/run/v1/run_pb";
@@ -195,11 +195,7 @@ export function CommandDialog({ name, run, path, close }: DialogProps) {
             />
           )
         )}
-        {send.error && <Refusal error={send.error} />}
-        <div className={classes.buttons}>
-          <Button variant="default" onClick={close}>
-            Leave it
-          </Button>
+        <DialogEnd error={send.error} onClose={close}>
           <Button
             type="submit"
             loading={send.isPending}
@@ -208,7 +204,7 @@ export function CommandDialog({ name, run, path, close }: DialogProps) {
           >
             {look.label}
           </Button>
-        </div>
+        </DialogEnd>
       </form>
     </Modal>
   );
@@ -232,15 +228,6 @@ export function Plan({ plan, error }: { plan: CommandPlan | undefined; error: un
         </details>
       )}
     </div>
-  );
-}
-
-export function Refusal({ error }: { error: unknown }) {
-  const fault = faultOf(error);
-  return (
-    <p className={classes.refusal} role="alert">
-      <b>{fault.title}.</b> {shown(fault.message)}
-    </p>
   );
 }
 

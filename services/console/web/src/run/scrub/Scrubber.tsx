@@ -4,12 +4,13 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { memo, type PointerEvent, useCallback, useMemo, useRef, useState } from "react";
 import { workflows } from "../../api/workflows";
+import { DialogEnd } from "../../common/DialogEnd";
 import { formatCount, shortVersion } from "../../common/text";
 import { formatClock, formatDuration, millisOf } from "../../common/time";
 import { useZone } from "../../common/zone";
 import { commands, idempotencyKey } from "../commands";
 import { useRunPage } from "../context";
-import { Plan, Refusal } from "../header/Actions";
+import { Plan } from "../header/Actions";
 import actions from "../header/Actions.module.css";
 import { useRunAt } from "../live/useRun";
 import { notify } from "../notices";
@@ -164,11 +165,7 @@ function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
           />
         )}
         <Plan plan={plan.data} error={plan.error} />
-        {send.error && <Refusal error={send.error} />}
-        <div className={actions.buttons}>
-          <Button variant="default" onClick={close}>
-            Leave it
-          </Button>
+        <DialogEnd error={send.error} onClose={close}>
           <Button
             loading={send.isPending}
             disabled={plan.data === undefined || plan.data.refusal !== ""}
@@ -176,7 +173,7 @@ function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
           >
             Fork
           </Button>
-        </div>
+        </DialogEnd>
       </div>
     </Modal>
   );
