@@ -11,6 +11,9 @@ from kaon_wire import canonical
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})\Z")
 # What a text contains in which there may be a reference, also within a text of other JSON.
 _MARK = "artifact"
+# Types of artifacts whose references runners replace by what they have: a long list as JSON lines, and another value as JSON.
+LIST_TYPE, VALUE_TYPE = "list", "value"
+UNPACKED_TYPES = (LIST_TYPE, VALUE_TYPE)
 # More than there is anywhere, and less than a column holds after many are added.
 _LARGEST = 1 << 50
 
@@ -54,10 +57,34 @@ def sizes(texts: Iterable[str]) -> dict[str, int]:
     return {
         match[1]: _size(reference.get("size"))
         for text in texts
-        if _MARK in text
+        if _may_refer(text)
         for reference in references(canonical.loads(text))
         if (match := _DIGEST.match(str(reference.get("digest", "")))) is not None
     }
+
+
+def unpacked(texts: Iterable[str]) -> str:
+    """Return the type of a reference that a runner would replace by the content of its artifact; empty when there is none.
+
+    Coordinators alone make such references, of inputs that are too large to travel: whoever could name his own file in one would
+    have all artifacts to which the file refers.
+
+    Raises:
+        InvalidValue: A text is not JSON.
+    """
+    found = (
+        str(reference.get("type"))
+        for text in texts
+        if _may_refer(text)
+        for reference in references(canonical.loads(text))
+        if reference.get("type") in UNPACKED_TYPES
+    )
+    return next(found, "")
+
+
+def _may_refer(text: str) -> bool:
+    # Characters may be written as escapes.
+    return _MARK in text or "\\u" in text
 
 
 def _size(stated: Any) -> int:

@@ -247,6 +247,24 @@ def test_a_step_gives_no_artifact_of_which_it_knows_the_digest_only(
     assert f"output out refers to artifact {digest}, which is none of the step's" in failed.message
 
 
+# Its content would come in its place, with all that it refers to.
+@pytest.mark.parametrize("kind", ["list", "value"])
+def test_a_step_gives_no_reference_of_a_type_that_runners_unpack(
+    system: MemorySystem, kind: str
+) -> None:
+    made = outputs(run(system, python("write_model", outputs={"model": "model", "rmse": "float"})))[
+        "model"
+    ]
+    mine = {"artifact": {**made["artifact"], "type": kind}}
+    code = """printf '%s' "$1" > "$KAON_STEP_DIR/outputs/out.json\""""
+    told = shell(
+        "sh", "-c", code, "sh", json.dumps([mine]), inputs={"model": made}, outputs={"out": "list"}
+    )
+    failed = error(run(system, told))
+    assert failed.type == "OutputMismatch"
+    assert f"an artifact of type '{kind}', which coordinators make" in failed.message
+
+
 def test_a_program_gives_no_artifact_of_which_it_knows_the_digest_only(
     system: MemorySystem,
 ) -> None:

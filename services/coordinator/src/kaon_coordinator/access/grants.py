@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from kaon_coordinator.store.protocols.grant_store import GrantStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.principal import Principal
-from kaon_wire.artifact_references import digests
-from kaon_wire.errors import NotFound
+from kaon_wire.artifact_references import digests, unpacked
+from kaon_wire.errors import InvalidValue, NotFound
 
 
 class Grants:
@@ -26,8 +26,13 @@ class Grants:
 
         Raises:
             NotFound: It does not have one, whether or not there is such an artifact.
-            InvalidValue: A text is not JSON.
+            InvalidValue: A text is not JSON, or refers to what coordinators alone make.
         """
+        texts = list(texts)
+        if kind := unpacked(texts):
+            raise InvalidValue(
+                f"an artifact of type {kind!r} cannot be named: coordinators make them"
+            )
         if found := digests(texts):
             await self.check(caller, found)
 

@@ -12,14 +12,13 @@ from kaon_artifacts import Artifact, ArtifactStore
 from kaon_artifacts.errors import ArtifactError, StoreUnavailable
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_wire import canonical
-from kaon_wire.artifact_references import references
+from kaon_wire.artifact_references import LIST_TYPE, VALUE_TYPE, references
 from kaon_wire.errors import InvalidValue
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # Marks the reference of an input that was too large for a record: runners replace it by the value.
-LIST_TYPE, VALUE_TYPE = "list", "value"
 JSON_LINES, JSON = "application/x-ndjson", "application/json"
 
 _THREADS = 4
@@ -145,9 +144,13 @@ def _bounded(lines: BinaryIO, uri: str, most: int) -> Iterator[bytes]:
 
 def _item(line: bytes, uri: str, number: int) -> str:
     try:
-        item = canonical.dumps(canonical.loads(line.decode()))
+        value = canonical.loads(line.decode())
+        item = canonical.dumps(value)
         # A lone surrogate is valid JSON, but no text that a store accepts.
         item.encode()
-        return item
     except (InvalidValue, UnicodeError, RecursionError) as error:
         raise InvalidValue(f"artifact {uri}, line {number}: not JSON: {error}") from error
+    if any(reference.get("digest") for reference in references(value)):
+        # Whoever knew a digest would have the artifact, by writing it into a file.
+        raise InvalidValue(f"artifact {uri}, line {number}: items of a file refer to no artifacts")
+    return item

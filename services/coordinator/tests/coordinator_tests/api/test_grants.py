@@ -17,6 +17,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_service.access.guard import NO_GUARD, Guard
 from kaon_service.access.table import TABLE
 from kaon_wire import canonical
+from kaon_wire.artifact_references import UNPACKED_TYPES
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
 from kaonapi.artifact.v1 import artifact_service_pb2_grpc
 from kaonapi.dataset.v1 import dataset_pb2, dataset_pb2_grpc
@@ -101,7 +102,15 @@ async def test_a_reference_is_refused_wherever_it_is_given_and_as_one_to_nothing
             for digest in (theirs.digest, nothing):
                 value = canonical.dumps([{"artifact": {"digest": digest, "uri": theirs.uri}}])
                 texts.add(await refused(told(value), digest))
+                # The same text, written in another way.
+                escaped = value.replace('"artifact"', '"\\u0061rtifact"')
+                texts.add(await refused(told(escaped), digest))
             assert len(texts) == 1, texts
+            for kind in UNPACKED_TYPES:
+                # A runner puts its content in its place, which may refer to everything: the caller's own file, too.
+                own = {"digest": nothing, "uri": "file:///x", "type": kind}
+                told_so = await refused(told(canonical.dumps([{"artifact": own}])), kind)
+                assert "of type 'DIGEST' cannot be named" in told_so
 
 
 def _with_values() -> set[str]:

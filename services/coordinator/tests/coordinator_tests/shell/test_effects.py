@@ -107,6 +107,18 @@ async def test_of_a_reference_only_its_digest_says_where_an_artifact_is(
     await artifact_io.close()
 
 
+@pytest.mark.parametrize("line", ['{"artifact":%s}', '[{"of":{"artifact":%s}}]'])
+async def test_items_in_a_file_refer_to_no_artifacts(world: World, line: str) -> None:
+    others = canonical.dumps(world.artifacts.put_bytes(b"of another tenant").to_json())
+    for word in ("artifact", "\\u0061rtifact"):
+        text = (line % others).replace("artifact", word, 1)
+        kept = world.artifacts.put_bytes(f"1\n{text}\n".encode()).to_json()
+        artifact_io = ArtifactIO(world.artifacts)
+        with pytest.raises(InvalidValue, match=r"line 2: items of a file refer to no artifacts"):
+            await artifact_io.read_items(canonical.dumps({"artifact": kept}))
+        await artifact_io.close()
+
+
 @pytest.mark.parametrize(
     "digest", ["/etc/passwd", "sha256:../../x", "", 7, None, ["d"], "sha256:" + "A" * 64]
 )

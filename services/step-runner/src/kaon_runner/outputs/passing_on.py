@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from kaon_runner.errors import UserStepError
 from kaon_runner.steptypes.base import PreparedStep
-from kaon_wire.artifact_references import references
+from kaon_wire.artifact_references import UNPACKED_TYPES, references
 
 # Returns the digests of the artifacts among a step's inputs. Most steps never need it.
 Given: TypeAlias = Callable[[], frozenset[str]]
@@ -34,6 +34,11 @@ def check(output: str, value: Any, given: Given) -> None:
     """
     for reference in references(value):
         digest = reference.get("digest")
+        if reference.get("type") in UNPACKED_TYPES:
+            raise UserStepError(
+                "OutputMismatch",
+                f"output {output} refers to an artifact of type {reference['type']!r}, which coordinators make",
+            )
         if digest and (not isinstance(digest, str) or digest not in given()):
             raise UserStepError(
                 "OutputMismatch",

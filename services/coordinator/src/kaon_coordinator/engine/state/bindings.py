@@ -10,7 +10,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.run_info import run_info
 from kaon_coordinator.engine.state.state import BlockState, Node, RunState, ScopeState, StepState
 from kaon_wire import canonical, value_types
-from kaon_wire.artifact_references import digests
+from kaon_wire.artifact_references import digests, unpacked
 from kaon_wire.errors import InvalidValue, KaonError
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -196,6 +196,10 @@ def _expression(
         text = canonical.dumps(value)
     except InvalidValue as error:
         raise BindingError(f"expression {expression.cel!r}: its value is {error}") from error
+    if kind := unpacked([text]):
+        raise BindingError(
+            f"expression {expression.cel!r}: it makes a reference of type {kind!r}, which coordinators make"
+        )
     if made := digests([text]):
         # Whoever knows a digest would have the artifact.
         made -= digests(texts.values())
