@@ -1,7 +1,7 @@
 """Adds to random definitions what came into the language after their generators.
 
 These are failure policies, start rules, outcomes, policies that are known only at run time, datasets,
-and gates that take only some signals.
+gates that take only some signals, and steps that serve others.
 
 It draws from a generator of its own, so that everything else of a seed stays as it was.
 """
@@ -20,6 +20,16 @@ _BESIDE = (
     d.TRIGGER_RULE_ANY_LATE,
 )
 _RULES = (d.TRIGGER_RULE_ANY_FAILED, d.TRIGGER_RULE_ALL_FAILED, d.TRIGGER_RULE_ALWAYS)
+# Rules of what comes after a step that serves.
+_SERVED = frozenset(
+    {
+        d.TRIGGER_RULE_UNSPECIFIED,
+        d.TRIGGER_RULE_ALL_SUCCEEDED,
+        d.TRIGGER_RULE_ANY_SUCCEEDED,
+        d.TRIGGER_RULE_ANY_RUNNING,
+        d.TRIGGER_RULE_ALWAYS,
+    }
+)
 
 # Policies that are numbers, and could be any small one.
 _COUNTS = frozenset({"step.priority", "for_each.max_concurrency", "deadline_ms"})
@@ -34,7 +44,7 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
     _choose_signals(definition, random.Random(f"signals {seed}"))
     chance = random.Random(f"richer {seed}")
     if chance.random() < 0.5:
-        return definition
+        return _serve(definition, random.Random(f"serves {seed}"))
     definition.on_error = _policy(chance)
     more = random.Random(f"retries {seed}")
     for graph in graphs(definition.body):
@@ -58,7 +68,30 @@ def enrich(definition: d.WorkflowDefinition, seed: int) -> d.WorkflowDefinition:
         _start_by_conditions(graph, random.Random(f"conditions {seed}"))
         for edge in graph.edges:
             _look(graph, edge, chance)
+    return _serve(definition, random.Random(f"serves {seed}"))
+
+
+def _serve(definition: d.WorkflowDefinition, chance: random.Random) -> d.WorkflowDefinition:
+    """In some seeds let steps serve those after them, where that is allowed."""
+    if chance.random() < 0.6:
+        return definition
+    for graph in graphs(definition.body):
+        for block in graph.blocks:
+            if chance.random() < 0.5 and _may_serve(graph, block):
+                block.step.serves = True
+                block.step.ClearField("memo")
+                block.step.timeout_ms = block.timeout_ms = block.deadline_ms = 0
+                for field in ("timeout_ms", "deadline_ms", "step.timeout_ms"):
+                    block.bound.pop(field, None)
     return definition
+
+
+def _may_serve(graph: d.Graph, block: d.Block) -> bool:
+    if not block.HasField("step") or block.phase not in (d.PHASE_UNSPECIFIED, d.PHASE_BODY):
+        return False
+    targets = {edge.target for edge in graph.edges if edge.source == block.name}
+    rules = {each.trigger for each in graph.blocks if each.name in targets}
+    return bool(targets) and rules <= _SERVED
 
 
 def _start_by_conditions(graph: d.Graph, chance: random.Random) -> None:

@@ -421,7 +421,7 @@ class Checks(Witness):
             return
         if ended.status != t.SUCCEEDED or "out" not in ended.outputs_json or ended.HasField("memo"):
             return
-        if step.status not in {t.RUNNING, t.CANCELLING}:
+        if step.status not in t.HELD:
             return
         if step.block.step.outputs["out"] != d.VALUE_TYPE_ANY:
             return
@@ -608,7 +608,7 @@ class Checks(Witness):
         step = state.steps.get(key.path) if state is not None else None
         if (
             step is not None
-            and step.status == t.RUNNING
+            and step.status in t.AT_WORK
             and (step.generation, step.incarnation) == (key.generation, incarnation)
         ):
             self._compare_inputs(place, begun, step.inputs)
@@ -652,7 +652,7 @@ class Checks(Witness):
         step = state.steps.get(key.path) if state is not None and not state.ended else None
         if step is None or (step.attempt, step.generation) != (key.attempt, key.generation):
             return
-        if step.incarnation == execution.world.incarnation and step.status == t.RUNNING:
+        if step.incarnation == execution.world.incarnation and step.status in t.AT_WORK:
             alive = id(execution) in self._exclusive.get((key.run_id, key.path), {})
             if alive or not execution.lease.request.spec.exclusive:
                 self.fail(

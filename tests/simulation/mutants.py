@@ -75,14 +75,14 @@ def _edit(module: Any, name: str, old: str, new: str) -> None:
 
 
 def _attempt_deduplication() -> None:
-    held = "step.status in {t.RUNNING, t.CANCELLING} and (lease.incarnation"
-    over = "step.status in {t.RUNNING, t.CANCELLING, t.PENDING, *t.TERMINAL} and (lease.incarnation"
+    held = "step.status in t.HELD and (lease.incarnation"
+    over = "step.status in {*t.HELD, t.PENDING, *t.TERMINAL} and (lease.incarnation"
     _edit(engine_leases, "claim", held, over)
 
 
 def _holder_check() -> None:
-    held = "step.status in {t.RUNNING, t.CANCELLING} and (lease.incarnation == step.incarnation):"
-    _edit(engine_leases, "claim", held, "step.status in {t.RUNNING, t.CANCELLING}:")
+    held = "step.status in t.HELD and (lease.incarnation == step.incarnation):"
+    _edit(engine_leases, "claim", held, "step.status in t.HELD:")
 
 
 def _generation_check() -> None:

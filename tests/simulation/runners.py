@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -36,6 +37,9 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .broker import RunnerTransport
 from .loop import Process, Scheduler
+
+# Seconds for which a step serves others before it dies.
+_LONGEST_SERVICE = 15.0
 
 
 @dataclass(kw_only=True)
@@ -124,12 +128,28 @@ class Played:
         world.witness.began(self, self._lifetime)
         seconds = world.random.random() ** 2 * world.behaviour.longest
         limit = spec.timeout_ms / 1000 or float("inf")
+        if spec.serves and world.random.random() >= world.behaviour.fails:
+            await self._serve(seconds)
         try:
             await asyncio.wait_for(self._ended.wait(), min(seconds, limit))
         except TimeoutError:
             if seconds > limit:
                 self.stop(Stop.TIMEOUT)
         world.witness.ended(self)
+
+    async def _serve(self, seconds: float) -> None:
+        """Serve after a while, for rather long; sometimes die before anybody asks for the end.
+
+        None serves for ever: those of many runs could occupy all slots, and what they serve would find none.
+        """
+        try:
+            await asyncio.wait_for(self._ended.wait(), seconds)
+        except TimeoutError:
+            told = step_pb2.StepServes(outputs_json=self._outputs())
+            self._report_event(self.lease, reports.event(self.lease.key, serves=told))
+        if self.world.random.random() >= self.world.behaviour.fails:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._ended.wait(), _LONGEST_SERVICE)
 
     def _announce(self) -> None:
         if not self._announced:
@@ -167,11 +187,11 @@ class Played:
         if draw < 0.5:
             metric = step_pb2.StepMetric(name="loss", value=round(draw, 3))
             self._report_event(self.lease, reports.event(key, metric=metric))
-        outputs = {
-            name: self._value(kind)
-            for name, kind in sorted(self.lease.request.spec.outputs.items())
-        }
-        return reports.event(key, succeeded=step_pb2.StepSucceeded(outputs_json=outputs))
+        return reports.event(key, succeeded=step_pb2.StepSucceeded(outputs_json=self._outputs()))
+
+    def _outputs(self) -> dict[str, str]:
+        declared = self.lease.request.spec.outputs
+        return {name: self._value(kind) for name, kind in sorted(declared.items())}
 
     def _value(self, kind: int) -> str:
         if kind == d.VALUE_TYPE_BOOL:

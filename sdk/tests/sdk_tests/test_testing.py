@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kaon.step import Artifact, StepCancelled, StepContext
-from kaon.step.call import InvalidOutputs
+from kaon.step.outputs import InvalidOutputs
 from kaon.testing import FakeHive, FakePublish, FakeSpark, RecordedContext, step_context
 
 

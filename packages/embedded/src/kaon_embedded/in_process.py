@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from kaon.dsl.named import NamedFunction
 from kaon.step import call as calling
 from kaon.step.context import StepContext, StepSkipped
+from kaon.step.outputs import named
 from kaon.testing.fakes import Fake
 from kaon.testing.mailbox import Mailbox
 from kaon_runner.artifacts.gateway import ArtifactGateway
@@ -35,6 +36,7 @@ from kaon_telemetry.metrics import RunnerMetrics
 from kaon_telemetry.tracing import NoSpans
 from kaon_wire import canonical
 from kaonapi.runner.v1 import runner_pb2
+from kaonapi.step.v1 import step_pb2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +57,8 @@ class Stage:
         function = self._function(str(step.config.get("entry", "")))
         fake = self.fakes.get(step.spec.type)
         if fake is not None:
-            return calling.named(fake.perform(context, function), context.outputs)
+            returned = fake.perform(context, function)
+            return {} if context.serves else named(returned, context.outputs)
         assert function is not None, step.config
         return calling.call_function(function, context)
 
@@ -141,6 +144,8 @@ class InProcess(Execution):
             self._started()
             return await self._performed(step)
         finally:
+            if self._serving is not None:
+                await self._serving
             if step.directory.exists():
                 await self._around.off_loop(step.directory.remove)
 
@@ -159,12 +164,14 @@ class InProcess(Execution):
         answer = await working
         if answer["kind"] == "error":
             return reports.from_error_event(answer)
+        if step.spec.serves:
+            return step_pb2.StepSucceeded()
         step_type = self._around.step_types[step.spec.type]
         return await self._collect(step, step_type, answer["outputs"])
 
     def _tell(self, event: dict[str, Any]) -> None:
         """Report what the step tells, from its thread."""
-        self._loop.call_soon_threadsafe(self._reporter.event, event)
+        self._loop.call_soon_threadsafe(self._event, event)
 
 
 def _answer(stage: Stage, step: PreparedStep, context: StepContext) -> dict[str, Any]:

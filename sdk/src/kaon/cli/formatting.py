@@ -20,6 +20,7 @@ LOOKS: dict[run_pb2.Status.ValueType, tuple[str, str]] = {
     _S.STATUS_PENDING: ("·", "dim"),
     _S.STATUS_READY: ("◌", "cyan"),
     _S.STATUS_RUNNING: ("●", "blue"),
+    _S.STATUS_SERVING: ("◉", "blue"),
     _S.STATUS_SUCCEEDED: ("✓", "green"),
     _S.STATUS_FAILED: ("✗", "bold red"),
     _S.STATUS_SKIPPED: ("-", "dim"),

@@ -73,6 +73,7 @@ _STEP = {
     **dict.fromkeys(("max_active_tis_per_dag", "task_concurrency", "concurrency_limit"), _AT_ONCE),
     **dict.fromkeys(("multiple_outputs", "output_artifacts", "output_files"), _OUTPUTS),
     **dict.fromkeys(("base_image", "container_image", "container"), _IMAGE),
+    "daemon": "write serves=True: it serves those after it, which begin when it says so (context.serving)",
     "priority_weight": "write priority=10: higher goes first",
     "bash_command": 'write argv=["sh", "-c", "a | b"]',
     "env_vars": 'write env={"NAME": "text"} at steps of type shell and docker',

@@ -230,7 +230,8 @@ def _policy(name: str, options: Mapping[str, Any], later: Later, source: Source)
         priority=_priority(name, options.get("priority"), source),
         isolation=_isolation(name, options.get("isolation"), source),
         tags=_tags(name, options.get("tags"), source),
-        exclusive=_exclusive(name, options.get("exclusive"), source),
+        exclusive=_flag(name, "exclusive", options.get("exclusive"), source),
+        serves=_flag(name, "serves", options.get("serves"), source),
         skip_exit_codes=_skip_exit_codes(name, options.get("skip_exit_codes"), source),
     )
     if (memo := _memo(name, options.get("memo"), source)) is not None:
@@ -270,9 +271,9 @@ def _memo_code(name: str, given: object, function: object, source: Source) -> tu
     return tuple(given.code)
 
 
-def _exclusive(name: str, given: object, source: Source) -> bool:
+def _flag(name: str, option: str, given: object, source: Source) -> bool:
     if given is not None and not isinstance(given, bool):
-        raise WorkflowError(f"step {name!r}: exclusive is True or False, not {given!r}", source)
+        raise WorkflowError(f"step {name!r}: {option} is True or False, not {given!r}", source)
     return bool(given)
 
 

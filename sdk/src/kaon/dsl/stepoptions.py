@@ -55,6 +55,8 @@ class StepOptions(TypedDict, total=False):
     memo: Memo | bool | None
     # Whether an attempt begins only when no earlier one can be running any more.
     exclusive: bool | None
+    # Whether it serves those after it until nothing else is left to do in its scope.
+    serves: bool | None
     # A requirements file, from which runners build the step's environment.
     requirements: str | None
     # The exit codes with which the step's program asks to be skipped.

@@ -16,6 +16,7 @@ Every function takes the step's name first, its inputs as further keyword argume
     produces        dataset("ratings", partition=day), or several: what its success updates, on which schedules start runs
     memo            True or Memo(...): takes the outputs of an earlier, equal execution; artifacts count by content and name
     exclusive       True: an attempt begins only when no earlier one can be running any more
+    serves          True: it serves those after it, which begin when it says so (`context.serving`), and is stopped after the last
     requirements    a requirements file, from which runners build the step's environment once
     config          further settings of the step type, such as {"driver": "classic"} for spark
 

@@ -10,12 +10,15 @@ from typing import Any, NoReturn, TypeAlias
 
 from kaon.step import natives
 from kaon.step.artifact import revive
+from kaon.step.outputs import named
 from kaon.step.signals import Inbox, Signal
 
 Emit: TypeAlias = Callable[[dict[str, Any]], None]
 
 _CHECKPOINT_LIMIT_BYTES = 64 * 1024
 _METRIC_NAME_CHARACTERS = 200
+# No signal has this name: whoever waits for it waits for the end.
+_NO_SIGNAL = "\0"
 
 
 class StepCancelled(BaseException):
@@ -250,6 +253,43 @@ class StepContext:
             StepSkipped: always.
         """
         raise StepSkipped(str(why))
+
+    @property
+    def serves(self) -> bool:
+        """Whether the step is declared with serves=True: it serves those after it, and returns no outputs."""
+        return bool(self._document.get("serves", False))
+
+    def serving(self, **outputs: Any) -> None:
+        """Say that the step serves others from now on: what comes after it begins.
+
+        The step goes on until it is asked to stop (see `cancelled`), which happens when nothing else is left to do in its scope.
+
+        Args:
+            outputs: what the step declares, by name; for artifacts a path.
+
+        Raises:
+            RuntimeError: the step is not declared with serves=True.
+            InvalidOutputs: they cannot be its outputs.
+        """
+        if not self.serves:
+            raise RuntimeError(f"step {self.step} cannot serve: declare it with serves=True")
+        self._emit({"kind": "serving", "outputs": named(outputs, self.outputs)})
+
+    def wait_cancelled(self, timeout: float | None = None) -> bool:
+        """Wait until the step is asked to stop, and return whether it was; for steps that serve in other threads or processes.
+
+        Args:
+            timeout: seconds; None waits for as long as the step may run.
+
+        Raises:
+            RuntimeError: another thread of the step waits already, for this or for a signal.
+        """
+        self._watched = True
+        if self._inbox is None:
+            raise RuntimeError("nobody asks a step to stop here")
+        if not self._cancelled:
+            self._inbox.wait(_NO_SIGNAL, timeout)
+        return self._cancelled
 
     def checkpoint(self, value: Any) -> None:
         """Save a JSON value for the next attempt of the step, which reads it as `last_checkpoint`.

@@ -8,7 +8,7 @@ import stat
 import tempfile
 from pathlib import Path
 
-from kaon.step.call import InvalidOutputs
+from kaon.step.outputs import InvalidOutputs
 
 
 def keep(source: Path, directory: Path, output: str) -> None:

@@ -18,8 +18,6 @@ from types import FrameType
 from typing import Any
 
 from kaon.step.call import (
-    ARTIFACT_TYPES,
-    InvalidOutputs,
     InvalidTarget,
     call,
     exit_answer,
@@ -31,6 +29,7 @@ from kaon.step.call import (
 )
 from kaon.step.context import StepCancelled, StepContext, refuse_copy
 from kaon.step.keeping import keep
+from kaon.step.outputs import ARTIFACT_TYPES, InvalidOutputs
 from kaon.step.signals import Inbox
 
 # A write of at most this many bytes to a pipe is not mixed with others.
@@ -175,7 +174,15 @@ def main() -> None:
     document = json.loads((directory / "context.json").read_text(encoding="utf-8"))
     pipe = EventPipe(directory / "events")
     commands = CommandPipe(directory / "commands")
-    context = StepContext(document, pipe.send, Inbox(commands.fd, commands.signals))
+
+    def say(event: dict[str, Any]) -> None:
+        if event["kind"] == "serving":
+            # They may be more than fits into a line.
+            write_outputs(event["outputs"], context)
+            event = {"kind": "serving"}
+        pipe.send(event)
+
+    context = StepContext(document, say, Inbox(commands.fd, commands.signals))
 
     def on_term(number: int, frame: FrameType | None) -> None:
         if not context.cancel():

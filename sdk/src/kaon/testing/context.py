@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from kaon.step.artifact import Artifact
-from kaon.step.call import InvalidOutputs, call_function
+from kaon.step.call import call_function
 from kaon.step.context import StepContext
+from kaon.step.outputs import InvalidOutputs
 from kaon.testing.mailbox import Mailbox
 
 

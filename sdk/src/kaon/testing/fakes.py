@@ -10,8 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from kaon.step.call import ARTIFACT_TYPES
 from kaon.step.context import StepContext
+from kaon.step.outputs import ARTIFACT_TYPES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kaon.step.call import InvalidOutputs
 from kaon.step.keeping import keep
+from kaon.step.outputs import InvalidOutputs
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from kaon.step import Artifact, StepContext
-from kaon.step.call import InvalidOutputs, named, takes_context
+from kaon.step.call import takes_context
+from kaon.step.outputs import InvalidOutputs, named
 
 
 def document(tmp_path: Path, **rest: Any) -> dict[str, Any]:

@@ -314,6 +314,8 @@ class Runner:
         if kind == "started":
             self._leases.hold(lease)
         self._outbox.event(lease.partition, event, urgent=kind in _FINAL)
+        if kind == "serves":
+            lease.serves = event
         if kind == "succeeded" and lease.chain is not None:
             self._succeed(lease, lease.chain, event.succeeded)
 
@@ -404,6 +406,10 @@ class Runner:
             await asyncio.sleep(self._renew_seconds)
 
     def _renew(self) -> None:
+        for lease in self._leases.leases():
+            if lease.serves is not None:
+                # The engine may not have heard it, and nothing else of the step's would tell it.
+                self._outbox.event(lease.partition, lease.serves, urgent=False)
         for partition, renewal in self._leases.renewals().items():
             held = tuple(e for e in self._executions.values() if e.lease.partition == partition)
 

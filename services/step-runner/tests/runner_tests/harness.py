@@ -208,6 +208,7 @@ def request(
     bundle: str = "",
     checkpoint: Any = None,
     exclusive: bool = False,
+    serves: bool = False,
     requirements: str = "",
 ) -> step_pb2.StepRequest:
     """A release of one step."""
@@ -226,6 +227,7 @@ def request(
         code_bundle=bundle,
         checkpoint_json="" if checkpoint is None else json.dumps(checkpoint),
         exclusive=exclusive,
+        serves=serves,
         requirements_file=requirements,
     )
     key = step_pb2.StepKey(

@@ -14,6 +14,7 @@ from kaon_wire.definitions.names import NAME, NAME_RULE, POOL_NAME, POOL_NAME_RU
 from kaon_wire.definitions.parameters import shape_problems
 from kaon_wire.definitions.places import Checks, Place, json_problem
 from kaon_wire.definitions.policy_checks import bound_problems
+from kaon_wire.definitions.serving import items_problems
 from kaon_wire.value_types import has_artifacts, has_natives
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -121,6 +122,7 @@ def _growth_problems(name: str, factor: float, longest_ms: int) -> Iterator[str]
 def _for_each(block: d.Block, place: Place, checks: Checks) -> Iterator[str]:
     name, spec = block.name, block.for_each
     yield from value_names(f"{name}: item", [spec.item])
+    yield from items_problems(block, checks.names.blocks)
     if spec.HasField("sweep"):
         if spec.HasField("items"):
             yield f"{name}: items and a sweep cannot both say where the items come from"

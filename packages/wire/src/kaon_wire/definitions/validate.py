@@ -16,6 +16,7 @@ from kaon_wire.definitions.notifications import notification_problems
 from kaon_wire.definitions.parameters import output_problems, parameter_problems
 from kaon_wire.definitions.places import Checks, Place
 from kaon_wire.definitions.policy_checks import workflow_problems
+from kaon_wire.definitions.serving import serving_problems
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Returns the syntax error of an expression over labels; empty when it can be parsed.
@@ -105,6 +106,7 @@ def _graph_problems(
             yield f"{place}: edge {edge.source} -> {edge.target} leads from one phase to another; hooks start by themselves"
     yield from _rule_problems(graph)
     yield from _hook_problems(graph)
+    yield from serving_problems(graph)
     if _cyclic(graph):
         yield f"{place}: the blocks wait for one another in a circle"
     for block in graph.blocks:

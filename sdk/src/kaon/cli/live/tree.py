@@ -239,6 +239,10 @@ class RunTree:
     def _step_stop_requested(self, fact: history_pb2.StepStopRequested, _: int) -> None:
         self._node(fact.path, "step").status = _S.STATUS_CANCELLING
 
+    def _step_serving(self, fact: history_pb2.StepServing, _: int) -> None:
+        node = self._node(fact.path, "step")
+        node.status, node.message = _S.STATUS_SERVING, "serves what comes after it"
+
     def _step_ended(self, fact: history_pb2.StepEndedEvent, time_us: int) -> None:
         node = self._node(fact.path, "step")
         node.attempt = fact.attempt or node.attempt

@@ -8,6 +8,7 @@ export type Shape =
   | "ring"
   | "hourglass"
   | "arc"
+  | "pulse"
   | "check"
   | "cross"
   | "skip"
@@ -45,6 +46,7 @@ const LOOKS: ReadonlyMap<Status, StatusLook> = new Map([
   look(Status.PENDING, "PENDING", "Not started", "idle", "ring"),
   look(Status.READY, "READY", "Waits for a runner", "waiting", "hourglass"),
   look(Status.RUNNING, "RUNNING", "Running", "running", "arc"),
+  look(Status.SERVING, "SERVING", "Serving", "running", "pulse"),
   look(Status.SUCCEEDED, "SUCCEEDED", "Succeeded", "done", "check", true),
   look(Status.FAILED, "FAILED", "Failed", "failed", "cross", true),
   look(Status.SKIPPED, "SKIPPED", "Skipped", "off", "skip", true),
@@ -61,7 +63,7 @@ export const STATUSES: readonly StatusLook[] = [...LOOKS.values()];
 
 /** The statuses that a run itself may have. */
 export const RUN_STATUSES: readonly StatusLook[] = STATUSES.filter(
-  ({ status }) => ![Status.READY, Status.SKIPPED, Status.QUARANTINED, Status.WAITING].includes(status),
+  ({ status }) => ![Status.READY, Status.SERVING, Status.SKIPPED, Status.QUARANTINED, Status.WAITING].includes(status),
 );
 
 /** Returns how to show a status; one of a newer server is shown as unknown, never as another. */
@@ -119,6 +121,10 @@ export const SHAPES: Readonly<Record<Shape, ShapePath>> = {
   ring: { stroke: "M8 2.25a5.75 5.75 0 1 1 0 11.5a5.75 5.75 0 1 1 0-11.5z", dashed: true },
   hourglass: { fill: "M3.5 1.5h9v1.6L9 8l3.5 4.9v1.6h-9v-1.6L7 8L3.5 3.1z" },
   arc: { fill: "M8 5.25a2.75 2.75 0 1 1 0 5.5a2.75 2.75 0 1 1 0-5.5z", stroke: "M8 2.25a5.75 5.75 0 1 1-5.75 5.75" },
+  pulse: {
+    fill: "M8 5.25a2.75 2.75 0 1 1 0 5.5a2.75 2.75 0 1 1 0-5.5z",
+    stroke: "M4 4a5.65 5.65 0 0 0 0 8M12 4a5.65 5.65 0 0 1 0 8",
+  },
   check: { fill: DISC, stroke: "M5 8.25l2.1 2.1L11 6.25" },
   cross: {
     fill: "M5.2 1.5h5.6l3.7 3.7v5.6l-3.7 3.7H5.2l-3.7-3.7V5.2z",

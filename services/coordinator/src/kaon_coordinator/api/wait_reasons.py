@@ -226,6 +226,9 @@ class WaitReasons:
             if step.block.step.requirements_file:
                 # Its runner renews the lease while it builds the environment, and that counts as a start.
                 self._reasons[-1] = self._asked(step, unless_built=reason)
+        elif step.status == t.SERVING:
+            text = f"{path} serves what comes after it at {step.runner_id}, until nothing else is left to do in its scope."
+            self._add(r.WAIT_CAUSE_RUNNING, text, path).runner_id = step.runner_id
         elif step.status == t.READY and not self._state.paused:
             self._reasons.append(self._asked(step))
         else:

@@ -37,6 +37,8 @@ class RevokeReason(StrEnum):
     CANCELLED = "cancelled"
     TIMED_OUT = "timed_out"
     STALE_LEASE = "stale_lease"
+    # A step that serves, and that nothing in its scope needs any more.
+    SCOPE_OVER = "scope_over"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -93,6 +93,8 @@ class StepKind:
     start: Callable[[Decision, StepState], None]
     # Stop an active step; a step without a holder ends at once with the given status.
     stop: Callable[[Decision, StepState, t.Status], None]
+    # Stop an open step that serves others and that nothing needs any more.
+    dismiss: Callable[[Decision, StepState], None]
     # End a step and notify its scope.
     end: Callable[[Decision, StepState, t.Status, step_pb2.StepError | None], None]
 
@@ -149,7 +151,9 @@ def _no_kind(decision: Decision, node: Node, *_: object) -> NoReturn:
 
 
 # For decisions in which no node starts, stops or ends.
-NO_KINDS = Kinds(step=StepKind(start=_no_kind, stop=_no_kind, end=_no_kind), blocks={})
+NO_KINDS = Kinds(
+    step=StepKind(start=_no_kind, stop=_no_kind, dismiss=_no_kind, end=_no_kind), blocks={}
+)
 
 
 @dataclass(kw_only=True)

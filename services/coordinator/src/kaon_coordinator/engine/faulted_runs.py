@@ -65,7 +65,7 @@ def _refuse_parent(decision: Decision, message: str, asked: int) -> None:
 
 
 def _end_step(decision: Decision, step: StepState) -> None:
-    if step.status == t.RUNNING:
+    if step.status in t.AT_WORK:
         stop = history_pb2.StepStopRequested(path=step.path, reason=RevokeReason.CANCELLED.value)
         decision.emit(step_stop_requested=stop)
     if step.status == t.CANCELLING:

@@ -27,7 +27,7 @@ from kaon_coordinator.engine.kinds import (
 )
 from kaon_coordinator.engine.messages import Due, MemoFound, MemoMissed, Message, PermitsGranted
 from kaon_coordinator.engine.scopes import scopes, stopping, timing
-from kaon_coordinator.engine.steps import attempts, leases, preparing
+from kaon_coordinator.engine.steps import attempts, leases, preparing, serving
 
 
 def due(decision: Decision, message: Due) -> None:
@@ -107,6 +107,7 @@ _HANDLERS: dict[type[Message], Callable[[Decision, Any], None]] = {
     messages.HandedBack: attempts.handed_back,
     messages.LeaseExpired: attempts.expired,
     messages.Reported: attempts.reported,
+    messages.Serves: serving.serves,
     messages.Succeeded: attempts.succeeded,
     messages.Failed: attempts.failed,
     messages.Stopped: attempts.stopped,

@@ -176,6 +176,15 @@ class Reported:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serves:
+    """The step serves others, and its attempt goes on."""
+
+    lease: Lease
+    # Canonical JSON by output name.
+    outputs: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Succeeded:
     """The attempt succeeded."""
 
@@ -389,6 +398,7 @@ Message: TypeAlias = (
     | Unprepared
     | Started
     | Reported
+    | Serves
     | Succeeded
     | Failed
     | Stopped

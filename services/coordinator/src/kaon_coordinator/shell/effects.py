@@ -133,7 +133,7 @@ class _Letting:
         # A later decision of the same turn may have changed the step.
         if step is None:
             return
-        if step.status == t.RUNNING:
+        if step.status in t.AT_WORK:
             # By succession: its start came with the success before it.
             self.effects.held[requests.pool_of(step)].append(requests.held_step(state, step))
         elif step.status == t.READY:
@@ -164,7 +164,7 @@ def _watch_attempt(watch: Watch, state: RunState, action: WatchAttempt, now: flo
     step = state.steps.get(issue.path)
     if step is None:
         return
-    if step.is_newest(issue) and step.status in {t.RUNNING, t.CANCELLING}:
+    if step.is_newest(issue) and step.status in t.HELD:
         watch.leases.hold(LeaseId(run_id=state.run_id, issue=issue), now)
     if action.timeout_us:
         message = AttemptTimedOut(issue=issue)

@@ -32,6 +32,7 @@ STEP_TYPE_LABEL = "step-type."
 _HIGHEST = 2**31 - 1
 _REASONS = {
     RevokeReason.CANCELLED: runner_pb2.REVOKE_REASON_CANCELLED,
+    RevokeReason.SCOPE_OVER: runner_pb2.REVOKE_REASON_CANCELLED,
     RevokeReason.TIMED_OUT: runner_pb2.REVOKE_REASON_TIMED_OUT,
     RevokeReason.STALE_LEASE: runner_pb2.REVOKE_REASON_STALE_LEASE,
 }
@@ -172,6 +173,7 @@ def _make_shared(state: RunState, step: StepState) -> step_pb2.StepRequest:
             code_bundle=definition.code_bundle,
             isolation=declared.isolation,
             exclusive=declared.exclusive,
+            serves=declared.serves,
             requirements_file=declared.requirements_file,
         ),
     )

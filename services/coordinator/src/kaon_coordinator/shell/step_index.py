@@ -9,8 +9,6 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.shell import requests
 
-_HELD = (t.RUNNING, t.CANCELLING)
-
 
 class StepIndex:
     """Paths by pool and run, updated with the changes of each turn."""
@@ -25,7 +23,7 @@ class StepIndex:
             step = state.steps[path]
             pool = requests.pool_of(step)
             _put(self._ready[pool], state.run_id, path, here=step.status == t.READY)
-            _put(self._held[pool], state.run_id, path, here=step.status in _HELD)
+            _put(self._held[pool], state.run_id, path, here=step.status in t.HELD)
 
     def forget(self, run_id: str) -> None:
         """Remove a run that has ended."""

@@ -151,7 +151,7 @@ def add_progress(view: run_view_pb2.RunView, progress: Mapping[str, run_pb2.Step
 def note_progress(step: run_pb2.StepView, progress: Mapping[str, run_pb2.StepView]) -> None:
     """Add to a step how far it has come, if that is told of its present lease."""
     told = progress.get(step.path)
-    if told is not None and told.generation == step.generation and step.status == t.RUNNING:
+    if told is not None and told.generation == step.generation and step.status in t.AT_WORK:
         step.progress, step.progress_message = told.progress, told.progress_message
 
 

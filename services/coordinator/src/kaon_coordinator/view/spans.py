@@ -52,6 +52,8 @@ class Spans:
         self._reports: dict[str, array[int]] = {}
         # Steps whose holder was asked to stop, and steps that were reset and have not begun again.
         self._stopping: set[str] = set()
+        # Steps that serve others, as long as their span lasts.
+        self._serving: set[str] = set()
         self._reset: set[str] = set()
         # By path of a foreach: the index of each cell by its path.
         self._cells: dict[str, int] = {}
@@ -90,6 +92,9 @@ class Spans:
             elif kind == "step_stop_requested":
                 self._stopping.add(event.step_stop_requested.path)
                 self._change(event.step_stop_requested.path, event, t.CANCELLING)
+            elif kind == "step_serving":
+                self._serving.add(event.step_serving.path)
+                self._change(event.step_serving.path, event, t.SERVING)
             elif kind == "step_ended":
                 self._ended(event)
             elif kind == "step_retry_scheduled":
@@ -129,6 +134,7 @@ class Spans:
         self._before.append(number)
         self.step.append(self.step[number] if number >= 0 else len(self._last))
         self._stopping.discard(told.path)
+        self._serving.discard(told.path)
         self._reset.discard(told.path)
         self._last[told.path] = len(self.ready) - 1
 
@@ -158,10 +164,17 @@ class Spans:
         path = event.step_lease_lost.path
         if not self._is_open(path):
             return
-        leased = self.leased[self._last[path]]
-        stays = t.CANCELLING if path in self._stopping else t.RUNNING if leased else t.READY
+        stays = self._status_now(path)
         self._end(path, event, t.PENDING)
         self._change(path, event, stays)
+
+    def _status_now(self, path: str) -> int:
+        """Return the status of a step whose last span is open."""
+        if path in self._stopping:
+            return t.CANCELLING
+        if path in self._serving:
+            return t.SERVING
+        return t.RUNNING if self.leased[self._last[path]] else t.READY
 
     def _reset_under(self, event: history_pb2.HistoryEvent) -> None:
         places = set(event.blocks_reset.paths)

@@ -146,7 +146,7 @@ class _Run(Topic):
         run_view.add_progress(view, news.progress)
 
     def _shows(self, step: StepState) -> bool:
-        return step.status == t.RUNNING and run_view.is_outside(step.path, self._wish.scope)
+        return step.status in t.AT_WORK and run_view.is_outside(step.path, self._wish.scope)
 
 
 class _Cells(Topic):

@@ -27,6 +27,7 @@ from kaon_coordinator.engine.messages import (
     Lease,
     Message,
     RetryDue,
+    Serves,
     Start,
     Started,
     Stopped,
@@ -160,7 +161,8 @@ class Driver:
             self.tell(Failed(lease=lease, error=answer))
         else:
             outputs = {name: canonical.dumps(value) for name, value in answer.items()}
-            self.tell(Succeeded(lease=lease, outputs=outputs))
+            serves = self.state.steps[path].spec.serves
+            self.tell((Serves if serves else Succeeded)(lease=lease, outputs=outputs))
 
     def run(self) -> RunState:
         self.tell(Start())

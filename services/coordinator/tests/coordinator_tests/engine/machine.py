@@ -297,7 +297,7 @@ class Machine:
             choices.append(self._soon)
         if self.requested:
             choices.append(self._start)
-        if running := [step for step in self.state.steps.values() if step.status == t.RUNNING]:
+        if running := [step for step in self.state.steps.values() if step.status in t.AT_WORK]:
             choices.append(lambda: self._report(self.random.choice(running)))
         if self.children:
             choices.append(self._child_ends)
@@ -358,6 +358,10 @@ class Machine:
             self.tell(m.Failed(lease=lease, error=error))
         else:
             value = self.random.choice((True, False, 1, [1, 2, 3], "x" * 60))
+            if step.spec.serves and (step.status == t.RUNNING or value is not True):
+                # Once it serves, it seldom ends by itself.
+                self.tell(m.Serves(lease=lease, outputs={"out": canonical.dumps(value)}))
+                return
             self.later(m.Succeeded(lease=lease, outputs={"out": canonical.dumps(value)}))
 
     def _child_ends(self) -> None:
@@ -393,7 +397,7 @@ class Machine:
         )
         path = self.random.choice(places) if places else ""
         by: dict[str, Any] = {"reason": "why", "requester": "me"}
-        running = [step.path for step in self.state.steps.values() if step.status == t.RUNNING] or [
+        running = [step.path for step in self.state.steps.values() if step.status in t.AT_WORK] or [
             path
         ]
         status = self.random.choice((t.SUCCEEDED, t.FAILED, t.SKIPPED))
@@ -438,7 +442,7 @@ class Machine:
     def renew(self) -> None:
         """Every runner renews what it holds."""
         for step in list(self.state.steps.values()):
-            if step.status in {t.RUNNING, t.CANCELLING}:
+            if step.status in t.HELD:
                 decision = Decision(state=self.state, context=self.context())
                 assert revoke_unless_current(decision, lease_of(step), queued=False)
                 self.absorb(decision)

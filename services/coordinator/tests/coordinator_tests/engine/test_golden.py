@@ -7,7 +7,8 @@ with submit strategies, locks, maps of bindings and values for skipped outputs, 
 known only at run time, "7" the one whose expressions have times, "8" the one with gates that wait for runs, "9" the one
 whose runs know for which time they are and which run succeeded before them,
 "10" the one whose steps update datasets, "11" the one whose gates take only some signals, and some to all, "12" the one
-whose runs, retry rules, tolerances, semaphores and sidecars have policies that are known only at run time.
+whose runs, retry rules, tolerances, semaphores and sidecars have policies that are known only at run time,
+"13" the one with steps that serve others.
 """
 
 from __future__ import annotations

@@ -67,6 +67,9 @@ class Execution:
         self._granted: asyncio.Future[bool] | None = None
         self._step: PreparedStep | None = None
         self._used_bytes = 0
+        # Of a step that serves: the report of that, and why it could not be made.
+        self._serving: asyncio.Task[None] | None = None
+        self._fault: step_pb2.StepFailed | None = None
         # When the last acknowledged renewal of this lease was sent, in seconds of the monotonic clock.
         self._heard_at = 0.0
 
@@ -125,6 +128,8 @@ class Execution:
             result = self._failed(error)
         finally:
             self._in_worker.give_up_place()
+        if result is None and self._stop is Stop.FAULT:
+            result = self._fault
         if self._timer is not None:
             self._timer.cancel()
         if not isinstance(result, step_pb2.StepSucceeded):
@@ -267,6 +272,8 @@ class Execution:
                 return await self._as_worker_task(step, step_type, launch)
             return await self._as_command(step, step_type, launch)
         finally:
+            if self._serving is not None:
+                await self._serving
             if step.directory.exists():
                 await self._around.off_loop(step.directory.remove)
 
@@ -283,7 +290,7 @@ class Execution:
             bounds=self._bounds,
             claim=None,
             on_started=self._started,
-            on_event=self._reporter.event,
+            on_event=self._event,
             outcome=self._loop.create_future(),
         )
         await self._in_worker.submit(launch.worker, task)
@@ -309,6 +316,8 @@ class Execution:
         assert outcome.answer is not None
         if outcome.answer["kind"] == "error":
             return reports.from_error_event(outcome.answer)
+        if step.spec.serves:
+            return step_pb2.StepSucceeded()
         return await self._collect(step, step_type, outcome.answer["outputs"])
 
     async def _as_command(
@@ -318,7 +327,7 @@ class Execution:
             raise Requeued
         step.directory.create()
         step.directory.write_context(step.context_json)
-        self._command = CommandRun(launch, step.directory, self._reporter.log, self._reporter.event)
+        self._command = CommandRun(launch, step.directory, self._reporter.log, self._event)
         self._started()
         self._pass_signals()
         ending = await self._command.run(
@@ -331,7 +340,36 @@ class Execution:
             if self._reporter.error:
                 return reports.from_error_event(self._reporter.error)
             return reports.from_ending(ending, self._reporter.log.tail())
+        if step.spec.serves:
+            return step_pb2.StepSucceeded()
         return await self._collect(step, step_type, {})
+
+    def _event(self, message: Mapping[str, Any]) -> None:
+        """Report an event of the step protocol; of a step that serves its outputs are collected first."""
+        if message.get("kind") != "serving":
+            self._reporter.event(message)
+        elif not self.lease.request.spec.serves:
+            self._reporter.log.remark("the step says that it serves; declare it with serves=True")
+        elif self._serving is None:
+            self._serving = self._loop.create_task(self._serve(message), name="serve")
+
+    async def _serve(self, message: Mapping[str, Any]) -> None:
+        """Report that the step serves, with its outputs; stop it when they are not the declared ones."""
+        step = self._step
+        assert step is not None
+        returned = message.get("outputs", {})
+        try:
+            if not isinstance(returned, dict):
+                raise UserStepError(
+                    "OutputMismatch", "the outputs of a serving event are no object"
+                )
+            collected = await self._collect(step, self._around.step_types[step.spec.type], returned)
+        except Exception as error:
+            self._fault = self._failed(error)
+            self.stop(Stop.FAULT)
+            return
+        if self._stop is None:
+            self._reporter.serves(collected.outputs_json)
 
     async def _collect(
         self, step: PreparedStep, step_type: StepType, returned: Mapping[str, Any]

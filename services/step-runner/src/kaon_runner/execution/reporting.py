@@ -58,6 +58,10 @@ class Reporter:
         if event is not None:
             self._around.report(self._lease, event)
 
+    def serves(self, outputs_json: Mapping[str, str]) -> None:
+        """Report that the step serves others."""
+        self._tell(serves=step_pb2.StepServes(outputs_json=outputs_json))
+
     async def finish(self, result: Result, stop: Stop | None, *, used_bytes: int) -> None:
         """Send the log and the outcome.
 

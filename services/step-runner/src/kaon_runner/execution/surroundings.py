@@ -34,6 +34,8 @@ class Stop(Enum):
     TIMEOUT = "timeout"
     # By the runner, because it exceeds its disk space: report StepFailed.
     DISK = "disk"
+    # By the runner, because what it reported cannot be: report StepFailed.
+    FAULT = "fault"
     # By the runner, because it leaves: hand back.
     LEAVING = "leaving"
     # By the matcher, before the start: hand back.

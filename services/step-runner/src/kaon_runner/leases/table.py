@@ -53,6 +53,8 @@ class Lease:
     signals: dict[int, runner_pb2.SignalStep] = field(default_factory=dict)
     # The chain to which it belongs; None when nothing may follow it.
     chain: Chain | None = None
+    # The report that it serves others, once it does: repeated with each renewal.
+    serves: step_pb2.StepEvent | None = None
     # Parsed from the request once.
     key: step_pb2.StepKey = field(init=False)
     step: StepId = field(init=False)

@@ -146,6 +146,8 @@ class Preparer:
             "config": spec.config_json or "{}",
             "checkpoint": spec.checkpoint_json or "null",
         }
+        if spec.serves:
+            parts["serves"] = "true"
         if key.lease_token and spec.type in _LEASE_SHOWING:
             parts["lease"] = _quote(self._shown_lease(key, spec))
         return _object(parts)

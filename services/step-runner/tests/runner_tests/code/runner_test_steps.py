@@ -434,3 +434,26 @@ def wait_for(path):
     while not Path(path).exists():
         time.sleep(0.01)
     return {"value": 1}
+
+
+def serve_until_asked(context: StepContext, address, note=""):
+    outputs = {"address": address}
+    if note:
+        outputs["file"] = context.artifact_path("file", ".txt")
+        outputs["file"].write_text(note)
+    context.serving(**outputs)
+    assert context.wait_cancelled()
+
+
+def serve_and_end(context: StepContext, address):
+    context.serving(address=address)
+
+
+def serve_the_wrong(context: StepContext, address):
+    context.serving(other=address)
+    context.wait_cancelled()
+
+
+def serve_nothing_declared(context: StepContext, address):
+    context.serving(address=address)
+    return {"address": address}

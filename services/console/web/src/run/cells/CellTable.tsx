@@ -19,7 +19,7 @@ import type { CellSort } from "./cells";
 const FILTERS: Readonly<Record<string, readonly Status[]>> = {
   Failed: [Status.FAILED, Status.TIMED_OUT, Status.QUARANTINED],
   Quarantined: [Status.QUARANTINED],
-  Running: [Status.RUNNING, Status.CANCELLING],
+  Running: [Status.RUNNING, Status.SERVING, Status.CANCELLING],
   Waiting: [Status.READY, Status.WAITING, Status.PENDING],
   Done: [Status.SUCCEEDED],
   Off: [Status.SKIPPED, Status.CANCELLED],

@@ -303,6 +303,7 @@ function stepOptions(step: Step): string[] {
   if (step.memo?.enabled) options.push("memo=True");
   if (step.skipExitCodes.length > 0) options.push(`skip_exit_codes=[${step.skipExitCodes.join(", ")}]`);
   if (step.exclusive) options.push("exclusive=True");
+  if (step.serves) options.push("serves=True");
   return [...options, ...duration("timeout", step.timeoutMs)];
 }
 

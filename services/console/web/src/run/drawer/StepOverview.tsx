@@ -21,7 +21,7 @@ import { Why } from "./Why";
 export function StepOverview({ data }: { data: GetStepResponse }) {
   const { seq } = useRunPage();
   const step = data.step as StepView;
-  const waits = !hasEnded(step.status) && step.status !== Status.RUNNING;
+  const waits = !hasEnded(step.status) && step.status !== Status.RUNNING && step.status !== Status.SERVING;
   return (
     <div className={classes.content}>
       {step.error && <ErrorBox type={step.error.type} message={step.error.message} details={step.error.details} />}

@@ -20,7 +20,7 @@ type Kind = NonNullable<HistoryEvent["event"]["case"]>;
 
 /** Kinds of events as the filter groups them, by the names that the API takes. */
 export const GROUPS: Readonly<Record<string, readonly string[]>> = {
-  Steps: ["step_became_ready", "step_leased", "step_ended"],
+  Steps: ["step_became_ready", "step_leased", "step_serving", "step_ended"],
   Failures: ["step_retry_scheduled", "step_lease_lost", "deadline_missed", "command_refused"],
   Reports: ["step_reported"],
   Blocks: [
@@ -88,6 +88,7 @@ function words(kind: string): string {
 const BRINGS: Partial<Record<Kind, Status>> = {
   stepBecameReady: Status.READY,
   stepLeased: Status.RUNNING,
+  stepServing: Status.SERVING,
   runStarted: Status.RUNNING,
   blockStarted: Status.RUNNING,
   cellStarted: Status.RUNNING,
@@ -143,11 +144,12 @@ const TEXTS: Partial<Record<Kind, (value: Fields) => string>> = {
   blockEnded: ended,
   stepBecameReady: (value) => `attempt ${value.attempt}, generation ${value.generation}`,
   stepLeased: (value) => `attempt ${value.attempt} at ${value.runnerId}${value.succession ? ", by succession" : ""}`,
+  stepServing: (value) => `attempt ${value.attempt} serves what comes after it`,
   stepReported: reported,
   stepRetryScheduled: (value) =>
     `attempt ${value.attempt} failed: ${value.error?.type}: ${value.error?.message}. Another one follows.`,
   stepLeaseLost: (value) => `generation ${value.generation} ${String(value.reason).replaceAll("_", " ")}`,
-  stepStopRequested: (value) => String(value.reason),
+  stepStopRequested: (value) => String(value.reason).replaceAll("_", " "),
   stepEnded: (value) => (value.memo ? `${ended(value)}, outputs of an equal execution` : ended(value)),
   blocksReset: (value) => `${value.cause} of ${(value.paths as string[]).slice(0, 5).join(", ")}${by(value)}`,
   definitionChanged: (value) =>

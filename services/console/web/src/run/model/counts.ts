@@ -9,7 +9,7 @@ export { Status };
 /** By the number of the status; 0 stands for what has not begun. */
 export type Counts = number[];
 
-export const STATUSES = 13;
+export const STATUSES = 14;
 
 export function noCounts(): Counts {
   return new Array<number>(STATUSES).fill(0);
@@ -38,6 +38,7 @@ const BY_WEIGHT: readonly Status[] = [
   Status.TIMED_OUT,
   Status.CANCELLING,
   Status.RUNNING,
+  Status.SERVING,
   Status.WAITING,
   Status.READY,
   Status.PAUSED,
@@ -72,6 +73,7 @@ export const BAR_ORDER: readonly Status[] = [
   Status.CANCELLED,
   Status.CANCELLING,
   Status.RUNNING,
+  Status.SERVING,
   Status.WAITING,
   Status.PAUSED,
   Status.READY,

@@ -102,11 +102,12 @@ const WEIGHT: Readonly<Record<number, number>> = {
   [Status.SUCCEEDED]: 2,
   [Status.PENDING]: 3,
   [Status.READY]: 4,
-  [Status.RUNNING]: 5,
-  [Status.CANCELLED]: 6,
-  [Status.TIMED_OUT]: 7,
-  [Status.FAILED]: 8,
-  [Status.QUARANTINED]: 9,
+  [Status.SERVING]: 5,
+  [Status.RUNNING]: 6,
+  [Status.CANCELLED]: 7,
+  [Status.TIMED_OUT]: 8,
+  [Status.FAILED]: 9,
+  [Status.QUARANTINED]: 10,
 };
 
 function worse(one: number, other: number): number {

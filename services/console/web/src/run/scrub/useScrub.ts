@@ -53,7 +53,9 @@ function foldedOverlay(fold: Folder, seq: number, now: Overlay): Overlay {
     );
     const known = now.get(name);
     if (known?.step !== undefined) continue;
-    const active = [Status.RUNNING, Status.READY, Status.PENDING].some((status) => (all[status] ?? 0) > 0);
+    const active = [Status.RUNNING, Status.SERVING, Status.READY, Status.PENDING].some(
+      (status) => (all[status] ?? 0) > 0,
+    );
     states.set(name, {
       path: known?.path ?? path,
       status: active ? Status.RUNNING : worstOf(all),

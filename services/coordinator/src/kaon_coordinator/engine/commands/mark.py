@@ -55,7 +55,7 @@ def mark(decision: Decision, message: Mark) -> None:
 def _settle_step(
     decision: Decision, step: StepState, status: t.Status, message: Mark, error: object
 ) -> None:
-    if step.status in {t.RUNNING, t.CANCELLING}:
+    if step.status in t.HELD:
         revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
         lose(decision, step, reason="marked", cut_off=True)
     end_step(decision, step, status, outputs=dict(message.outputs), error=error)  # type: ignore[arg-type]

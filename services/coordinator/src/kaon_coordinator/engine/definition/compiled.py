@@ -8,6 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 from kaon_coordinator.engine.definition.followers import followers
+from kaon_coordinator.engine.definition.servers import needed_by, served_by
 from kaon_wire.definitions import conditions
 from kaon_wire.definitions.graphs import all_blocks, inner_graphs
 from kaon_wire.value_types import has_natives, shape_of
@@ -49,6 +50,7 @@ class CompiledStep:
     has_locks: bool
     has_memo: bool
     exclusive: bool
+    serves: bool
     # Of an attempt; 0 without a bound.
     timeout_ms: int
     # Whether its block has a time-out or a deadline.
@@ -89,6 +91,10 @@ class CompiledGraph:
     leaders: Mapping[str, str]
     # By block that has any: the paths of the fields of its policies that are known only when it begins, sorted.
     bound: Mapping[str, tuple[tuple[str, d.Binding], ...]]
+    # The steps that serve others, each with the blocks that need it: those after it, as far as all before them must have passed.
+    servers: Mapping[str, tuple[str, ...]]
+    # The steps that serve a block that needs any.
+    served_by: Mapping[str, tuple[str, ...]]
     # The steps among the blocks.
     steps: Mapping[str, CompiledStep]
     # The graphs inside each block, by name: "body" of a foreach, repeat or group; "0", "1", ... and "else" of
@@ -198,6 +204,8 @@ def _compile_graph(
             for block in graph.blocks
             if block.bound
         },
+        servers=needed_by(blocks, successors, rules),
+        served_by=served_by(blocks, successors, rules),
         steps={block.name: compile_step(block) for block in graph.blocks if block.HasField("step")},
         inner=inner,
     )
@@ -214,6 +222,7 @@ def compile_step(block: d.Block) -> CompiledStep:
         has_locks=bool(block.locks),
         has_memo=step.memo.enabled,
         exclusive=step.exclusive,
+        serves=step.serves,
         timeout_ms=step.timeout_ms,
         is_timed=bool(block.timeout_ms or block.deadline_ms),
         type=step.type,

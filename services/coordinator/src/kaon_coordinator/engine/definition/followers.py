@@ -52,6 +52,9 @@ def _may_follow(leader: d.Block, block: d.Block) -> bool:
     return (
         block.HasField("step")
         and not step.exclusive
+        # A step that serves ends only when nobody needs it.
+        and not step.serves
+        and not leader.step.serves
         and not step.tags
         and not block.locks
         # Its policies are known only to the engine, or the pool and the priority of the one before it are.

@@ -167,7 +167,7 @@ def _give(decision: Decision, blocks: Iterable[BlockState], name: str, place: in
 
 def _signal_step(decision: Decision, message: Signal) -> None:
     step = decision.state.steps.get(message.path)
-    if step is None or step.status != t.RUNNING:
+    if step is None or step.status not in t.AT_WORK:
         refuse(decision, "signal", message.path, "no step is running there", message.requester)
         return
     if len(step.signals) >= decision.context.limits.buffered_signals:

@@ -143,6 +143,7 @@ def step_row(step: StepState) -> StepRow:
         "grant": step.grant_us,
         "late": step.late,
         "memo_key": step.memo_key,
+        "served": step.served,
         "held": step.held,
         "released": step.released,
         "type": step.spec.type,
@@ -415,6 +416,7 @@ def _restore_step(state: RunState, row: StepRow) -> None:
     step.begin_us, step.grant_us = data.get("begin", 0), data.get("grant", 0)
     step.late, step.end_seq = data.get("late", False), data.get("end_seq", 0)
     step.memo_key = data.get("memo_key", "")
+    step.served = data.get("served", False)
     step.held, step.released = data.get("held", False), data.get("released", False)
     source = data.get("memo", ("", ""))
     step.memo_source = (source[0], source[1])

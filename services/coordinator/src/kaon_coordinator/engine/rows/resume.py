@@ -58,7 +58,7 @@ def _derive_step(decision: Decision, step: StepState) -> None:
         decision.act(RequestStep(path=step.path))
     elif step.status == t.PENDING:
         decision.act(WatchRetry(issue=step.issue, due_us=step.retry_us))
-    elif step.status in {t.RUNNING, t.CANCELLING}:
+    elif step.status in t.HELD:
         _derive_lease(decision, step)
 
 

@@ -15,6 +15,8 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 Verdict: TypeAlias = Literal["start", "fail", "skip", "wait"]
 
+# A step that is to serve others keeps them waiting until then.
+_SETTLED = t.TERMINAL | {t.SERVING}
 # Rules under which a node may start before all its predecessors have ended.
 _EAGER = frozenset(
     {
@@ -62,7 +64,7 @@ def lets_start(node: Node, after: str) -> bool:
     """Tell whether the end of a node may let a successor start that need not wait for all its predecessors."""
     match node.scope.graph.rules[after]:
         case d.TRIGGER_RULE_ANY_SUCCEEDED:
-            return node.status == t.SUCCEEDED
+            return node.status in t.GOOD
         case d.TRIGGER_RULE_ANY_FAILED:
             return node.status in t.BROKEN or is_blocked(node)
         case d.TRIGGER_RULE_CONDITION:
@@ -158,10 +160,10 @@ def verdict(node: Node, left_out: Collection[str] = ()) -> Verdict:
     if not earlier and rule == d.TRIGGER_RULE_ALL_PASSED:
         # The most frequent case.
         return "start"
-    waits = bool(scope.waiting.get(name))
+    waits = bool(scope.waiting.get(name)) or _is_unserved(scope, name)
     match rule:
         case d.TRIGGER_RULE_ANY_SUCCEEDED:
-            if not earlier or any(each.status == t.SUCCEEDED for each in earlier):
+            if not earlier or any(each.status in t.GOOD for each in earlier):
                 return "start"
             if waits:
                 return "wait"
@@ -189,7 +191,7 @@ def verdict(node: Node, left_out: Collection[str] = ()) -> Verdict:
 def _is_good(rule: d.TriggerRule.ValueType, earlier: list[Node]) -> bool:
     """Tell whether a hook beside blocks may start, or all predecessors of another node have passed, or succeeded."""
     if rule == d.TRIGGER_RULE_ALL_SUCCEEDED:
-        return all(each.status == t.SUCCEEDED for each in earlier)
+        return all(each.status in t.GOOD for each in earlier)
     if rule in WATCHING:
         return any(has_happened(each, rule) for each in earlier)
     return all(_has_passed(each) for each in earlier)
@@ -199,6 +201,12 @@ def _has_passed(node: Node) -> bool:
     if node.status in t.BROKEN:
         return node.block.optional
     return node.status in t.PASSED and not is_blocked(node)
+
+
+def _is_unserved(scope: ScopeState, name: str) -> bool:
+    """Tell whether a step that serves a node is to serve, and does not yet or not at the moment."""
+    servers = scope.graph.served_by.get(name, ())
+    return any(scope.nodes[each].status not in _SETTLED for each in servers)
 
 
 def start_holds(

@@ -170,15 +170,30 @@ def end_block(
 def node_ended(decision: Decision, node: Node) -> None:
     """Apply the consequences of a node's end to its scope."""
     scope = node.scope
-    for after in scope.graph.successors[node.block.name]:
-        # A node with the rule any_succeeded checks all predecessors only when this one succeeded or was the
-        # last; likewise any_failed.
-        if not scope.waiting.get(after) or lets_start(node, after):
-            decision.then(_start_named, scope, after)
+    _start_after(decision, node)
     stops = is_broken(scope) and not scope.graph.finishes
     if stops and scope.phase == BODY and not _stopping(decision, scope):
         stop_scope(decision, scope)
     decision.then(check_scope, scope)
+
+
+def served(decision: Decision, step: StepState) -> None:
+    """Start what has waited for a step to serve."""
+    _start_after(decision, step)
+    decision.then(check_scope, step.scope)
+
+
+def _start_after(decision: Decision, node: Node) -> None:
+    """Start the nodes after one that has ended or serves, and those that need it, if they need not wait for others."""
+    scope, name = node.scope, node.block.name
+    for after in scope.graph.successors[name]:
+        # A node with the rule any_succeeded checks all predecessors only when this one succeeded or was the
+        # last; likewise any_failed.
+        if not scope.waiting.get(after) or lets_start(node, after):
+            decision.then(_start_named, scope, after)
+    for after in scope.graph.servers.get(name, ()):
+        if not scope.waiting.get(after):
+            decision.then(_start_named, scope, after)
 
 
 def happened(decision: Decision, node: Node) -> None:
@@ -196,6 +211,22 @@ def check_scope(decision: Decision, scope: ScopeState) -> None:
         return
     if scope.remaining == 0 or (scope.active == 0 and ending(decision, scope)):
         _phase_over(decision, scope)
+    elif scope.graph.servers and scope.phase == BODY:
+        _dismiss_servers(decision, scope)
+
+
+def _dismiss_servers(decision: Decision, scope: ScopeState) -> None:
+    """Stop the steps that serve others when nothing else is open in the scope's body."""
+    steps = [scope.nodes[name] for name in scope.graph.servers]
+    still = [each for each in steps if each.status not in t.TERMINAL]
+    if len(still) == scope.remaining:
+        for step in still:
+            _dismiss(decision, step)
+
+
+def _dismiss(decision: Decision, step: Node) -> None:
+    assert isinstance(step, StepState), step.path
+    decision.kinds.step.dismiss(decision, step)
 
 
 def _release_permits(decision: Decision, scope: ScopeState) -> None:
@@ -297,7 +328,12 @@ def stop_scope(decision: Decision, scope: ScopeState) -> None:
     if scope.phase == BODY or decision.state.force_stop or never_locked(decision, scope):
         decision.state.transient.stopping.add(scope.key)
         for node in list(scope.nodes.values()):
-            if is_active(node):
+            if not is_active(node):
+                continue
+            if node.block.step.serves:
+                # It has done nothing wrong: what is run again later finds it as after any other end of its scope.
+                _dismiss(decision, node)
+            else:
                 stop_node(decision, node, t.CANCELLED)
     decision.then(check_scope, scope)
 

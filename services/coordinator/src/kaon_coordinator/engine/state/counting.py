@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from kaon_coordinator.engine.definition.compiled import BODY
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState
+from kaon_coordinator.engine.state.state import BlockState, Node, ScopeState, StepState
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # The type of the error of a node that predecessors keep from starting.
@@ -29,7 +29,8 @@ def recount(scope: ScopeState) -> None:
             if scope.status == t.RUNNING and scope.graph.phases[name] == scope.phase:
                 scope.remaining += 1
                 scope.active += is_active(node)
-            continue
+            if not has_served(node):
+                continue
         scope.note_end(name)
     if scope.status == t.RUNNING:
         judge(scope)
@@ -75,12 +76,20 @@ def note_failure(scope: ScopeState, node: Node) -> None:
         return
     if scope.graph.phases[node.block.name] != BODY:
         scope.hook_error = scope.hook_error or node.error
-    elif scope.error is None and not _is_handled(scope, node.block.name):
+    elif scope.error is None and not _is_handled(scope, node):
         scope.error = node.error
 
 
-def _is_handled(scope: ScopeState, name: str) -> bool:
+def has_served(node: Node) -> bool:
+    """Tell whether a node is a step that has served those after it: for them it has passed, whatever becomes of it."""
+    return isinstance(node, StepState) and node.served
+
+
+def _is_handled(scope: ScopeState, node: Node) -> bool:
     """Tell whether a later node handles a failure, as far as that is known."""
+    name = node.block.name
+    if has_served(node):
+        return False
     return name in scope.graph.handled or _one_may_start(
         scope, scope.graph.perhaps_handled.get(name, ())
     )
@@ -101,9 +110,12 @@ def note_skip(scope: ScopeState, node: Node) -> None:
 def note_cancel(scope: ScopeState, node: Node) -> None:
     """Record a node's cancellation: unless a later node handles it, the body cannot succeed."""
     graph, name = scope.graph, node.block.name
-    if scope.cancelled or graph.phases[name] != BODY or name in graph.cancels_handled:
+    if scope.cancelled or graph.phases[name] != BODY:
         return
-    scope.cancelled = not _one_may_start(scope, graph.cancels_perhaps_handled.get(name, ()))
+    if has_served(node):
+        scope.cancelled = True
+    elif name not in graph.cancels_handled:
+        scope.cancelled = not _one_may_start(scope, graph.cancels_perhaps_handled.get(name, ()))
 
 
 def is_blocked(node: Node) -> bool:

@@ -233,5 +233,6 @@ _FOLDS: dict[str, Callable[[RunState, history_pb2.HistoryEvent], None]] = {
     "step_retry_scheduled": steps.step_retry_scheduled,
     "step_lease_lost": steps.step_lease_lost,
     "step_stop_requested": steps.step_stop_requested,
+    "step_serving": steps.step_serving,
     "step_ended": steps.step_ended,
 }

@@ -6,6 +6,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.bound_policies import give, give_run
 from kaon_coordinator.engine.state.counting import (
     counts_as_failed,
+    has_served,
     note_cancel,
     note_failure,
     note_skip,
@@ -175,7 +176,8 @@ def node_ended(scope: ScopeState, node: Node, *, begun: bool) -> None:
     """Count a node as ended in its scope, and for its successors."""
     scope.remaining -= 1
     scope.active -= begun
-    scope.note_end(node.block.name)
+    if not has_served(node):
+        scope.note_end(node.block.name)
     if node.status in t.BROKEN:
         note_failure(scope, node)
     elif node.status == t.CANCELLED:

@@ -60,6 +60,17 @@ def step_reported(state: RunState, event: history_pb2.HistoryEvent) -> None:
         state.transient.touched_blocks.add(cell.key)
 
 
+def step_serving(state: RunState, event: history_pb2.HistoryEvent) -> None:
+    """Fold that a step serves others. For its successors it has passed, once until it is reset."""
+    serving = event.step_serving
+    step = state.steps[serving.path]
+    set_step_status(state, step, t.SERVING)
+    step.outputs = named(serving.outputs_json)
+    if not step.served:
+        step.served = True
+        step.scope.note_end(step.block.name)
+
+
 def sweep_around(step: StepState, metric: str) -> tuple[BlockState, ScopeState] | None:
     """Return the innermost enclosing foreach that stops cells by this metric, and the step's cell of it."""
     scope: ScopeState | None = step.scope

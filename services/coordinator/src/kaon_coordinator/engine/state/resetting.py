@@ -63,7 +63,44 @@ def plan(targets: Iterable[Node]) -> Plan:
     for node in targets:
         _add_with_successors(result, node)
         _reopen(result, node.scope, _reopens_in(node))
+    _serve_again(result)
     return result
+
+
+def _serve_again(result: Plan) -> None:
+    """Add the steps that have served what runs again, and have ended: they serve again before that starts."""
+    for scope in list(result.reopened.values()):
+        # A run that was stopped before it began has no nodes.
+        servers = [scope.nodes[name] for name in scope.graph.servers if name in scope.nodes]
+        ended = [node for node in servers if not is_fresh(node)]
+        if not ended:
+            continue
+        before = _before_what_runs(result, scope)
+        for node in ended:
+            if node.block.name in before and not _serves_on(node):
+                result.nodes.setdefault(node.path, node)
+
+
+def _before_what_runs(result: Plan, scope: ScopeState) -> set[str]:
+    """Return the names of all that comes before what runs again in a scope."""
+    inside = {each.parent.path for each in result.reopened.values() if each.parent is not None}
+    found: set[str] = set()
+    stack = [
+        name
+        for name, node in scope.nodes.items()
+        if node.path in result.nodes or node.path in inside or node.status not in t.TERMINAL
+    ]
+    while stack:
+        for name in scope.graph.predecessors[stack.pop()]:
+            if name not in found:
+                found.add(name)
+                stack.append(name)
+    return found
+
+
+def _serves_on(node: Node) -> bool:
+    """Tell whether a step has served others and is not asked to end: a reset of others leaves it as it is."""
+    return isinstance(node, StepState) and is_active(node) and node.status != t.CANCELLING
 
 
 def _phase_of(node: Node) -> d.Phase.ValueType:
@@ -88,6 +125,9 @@ def _add_with_successors(result: Plan, node: Node) -> None:
         if each.path in result.nodes:
             continue
         result.nodes[each.path] = each
+        if isinstance(each, StepState) and each.served and is_active(each):
+            # Only forks reset it while it is active: what it has served stays.
+            continue
         names = each.scope.graph.successors[each.block.name]
         stack += [after for name in names if not is_fresh(after := each.scope.nodes[name])]
 
@@ -121,6 +161,7 @@ def reopen(state: RunState, scope: ScopeState) -> None:
     """Reopen an ended scope in the phase in which it ended; nodes that its end kept from beginning may begin."""
     result, phase = Plan(), scope.phase
     _reopen(result, scope, phase)
+    _serve_again(result)
     # Hooks whose phase had not come are among the reset nodes; they do not determine the phase.
     reset(state, result.paths)
     _open_again(state, scope, phase, 0)
@@ -180,7 +221,7 @@ def _clear_step(step: StepState) -> None:
     step.begin_us = step.ready_us = step.start_us = step.end_us = step.end_seq = step.retry_us = 0
     step.inputs = step.outputs = NOTHING
     step.error, step.stop, step.late, step.signals = None, t.NONE, False, ()
-    step.held = step.released = False
+    step.held = step.released = step.served = False
     step.metrics, step.reports, step.lost_runners, step.platform_failures = NO_METRICS, 0, 0, 0
 
 
@@ -229,6 +270,7 @@ def opening(scope: ScopeState, graph: CompiledGraph, name: str) -> d.Phase.Value
 def plan_opening(result: Plan, scope: ScopeState, phase: d.Phase.ValueType) -> None:
     """Add to a plan that a scope runs again from a phase on."""
     _reopen(result, scope, phase)
+    _serve_again(result)
 
 
 def _open_again(state: RunState, scope: ScopeState, phase: d.Phase.ValueType, now_us: int) -> None:

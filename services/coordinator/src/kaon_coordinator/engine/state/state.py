@@ -108,6 +108,8 @@ class StepState:
     stop_reason: str = ""
     # The final status once it has stopped; unspecified (0) without a stop request.
     stop: t.Status = t.NONE
+    # It has served those that come after it, since it was created or reset: for them it has passed.
+    served: bool = False
     # It missed its deadline.
     late: bool = False
     # Key of its memo; empty when its outputs are not remembered.

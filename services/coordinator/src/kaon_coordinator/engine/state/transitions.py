@@ -21,12 +21,18 @@ TIMED_OUT = run_pb2.STATUS_TIMED_OUT
 QUARANTINED = run_pb2.STATUS_QUARANTINED
 WAITING = run_pb2.STATUS_WAITING
 PAUSED = run_pb2.STATUS_PAUSED
+SERVING = run_pb2.STATUS_SERVING
 
 # Terminal, unless reset.
 TERMINAL = frozenset({SUCCEEDED, FAILED, SKIPPED, CANCELLED, TIMED_OUT, QUARANTINED})
 
-# Satisfies the trigger rules of the successors.
-PASSED = frozenset({SUCCEEDED, SKIPPED})
+# Counts as a success for the trigger rules of the successors, and satisfies most of them.
+GOOD = frozenset({SUCCEEDED, SERVING})
+PASSED = GOOD | {SKIPPED}
+
+# A step whose holder executes it, and one that a runner holds.
+AT_WORK = frozenset({RUNNING, SERVING})
+HELD = AT_WORK | {CANCELLING}
 
 # Fails the enclosing scope.
 BROKEN = frozenset({FAILED, TIMED_OUT, QUARANTINED})
@@ -40,8 +46,10 @@ STEP: dict[Status, frozenset[Status]] = {
     READY: frozenset({READY, RUNNING, CANCELLED, SKIPPED, TIMED_OUT, SUCCEEDED, FAILED}),
     # READY: its runner was lost. PENDING: waits for its next attempt.
     RUNNING: frozenset(
-        {SUCCEEDED, FAILED, PENDING, READY, CANCELLING, TIMED_OUT, QUARANTINED, SKIPPED}
+        {SUCCEEDED, FAILED, PENDING, READY, CANCELLING, TIMED_OUT, QUARANTINED, SKIPPED, SERVING}
     ),
+    # As RUNNING; SUCCEEDED, SKIPPED: by hand, or (SKIPPED) it asked for it.
+    SERVING: frozenset({SUCCEEDED, FAILED, PENDING, READY, CANCELLING, QUARANTINED, SKIPPED}),
     # SUCCEEDED or FAILED: it ended before the stop reached it. PENDING: the attempt was stopped by its
     # time-out.
     CANCELLING: frozenset({CANCELLED, TIMED_OUT, SKIPPED, SUCCEEDED, FAILED, PENDING}),

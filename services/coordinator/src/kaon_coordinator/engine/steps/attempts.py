@@ -72,13 +72,19 @@ def become_ready(
 
 def stop(decision: Decision, step: StepState, status: t.Status) -> None:
     """Stop a step; a step without a holder ends at once with `status`."""
-    if step.status == t.RUNNING:
-        _request_stop(decision, step, RevokeReason.CANCELLED)
-    elif step.status == t.READY or (step.status == t.PENDING and step.retry_us):
+    if step.status in t.AT_WORK:
+        request_stop_of(decision, step, RevokeReason.CANCELLED)
+    elif waits_for_attempt(step):
         end(decision, step, status, error=stop_error(step.path, status))
 
 
-def _request_stop(decision: Decision, step: StepState, reason: RevokeReason) -> None:
+def waits_for_attempt(step: StepState) -> bool:
+    """Tell whether a step has begun and no runner holds it."""
+    return step.status == t.READY or (step.status == t.PENDING and step.retry_us > 0)
+
+
+def request_stop_of(decision: Decision, step: StepState, reason: RevokeReason) -> None:
+    """Ask the holder of a step to stop."""
     decision.emit(
         step_stop_requested=history_pb2.StepStopRequested(path=step.path, reason=reason.value)
     )
@@ -96,7 +102,7 @@ def reported(decision: Decision, message: Reported) -> None:
     else:
         problem = limits.report_problem(step.metrics, step.reports, metric.name)
     if problem:
-        _end_attempt(decision, step, problem)
+        end_attempt(decision, step, user_error("LimitExceeded", f"{step.path}: {problem}"))
         return
     report = history_pb2.StepReported(path=step.path)
     if metric is None:
@@ -110,21 +116,21 @@ def reported(decision: Decision, message: Reported) -> None:
         _stop_early(decision, step, report.metric)
 
 
-def _end_attempt(decision: Decision, step: StepState, problem: str) -> None:
-    """End an attempt that exceeds a limit, without waiting for its holder.
+def end_attempt(decision: Decision, step: StepState, error: step_pb2.StepError) -> None:
+    """End an attempt by an error of what it reported, without waiting for its holder.
 
     An attempt that is already stopping continues to stop.
     """
-    if step.status != t.RUNNING:
+    if step.status not in t.AT_WORK:
         return
     revoke(decision, lease_of(step), RevokeReason.STALE_LEASE)
     lose(decision, step, reason="limit", cut_off=True)
-    _attempt_failed(decision, step, user_error("LimitExceeded", f"{step.path}: {problem}"), "")
+    _attempt_failed(decision, step, error, "")
 
 
 def _stop_early(decision: Decision, step: StepState, metric: step_pb2.StepMetric) -> None:
     swept = sweep_around(step, metric.name)
-    if swept is None or step.status != t.RUNNING:
+    if swept is None or step.status not in t.AT_WORK:
         return
     block, cell = swept
     assert block.curves is not None
@@ -138,12 +144,13 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
     step = claim(decision, message)
     if step is None:
         return
+    if step.spec.serves:
+        _stopped_serving(decision, step, message.log_json)
+        return
     outputs = typed(step.spec.floats, message.outputs)
-    kind, problem = _output_problem(decision, step, outputs)
-    if problem:
-        _attempt_failed(
-            decision, step, user_error(kind, f"{step.path}: {problem}"), message.log_json
-        )
+    error = output_error(decision, step, outputs)
+    if error is not None:
+        _attempt_failed(decision, step, error, message.log_json)
         return
     if step.memo_key:
         decision.act(RememberStep(path=step.path, key=step.memo_key, outputs=outputs))
@@ -151,15 +158,25 @@ def succeeded(decision: Decision, message: Succeeded) -> None:
     end(decision, step, t.SUCCEEDED, outputs=outputs, log_json=message.log_json)
 
 
-def _output_problem(
+def _stopped_serving(decision: Decision, step: StepState, log_json: str) -> None:
+    """Record the end of an attempt of a step that serves: a failure, unless it was asked to stop."""
+    if step.status == t.CANCELLING:
+        end_stopped(decision, step, log_json)
+        return
+    told = "while others still need it" if step.status == t.SERVING else "before it served others"
+    error = user_error("ServiceEnded", f"{step.path}: the attempt ended by itself {told}")
+    _attempt_failed(decision, step, error, log_json)
+
+
+def output_error(
     decision: Decision, step: StepState, outputs: dict[str, str]
-) -> tuple[str, str]:
-    """Return the error type and the description of a fault in the outputs; empty when there is none."""
-    if problem := output_difference(step, outputs):
-        return "OutputMismatch", problem
-    if problem := decision.context.limits.too_large(outputs):
-        return "OutputTooLarge", problem
-    return "OutputMismatch", _malformed(outputs)
+) -> step_pb2.StepError | None:
+    """Return what is wrong with the outputs of an attempt; None when nothing is."""
+    kind, problem = "OutputMismatch", output_difference(step, outputs)
+    if not problem and (problem := decision.context.limits.too_large(outputs)):
+        kind = "OutputTooLarge"
+    problem = problem or _malformed(outputs)
+    return user_error(kind, f"{step.path}: {problem}") if problem else None
 
 
 def _malformed(outputs: dict[str, str]) -> str:
@@ -249,8 +266,20 @@ def end_stopped(decision: Decision, step: StepState, log_json: str) -> None:
         seconds = step.spec.timeout_ms / 1000
         error = user_error("Timeout", f"{step.path}: the attempt took longer than {seconds:g} s")
         _attempt_failed(decision, step, error, log_json)
+    elif step.stop_reason == RevokeReason.SCOPE_OVER:
+        end_dismissed(decision, step, log_json)
     else:
         end(decision, step, t.CANCELLED, log_json=log_json)
+
+
+def end_dismissed(decision: Decision, step: StepState, log_json: str = "") -> None:
+    """End a step that serves and that nothing needs any more: SUCCEEDED when it has served, else SKIPPED."""
+    if step.served:
+        outputs = dict(step.outputs)
+        end(decision, step, t.SUCCEEDED, outputs=outputs, log_json=log_json)
+    else:
+        why = user_error(SKIPPED, "nothing needed it any more before it served others")
+        end(decision, step, t.SKIPPED, error=why, log_json=log_json)
 
 
 def retry_due(decision: Decision, message: RetryDue) -> None:
@@ -287,7 +316,7 @@ def expired(decision: Decision, message: LeaseExpired) -> None:
     step = decision.state.steps.get(message.issue.path)
     if step is None or not step.is_newest(message.issue):
         return
-    if step.status in {t.RUNNING, t.CANCELLING}:
+    if step.status in t.HELD:
         reissue(decision, step, reason="expired")
 
 
@@ -315,7 +344,7 @@ def attempt_timed_out(decision: Decision, message: AttemptTimedOut) -> None:
     """End an attempt that exceeded its time-out and that the runner did not end by itself."""
     step = decision.state.steps.get(message.issue.path)
     if step is not None and step.status == t.RUNNING and step.is_newest(message.issue):
-        _request_stop(decision, step, RevokeReason.TIMED_OUT)
+        request_stop_of(decision, step, RevokeReason.TIMED_OUT)
 
 
 def end(

@@ -19,6 +19,7 @@ from kaon_coordinator.engine.messages import (
     HandedBack,
     Lease,
     Reported,
+    Serves,
     Started,
     Stopped,
     Succeeded,
@@ -29,7 +30,7 @@ from kaon_coordinator.engine.state.state import StepSignal, StepState
 from kaon_coordinator.engine.steps.succession import may_hold
 from kaonapi.run.v1 import history_pb2
 
-Report = Started | Reported | Succeeded | Failed | Stopped | HandedBack
+Report = Started | Reported | Serves | Succeeded | Failed | Stopped | HandedBack
 
 
 def lease_of(step: StepState) -> Lease:
@@ -52,11 +53,7 @@ def claim(decision: Decision, message: Report) -> StepState | None:
     if step is None:
         return None
     current = step.is_newest(lease.issue)
-    if (
-        current
-        and step.status in {t.RUNNING, t.CANCELLING}
-        and lease.incarnation == step.incarnation
-    ):
+    if current and step.status in t.HELD and lease.incarnation == step.incarnation:
         return step
     if current and step.status == t.READY and may_hold(step, lease):
         if not isinstance(message, HandedBack):
@@ -66,7 +63,7 @@ def claim(decision: Decision, message: Report) -> StepState | None:
     # stop.
     if not (current and step.status in t.TERMINAL and lease.incarnation == step.incarnation):
         decision.stale += 1
-        if isinstance(message, Started | Reported):
+        if isinstance(message, Started | Reported | Serves):
             revoke(decision, lease, RevokeReason.STALE_LEASE)
     return None
 
@@ -112,7 +109,7 @@ def grant(decision: Decision, step: StepState) -> None:
 def grant_due(decision: Decision, message: Due) -> None:
     """Grant an exclusive step whose wait for an earlier holder is over."""
     step = decision.state.steps.get(message.path)
-    if step is not None and step.status == t.RUNNING and step.grant_us <= message.due_us:
+    if step is not None and step.status in t.AT_WORK and step.grant_us <= message.due_us:
         grant(decision, step)
 
 
@@ -135,7 +132,7 @@ def revoke_unless_current(decision: Decision, lease: Lease, *, queued: bool) -> 
             if not queued:
                 take(decision, step, lease)
             return True
-        if step.status in {t.RUNNING, t.CANCELLING} and step.incarnation == lease.incarnation:
+        if step.status in t.HELD and step.incarnation == lease.incarnation:
             if step.status == t.CANCELLING:
                 revoke(decision, lease, RevokeReason(step.stop_reason))
             elif step.spec.exclusive:

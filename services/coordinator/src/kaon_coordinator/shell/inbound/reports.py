@@ -9,6 +9,7 @@ from kaon_coordinator.engine.messages import (
     Lease,
     Message,
     Reported,
+    Serves,
     Started,
     Stopped,
     Succeeded,
@@ -39,6 +40,8 @@ def message_of(record: step_pb2.StepEvents, event: step_pb2.StepEvent) -> Messag
             return Reported(lease=lease, metric=event.metric)
         case "checkpointed":
             return Reported(lease=lease, checkpoint_json=event.checkpointed.checkpoint_json)
+        case "serves":
+            return Serves(lease=lease, outputs=dict(event.serves.outputs_json))
         case "succeeded":
             succeeded = event.succeeded
             return Succeeded(
