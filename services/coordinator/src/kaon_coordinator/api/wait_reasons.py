@@ -300,8 +300,10 @@ class WaitReasons:
 
     def _predecessors(self, node: Node) -> None:
         scope = node.scope
-        before = [scope.nodes[name] for name in scope.graph.predecessors[node.block.name]]
-        unfinished = [each for each in before if each.status not in t.TERMINAL]
+        name = node.block.name
+        names = [*scope.graph.predecessors[name], *scope.graph.served_by.get(name, ())]
+        before = [scope.nodes[each] for each in dict.fromkeys(names)]
+        unfinished = [each for each in before if each.status not in t.TERMINAL | {t.SERVING}]
         if unfinished:
             rule = _rule(node)
             self._waits_for(node.path, unfinished, f"{node.path}{rule} waits for")

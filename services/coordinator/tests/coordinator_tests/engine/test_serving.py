@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from kaon_coordinator.api.wait_reasons import AskMatcher, WaitReasons
 from kaon_coordinator.engine.actions import RevokeReason
 from kaon_coordinator.engine.commands.fork import fork_state
 from kaon_coordinator.engine.decide import submit
@@ -188,6 +189,28 @@ def test_its_final_failure_fails_the_scope_whoever_would_handle_that_of_another(
     driver.tell(Stopped(lease=driver.lease("a")))
     assert (status(driver, "db"), driver.state.status) == ("FAILED", t.FAILED)
     check(driver)
+
+
+def test_who_asks_why_a_step_waits_is_told_of_the_server_that_is_down_and_not_of_one_that_serves() -> (
+    None
+):
+    blocks = [server("db", attempts=2), step("a"), step("b")]
+    driver = driver_of(graph(blocks, ("db", "a"), ("a", "b")))
+    begin(driver, "db")
+    serve(driver, "db")
+    begin(driver, "a")
+    assert why(driver, "db") == [
+        "db serves what comes after it at a, until nothing else is left to do in its scope."
+    ]
+    driver.tell(Failed(lease=driver.lease("db"), error=failure()))
+    succeed(driver, "a")
+    assert status(driver, "b") == "PENDING"
+    assert why(driver, "b")[0] == "b waits for db."
+
+
+def why(driver: Driver, path: str) -> list[str]:
+    _, reasons = WaitReasons(driver.state, {}, driver.now_us).of(path)
+    return [each.text for each in reasons if not isinstance(each, AskMatcher)]
 
 
 def test_an_optional_server_may_fail() -> None:
