@@ -8,7 +8,7 @@ more than the step that runs.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -39,6 +39,37 @@ class _Rival:
     lane: Lane
 
 
+class _Rivals:
+    """The waiting lines of one review. Those with a better claim are the same for all chains alike, of which there are many.
+
+    Args:
+        state: The pool, which nobody changes during the review.
+        waiting: The lines, the best claim first.
+    """
+
+    def __init__(self, state: PoolState, waiting: Sequence[_Rival]) -> None:
+        self.waiting = waiting
+        self._state = state
+        # By tenant, priority and lane of a chain.
+        self._above: dict[tuple[str, int, Lane], tuple[Lane, ...]] = {}
+
+    def lanes_above(self, ticket: Ticket) -> tuple[Lane, ...]:
+        """Return the lanes of the lines with a better claim than a chain's."""
+        key = (ticket.tenant, ticket.priority, ticket.lane)
+        found = self._above.get(key)
+        if found is None:
+            found = self._above[key] = tuple(dict.fromkeys(self._find(ticket)))
+        return found
+
+    def _find(self, ticket: Ticket) -> Iterator[Lane]:
+        without = self._state.shares.rank_without(ticket.tenant, ticket.lane.need)
+        own = (-ticket.priority, without)
+        for rival in self.waiting:
+            own_tenant = rival.tenant == ticket.tenant
+            if rival.priority > ticket.priority if own_tenant else rival.rank <= own:
+                yield rival.lane
+
+
 def take_offered(request: step_pb2.StepRequest, lanes: Lanes) -> tuple[Follower, ...]:
     """Take the offered successors out of a request."""
     if not request.offered:
@@ -57,8 +88,8 @@ def take_offered(request: step_pb2.StepRequest, lanes: Lanes) -> tuple[Follower,
 
 def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> None:
     """Allow successors to the steps that a round has placed, and end older chains for whom it left waiting."""
-    rivals = _rivals(state, now) if len(state.waiting) else []
-    if rivals:
+    rivals = _Rivals(state, _rivals(state, now) if len(state.waiting) else [])
+    if rivals.waiting:
         for ticket in tuple(state.leading):
             _end_for(state, ticket, rivals, now)
     for ticket in placed:
@@ -70,17 +101,18 @@ def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> Non
             state.leading[ticket] = None
 
 
-def _end_for(state: PoolState, ticket: Ticket, rivals: list[_Rival], now: float) -> None:
+def _end_for(state: PoolState, ticket: Ticket, rivals: _Rivals, now: float) -> None:
+    if ticket.chain_ended is not None and now - ticket.chain_ended < _REPEAT:
+        return
     runner = state.fleet.get(ticket.incarnation)
-    asked = ticket.chain_ended is not None and now - ticket.chain_ended < _REPEAT
-    if runner is None or asked or not _is_outranked(state, ticket, runner, rivals):
+    if runner is None or not _is_outranked(state, ticket, runner, rivals):
         return
     ticket.chain_ended = now
     state.effects.append(EndChain(incarnation=ticket.incarnation, key=ticket.key))
 
 
 def _allowed(
-    state: PoolState, ticket: Ticket, runner: RunnerState, rivals: list[_Rival]
+    state: PoolState, ticket: Ticket, runner: RunnerState, rivals: _Rivals
 ) -> tuple[Follower, ...]:
     if _is_outranked(state, ticket, runner, rivals):
         return ()
@@ -105,19 +137,13 @@ def _has_labels(runner: RunnerState, lane: Lane, known: Lane) -> bool:
     return all(expression.matches(runner.labels) for expression in asked)
 
 
-def _is_outranked(
-    state: PoolState, ticket: Ticket, runner: RunnerState, rivals: list[_Rival]
-) -> bool:
+def _is_outranked(state: PoolState, ticket: Ticket, runner: RunnerState, rivals: _Rivals) -> bool:
     """Tell whether somebody with a better claim waits for what the ticket occupies."""
     if runner.reserved is not None and runner.reserved is not ticket:
         return True
-    own = (-ticket.priority, state.shares.rank_without(ticket.tenant, ticket.lane.need))
-    for rival in rivals:
-        own_tenant = rival.tenant == ticket.tenant
-        better = rival.priority > ticket.priority if own_tenant else rival.rank <= own
-        if better and _could_start(state, runner, ticket.lane.need, rival.lane):
-            return True
-    return False
+    return any(
+        _could_start(state, runner, ticket.lane.need, lane) for lane in rivals.lanes_above(ticket)
+    )
 
 
 def _could_start(state: PoolState, runner: RunnerState, occupied: Amount, lane: Lane) -> bool:
