@@ -92,3 +92,36 @@ def test_the_run_of_a_cells_sub_workflow_opens_inside_of_the_drawing(
         page.get_by_role("button", name="Open in the drawing").click()
         expect(card.get_by_text("2 of 3")).to_be_visible(timeout=PATIENCE)
         assert window.take_problems() == []
+
+
+def test_the_run_in_a_cell_of_a_cell_opens_inside_of_the_drawing(
+    chromium: Browser, world: World
+) -> None:
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        run_id = client.submit(load_workflow(world.file, "deep"), {}).run.run_id
+        for _ in client.watch(run_id):
+            pass
+        window.log_in(SOMEBODY, f"/runs/{run_id}")
+        page = window.page
+        page.get_by_role("button", name="Open leaf").click()
+        within = page.locator('.react-flow__node[data-id="leaf > within"]')
+        expect(within.get_by_role("img", name="Succeeded")).to_be_visible(timeout=PATIENCE)
+        card = page.locator('.react-flow__node[data-id="leaf"]')
+        expect(card.get_by_text("1 of 2")).to_be_visible(timeout=PATIENCE)
+        expect(card.get_by_text("1 of 3")).to_be_visible(timeout=PATIENCE)
+        card.get_by_role("button", name="The next cell of each-shade").click()
+        expect(card.get_by_text("2 of 3")).to_be_visible(timeout=PATIENCE)
+        window.picture("run-cell-of-cell")
+        # Another cell of the outer one begins with its first inner one.
+        card.get_by_role("button", name="The next cell of each-day").click()
+        expect(card.get_by_text("2 of 2")).to_be_visible(timeout=PATIENCE)
+        expect(card.get_by_text("1 of 3")).to_be_visible(timeout=PATIENCE)
+        expect(card.get_by_role("button", name="The next cell of each-day")).to_be_disabled()
+        expect(within.get_by_role("img", name="Succeeded")).to_be_visible(timeout=PATIENCE)
+        window.go(page.url.removeprefix(world.console.origin))
+        within.click()
+        page.wait_for_url("**/runs/*?step=within", timeout=PATIENCE)
+        child = client.run(page.url.rpartition("/")[2].partition("?")[0]).run
+        assert child.parent_run_id == run_id
+        assert child.parent_path.startswith("each-day[tue]/each-shade[red]")
+        assert window.take_problems() == []

@@ -80,6 +80,8 @@ nested = Workflow("nested", steps.python("before", quick) >> sub_workflow("insid
 
 part = each("part", ["red", "green", "blue"])
 spread = Workflow("spread", sub_workflow("child", small)**part)
+day, shade = each("day", ["mon", "tue"]), each("shade", ["red", "green", "blue"])
+deep = Workflow("deep", (steps.python("open", quick) >> sub_workflow("leaf", small)**shade)**day)
 
 day = param("day", str)
 load = steps.python("load", quick, produces=[dataset("ratings", partition=day)])

@@ -52,7 +52,7 @@ export function Canvas() {
         const others = search.opened.filter((opened) => openedName(opened) !== node.name);
         const cells = cellsOf(inner.overlay.get(node.name));
         if (others.length < search.opened.length) go({ opened: others }, { replace: true });
-        else if (cells !== undefined) openCell({ ...cells, index: 0 });
+        else if (cells !== undefined) openCell(cells);
         else go({ opened: [...others, node.name] }, { replace: true });
         return;
       }
@@ -381,7 +381,7 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
   ]);
 }
 
-/** Whether a sub-workflow has begun: by its run, or in a cell of the run's own foreach. */
+/** Whether a sub-workflow has begun: by its run, or in cells of the run's own. */
 function canOpen(state: CardData["state"], within: string): boolean {
   return Boolean(state?.block?.childRunId) || (within === "" && cellsOf(state) !== undefined);
 }

@@ -1,25 +1,32 @@
 import { UnstyledButton } from "@mantine/core";
 import { IconChevronLeft, IconChevronRight } from "@tabler/icons-react";
 import { clipped, formatCount, shown } from "../../common/text";
-import type { ChosenCell } from "../model/inner";
+import type { CellLevel, ChosenCell } from "../model/inner";
+import { nodeName } from "../model/paths";
 import classes from "./canvas.module.css";
 import { useCellIndex, useOpenCell } from "./useOpenCell";
 
-/** Which cell's sub-workflow is open, and the ways to the cells before and after it. */
-export function CellStepper({ cell }: { cell: ChosenCell }) {
+/** Which cell's sub-workflow is open, of each foreach that it is in, and the ways to the cells before and after. */
+export function CellStepper({ cell: { levels } }: { cell: ChosenCell }) {
+  return levels.map((level) => <Stepper key={level.block} level={level} alone={levels.length === 1} />);
+}
+
+function Stepper({ level, alone }: { level: CellLevel; alone: boolean }) {
   const open = useOpenCell();
-  const { index, total } = useCellIndex(cell);
+  const { index, total } = useCellIndex(level);
+  const { block, key, scope, nodes } = level;
+  const of = alone ? "" : ` of ${nodeName(block)}`;
   const step = (by: number, label: string) => {
     const to = (index ?? 0) + by;
     const Icon = by < 0 ? IconChevronLeft : IconChevronRight;
     return (
       <UnstyledButton
         className={classes.stepCell}
-        aria-label={label}
+        aria-label={`${label}${of}`}
         disabled={index === undefined || to < 0 || to >= total}
         onClick={(event) => {
           event.stopPropagation();
-          open({ block: cell.block, node: cell.node, index: to });
+          open({ block, nodes, index: to });
         }}
       >
         <Icon size={13} aria-hidden="true" />
@@ -29,8 +36,8 @@ export function CellStepper({ cell }: { cell: ChosenCell }) {
   return (
     <span className={classes.chosen}>
       {step(-1, "The cell before")}
-      <span className={classes.detail} title={shown(cell.scope)}>
-        {shown(clipped(cell.key, 30))}
+      <span className={classes.detail} title={shown(scope)}>
+        {shown(clipped(key, alone ? 30 : 12))}
         {index !== undefined && ` · ${formatCount(index + 1)} of ${formatCount(total)}`}
       </span>
       {step(1, "The next cell")}

@@ -57,9 +57,7 @@ it("names the cell whose sub-workflow is open by the path of that", () => {
     name: "train",
     path: "cycle#2/items[a/b c]/tune/train",
     scope: "cycle#2/items[a/b c]",
-    key: "a/b c",
-    block: "cycle#2/items",
-    node: "tune/train",
+    levels: [{ scope: "cycle#2/items[a/b c]", key: "a/b c", block: "cycle#2/items", nodes: ["tune/train"] }],
   });
   expect([chosenCell("train"), chosenCell("train > deep"), chosenCell("items[3]")]).toEqual([
     undefined,
@@ -69,10 +67,23 @@ it("names the cell whose sub-workflow is open by the path of that", () => {
   expect([openedName("items[3]/train"), openedName("train > deep")]).toEqual(["train", "train > deep"]);
 });
 
-it("opens what is in cells, and not what is in cells of cells", () => {
+it("names the cell of each foreach around a sub-workflow, and the way on from it", () => {
+  expect(chosenCell("days[mon]/loop#2/items[US]/train")).toEqual({
+    name: "train",
+    path: "days[mon]/loop#2/items[US]/train",
+    scope: "days[mon]/loop#2/items[US]",
+    levels: [
+      { scope: "days[mon]", key: "mon", block: "days", nodes: ["loop/items", "train"] },
+      { scope: "days[mon]/loop#2/items[US]", key: "US", block: "days[mon]/loop#2/items", nodes: ["train"] },
+    ],
+  });
+});
+
+it("opens what is in cells, and in cells of cells", () => {
   const at = (path: string) => cellsOf({ path, status: Status.RUNNING });
-  expect(at("cycle#2/items[]/tune/train")).toEqual({ block: "cycle#2/items", node: "tune/train" });
-  expect([at("train"), at("items[]/inner[]/train"), cellsOf(undefined)]).toEqual([undefined, undefined, undefined]);
+  expect(at("cycle#2/items[]/tune/train")).toEqual({ block: "cycle#2/items", nodes: ["tune/train"] });
+  expect(at("days[]/loop#/items[]/train")).toEqual({ block: "days", nodes: ["loop/items", "train"] });
+  expect([at("train"), cellsOf(undefined)]).toEqual([undefined, undefined]);
 });
 
 it("begins with the runs of chosen cells, and finds what is in them", () => {

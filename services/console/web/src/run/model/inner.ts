@@ -5,35 +5,49 @@ import { nameWithin } from "./graph";
 import { type NodeState, type Overlay, overlay } from "./overlay";
 import { nodeName } from "./paths";
 
-/** A sub-workflow in a cell of a foreach: of the many that there are, the one that is open. */
+/** A cell of a foreach on the way to a sub-workflow. */
+export interface CellLevel {
+  /** The cell: "items[US]". */
+  readonly scope: string;
+  /** The cell's key. */
+  readonly key: string;
+  /** The foreach. */
+  readonly block: string;
+  /** The way on from the cell to the sub-workflow: each node's path within the cell around it. */
+  readonly nodes: readonly string[];
+}
+
+/** A sub-workflow in a cell of a foreach, or of a foreach within others: of the many that there are, the one that is open. */
 export interface ChosenCell {
   /** Of the node in the drawing. */
   readonly name: string;
   /** Its path in the run, such as "items[US]/train". */
   readonly path: string;
-  /** The cell: "items[US]". */
+  /** The innermost cell: "items[US]". */
   readonly scope: string;
-  /** The cell's key. */
-  readonly key: string;
-  /** The foreach, and the path within a cell. */
-  readonly block: string;
-  readonly node: string;
+  /** The cells that it is in, the outermost first. */
+  readonly levels: readonly CellLevel[];
 }
+
+// Keys hold no brackets.
+const CELL = /\[([^[\]]*)\]\//g;
+const ITERATION = /#\d*/g;
 
 /** Reads what is open: the name of a node, or the path of one in a cell. */
 export function chosenCell(opened: string): ChosenCell | undefined {
-  const begin = opened.indexOf("[");
-  const end = opened.indexOf("]/", begin);
-  if (begin <= 0 || end < 0) return undefined;
-  const node = opened.slice(end + 2);
-  return {
-    name: nodeName(node),
-    path: opened,
-    scope: opened.slice(0, end + 1),
-    key: opened.slice(begin + 1, end),
-    block: opened.slice(0, begin),
-    node,
-  };
+  const cells = [...opened.matchAll(CELL)];
+  const last = cells.at(-1);
+  if (last === undefined || cells[0]?.index === 0) return undefined;
+  const ends = cells.map((cell) => cell.index + cell[0].length);
+  // From the end of each cell to the next foreach, and at last to the sub-workflow.
+  const nodes = ends.map((end, at) => opened.slice(end, cells[at + 1]?.index).replaceAll(ITERATION, ""));
+  const levels = cells.map((cell, at) => ({
+    scope: opened.slice(0, (ends[at] as number) - 1),
+    key: cell[1] as string,
+    block: opened.slice(0, cell.index),
+    nodes: nodes.slice(at),
+  }));
+  return { name: nodeName(nodes.at(-1) as string), path: opened, scope: (levels.at(-1) as CellLevel).scope, levels };
 }
 
 /** The name in the drawing of what is open. */
@@ -41,12 +55,10 @@ export function openedName(opened: string): string {
   return chosenCell(opened)?.name ?? opened;
 }
 
-/** Where the cells of a node are that stands in a foreach; undefined for one in no cell, or in cells of cells. */
-export function cellsOf(state: NodeState | undefined): { block: string; node: string } | undefined {
-  const [block, node, more] = state?.path.split("[]/") ?? [];
-  return block && node && more === undefined && !node.includes("[]")
-    ? { block, node: node.replaceAll("#", "") }
-    : undefined;
+/** Where the cells of a node are that stands in a foreach: the outermost foreach, and the way on. Undefined for one in no cell. */
+export function cellsOf(state: NodeState | undefined): Pick<CellLevel, "block" | "nodes"> | undefined {
+  const [block, ...nodes] = state?.path.split("[]/") ?? [];
+  return block && nodes.length > 0 ? { block, nodes: nodes.map((node) => node.replaceAll(ITERATION, "")) } : undefined;
 }
 
 /** The run by which each of these sub-workflows has begun, beside those of chosen cells; those within others are found when the views of these are known. */
