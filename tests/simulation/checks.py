@@ -29,7 +29,7 @@ from kaon_coordinator.engine.scopes.readiness import ending
 from kaon_coordinator.engine.scopes.run_permits import permit_keys
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.evolve import evolve
-from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.engine.state.state import RunState, StepState
 from kaon_coordinator.notifications.notices import notices_of
 from kaon_coordinator.schedules import due, times
 from kaon_coordinator.schedules.schedule_state import ScheduleState
@@ -425,16 +425,38 @@ class Checks(Witness):
             return
         if step.block.step.outputs["out"] != d.VALUE_TYPE_ANY:
             return
-        whose = canonical.loads(ended.outputs_json["out"])
+        if step.block.step.serves:
+            # The last attempt may end before it serves: what counts is what the step has served with.
+            if ended.outputs_json["out"] != step.outputs.get("out"):
+                self.fail("I2", f"{ended.path}: ended with outputs that it has not served with")
+            return
         if (ended.attempt, ended.generation) != (step.attempt, step.generation):
             self.fail(
                 "I2",
                 f"{ended.path}: {ended.attempt}/{ended.generation} accepted, held is {step.generation}",
             )
+        self._check_author(step, ended.outputs_json["out"])
+
+    def _serving(
+        self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
+    ) -> None:
+        """I2: only the holder serves, and it serves with its own outputs."""
+        serving = event.step_serving
+        step = state.steps[serving.path]
+        if step.status not in t.HELD or serving.attempt != step.attempt:
+            self.fail(
+                "I2", f"{serving.path}: attempt {serving.attempt} serves, it is {step.status}"
+            )
+        if step.block.step.outputs.get("out") == d.VALUE_TYPE_ANY:
+            self._check_author(step, serving.outputs_json["out"])
+
+    def _check_author(self, step: StepState, output: str) -> None:
+        """I2: an output of the simulated runner names the incarnation that made it: the holder."""
+        whose = canonical.loads(output)
         if whose != step.incarnation:
             self.fail(
                 "I2",
-                f"{ended.path}: the result of {whose} was accepted, the holder is {step.incarnation}",
+                f"{step.path}: the result of {whose} was accepted, the holder is {step.incarnation}",
             )
 
     def _mark(
@@ -755,6 +777,7 @@ class Checks(Witness):
 _LOOKS: dict[str, Callable[[Checks, RunState, history_pb2.HistoryEvent, str, int], None]] = {
     "step_became_ready": Checks._ready,
     "step_leased": Checks._leased,
+    "step_serving": Checks._serving,
     "step_ended": Checks._ended,
     "step_lease_lost": Checks._lost,
     "block_marked": Checks._mark,
