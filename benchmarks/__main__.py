@@ -63,7 +63,7 @@ def _measure(name: str, state: Path, round_: int, options: argparse.Namespace) -
     ledgers.mkdir(parents=True)
     with _side(name, state, options) as side:
         bench = Bench(side, ledgers)
-        bench.warm()
+        bench.warm(options.warm)
         for workload in options.workloads:
             if name == "celery" and workload in _OURS_ALONE:
                 continue
@@ -115,6 +115,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--repeats", type=int, default=3, help="how often each workload is run in a round"
+    )
+    parser.add_argument(
+        "--warm",
+        type=int,
+        default=2,
+        help="rounds of 160 steps before anything is measured; a broker's compiler is done after about 20",
     )
     parser.add_argument("--runners", type=int, default=2)
     parser.add_argument("--slots", type=int, default=4, help="steps that a runner executes at once")
