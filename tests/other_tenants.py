@@ -111,6 +111,7 @@ NOT_NAMES = {
     "more_expressions",
     "all.name",
     "filter_cel",
+    "join_cel",
     "params_cel.key",
     "params_cel.value",
 }

@@ -724,7 +724,11 @@ _EVERY = '{"name": "n", "workflow": "w", "every": "1h", %s}'
         ('{"name": "n", "workflow": "w", "cron": []}', "cron is an empty list"),
         (_EVERY % '"any": []', "there are several"),
         ('{"name": "n", "workflow": "w", "any": [3]}', "any: 3 is no table"),
-        ('{"name": "n", "workflow": "w", "any": [{"jitter": "1s"}]}', "no setting 'jitter'"),
+        ('{"name": "n", "workflow": "w", "any": [{"jitter": "1s"}]}', "give one of cron, every"),
+        (
+            '{"name": "n", "workflow": "w", "any": [{"cron": "@daily", "overlap": "skip"}]}',
+            "no setting 'overlap'",
+        ),
         ('{"name": "n", "workflow": "w", "all": [{"name": "x"}]}', "give one of cron, every"),
         ('{"name": "n", "workflow": "w", "all": ["x"]}', "'x' is no trigger"),
         ('{"name": "n", "workflow": "w", "any": [{"all": [], "cron": "x"}]}', "no setting 'cron'"),

@@ -130,6 +130,11 @@ def _step_text(fact: object) -> str | None:
             again = f" (attempt {fact.attempt})" if fact.attempt > 1 else ""
             follows = ", started by succession" if fact.succession else ""
             return f"{fact.path}  RUNNING on {fact.runner_id}{again}{follows}"
+        case h.StepServing():
+            given = "".join(
+                f"  {name} = {text}" for name, text in sorted(fact.outputs_json.items())
+            )
+            return f"{fact.path}  SERVING{given}"
         case h.StepReported() if fact.HasField("metric"):
             at = f" at step {fact.metric.step}" if fact.metric.step else ""
             return f"{fact.path}  {fact.metric.name} = {fact.metric.value:.6g}{at}"
