@@ -85,6 +85,32 @@ def test_each_cell_takes_the_lock_of_its_item_and_a_step_takes_tags_and_locks_to
     assert driver.requested == ["each[x]/a"]
 
 
+def test_what_is_opened_again_takes_its_locks_from_the_outside_in() -> None:
+    fails = [True]
+    inner = held(group(step("b"), name="h"), "room")
+    driver = begun(held(group(inner), "hall"), fails=lambda: fails[0])
+    grant(driver, "g")
+    grant(driver, "g/h")
+    driver.drain()
+    assert driver.state.status == t.FAILED
+    fails[0] = False
+    driver.asked(TakePermits)
+    driver.tell(Retry(path="", **BY))
+    assert driver.state.blocks["g/h"].unlocked
+    # Another run may have taken the outer one and wait for the inner one: whoever took the inner one first would wait for ever.
+    assert [each.path for each in driver.asked(TakePermits)] == ["g"]
+    driver.take_over()
+    driver.tell(Continued(path="g/h"))
+    assert driver.asked(TakePermits) == []
+    driver.tell(Continued(path="g"))
+    grant(driver, "g")
+    assert [each.path for each in driver.asked(TakePermits)] == ["g", "g/h"]
+    grant(driver, "g/h")
+    driver.drain()
+    assert driver.state.status == t.SUCCEEDED
+    driver.check_replay()
+
+
 def test_what_is_opened_again_takes_its_locks_before_anything_in_it_goes_on() -> None:
     fails = [True]
     driver = begun(held(group(step("a"), step("b"), timeout_ms=60_000)), fails=lambda: fails[0])

@@ -39,11 +39,11 @@ def may_start(decision: Decision, node: Node) -> bool:
     return (
         in_turn(node)
         and not ending(decision, node.scope)
-        and not _waits_for_locks(decision, node.scope)
+        and not waits_for_locks(decision, node.scope)
     )
 
 
-def _waits_for_locks(decision: Decision, scope: ScopeState) -> bool:
+def waits_for_locks(decision: Decision, scope: ScopeState) -> bool:
     """Tell whether a block around was opened again and does not hold its locks yet."""
     if not decision.state.workflow.takes_locks:
         return False

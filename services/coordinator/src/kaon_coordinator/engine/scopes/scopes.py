@@ -20,6 +20,7 @@ from kaon_coordinator.engine.scopes.readiness import (
     may_start,
     never_locked,
     verdict,
+    waits_for_locks,
 )
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
@@ -373,7 +374,9 @@ def advance_block(decision: Decision, block: BlockState) -> None:
     if block.status != t.RUNNING or decision.state.halted:
         return
     if block.unlocked and not ending(decision, block.scope):
-        _request_again(decision, block)
+        # Locks are taken from the outside in, as at the first start: two runs would else wait for each other.
+        if not waits_for_locks(decision, block.scope):
+            _request_again(decision, block)
     else:
         # What ends takes no locks: it ends with its cells, also if they had ended before.
         decision.kinds.blocks[block.kind].advance(decision, block)
