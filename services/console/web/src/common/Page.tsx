@@ -32,9 +32,7 @@ export function Below({ to, above, children }: { to: LinkProps["to"]; above: str
       <Link to={to} className={classes.up}>
         {above}
       </Link>
-      <span className={classes.slash} aria-hidden="true">
-        /
-      </span>
+      <span className={classes.slash}>/</span>
       {children}
     </>
   );
