@@ -164,6 +164,9 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
             text="Internal: limits of a docker step's container, as JSON.",
         ),
         Variable(
+            name="KAON_DOCKER_NETWORK", text="Internal: network of a docker step's container."
+        ),
+        Variable(
             name="KAON_R_HELPER", text="Internal: path of the R functions that an R step may call."
         ),
         Variable(

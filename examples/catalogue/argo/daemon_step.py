@@ -1,4 +1,4 @@
-"""A server that other steps use, and that ends when they have: Argo's daemon-step.yaml, daemon-nginx.yaml."""
+"""A server that other steps use, and that ends when they have: Argo's daemon-step.yaml."""
 
 from __future__ import annotations
 

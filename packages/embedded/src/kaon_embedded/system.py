@@ -42,6 +42,7 @@ _ENGINES = (
     "KAON_SPARK_CONNECT",
     "KAON_DOCKER_HOST",
     "KAON_DOCKER_NETWORKS",
+    "KAON_RUNNER_ADDRESS",
     PUBLISHER,
 )
 _FOR_EVER = Keep(run_days=0, log_days=0, artifact_days=0)

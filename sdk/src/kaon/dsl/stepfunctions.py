@@ -8,6 +8,7 @@ from typing import Any
 
 from kaon.dsl import functions, names, types
 from kaon.dsl.errors import WorkflowError
+from kaon.dsl.policies import Duration, milliseconds
 from kaon.dsl.producers import Step
 from kaon.dsl.sidecars import Sidecar, configs
 from kaon.dsl.source import caller
@@ -106,6 +107,9 @@ def docker(
     argv: Iterable[str] = (),
     env: Mapping[str, str | Value] | Value | None = None,
     sidecars: Iterable[Sidecar] = (),
+    publish: Mapping[str, int] | None = None,
+    ready: Iterable[str] = (),
+    ready_timeout: Duration = "1m",
     **rest: Any,
 ) -> Step:
     """Run a container of `image` with the step's directory mounted; without `argv` the image's own command.
@@ -113,6 +117,10 @@ def docker(
     `${name}` with the name of an input becomes its value, in a word of argv and in a value of env; any other stays as it is, for a
     shell in the container. Of an artifact it is the path in the container. `sidecars` are containers that run beside it.
     The image, and variables of the environment, may be values that are known only when the step begins.
+
+    With serves=True the container serves those after it from when `ready`, a program in it with its arguments, ends with code 0,
+    which it must within `ready_timeout`. publish={"database": 5432} makes port 5432 of the container reachable: its address,
+    "host:port", is the output `database`.
     """
     source = caller()
     if not isinstance(image, Value):
@@ -124,6 +132,20 @@ def docker(
     }
     if beside := configs(name, sidecars, source):
         config["sidecars"] = beside
+    if words := check_argv(name, ready, source):
+        config["ready"] = words
+        config["ready_ms"] = milliseconds(ready_timeout, f"step {name!r}: ready_timeout", source)
+    if publish:
+        if not isinstance(publish, Mapping):
+            raise WorkflowError(
+                f'step {name!r}: publish is a dict of ports by the names of outputs, such as {{"database": 5432}}, not '
+                f"{publish!r}",
+                source,
+            )
+        config["publish"] = dict(publish)
+        declared = rest.get("outputs") or {}
+        if isinstance(declared, Mapping):
+            rest["outputs"] = {**dict.fromkeys(publish, str), **declared}
     return make("docker", name, rest, source, config=config)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import platform
 import sys
@@ -13,6 +14,9 @@ from typing import Any
 
 from kaon_runner.errors import InvalidSettings
 from kaon_wire.definitions.names import POOL_NAME, POOL_NAME_RULE
+
+# Published containers are reached by their names, in their network.
+IN_NETWORK = "network"
 
 
 def _default_work() -> Path:
@@ -91,6 +95,10 @@ class Settings:
     # Networks of the Docker engine that docker steps may name, beside "none", "name,name": with "host" they reach what listens on
     # this machine's loopback alone (KAON_DOCKER_NETWORKS).
     docker_networks: tuple[str, ...] = ("bridge",)
+    # Where other runners' steps reach what docker steps publish: an address of this machine, to which their ports are bound, or
+    # "network" when this runner is a container of the same engine: then they are reached by name in their network, and no port is
+    # bound (KAON_RUNNER_ADDRESS).
+    runner_address: str = "127.0.0.1"
     # The model publisher's gRPC address, "host:port" (KAON_PUBLISHER).
     publisher: str = ""
     # File with the token that a runner shows to the publisher, beside the lease of the step; empty: it shows the token in
@@ -124,6 +132,7 @@ class Settings:
             )
         self._check_engines()
         self._check_docker_networks()
+        self._check_address()
         if not self.runner_id:
             raise InvalidSettings(
                 "KAON_RUNNER_ID is empty: give the runner a name that is unique in its pool"
@@ -148,6 +157,20 @@ class Settings:
         if wrong:
             raise InvalidSettings(
                 f"KAON_DOCKER_NETWORKS: {wrong[0]!r} is no network of the engine; name those of `docker network ls`"
+            )
+
+    def _check_address(self) -> None:
+        """Refuse what is no address of one machine: ports are bound to it, and others are told of it."""
+        if self.runner_address == IN_NETWORK:
+            return
+        try:
+            usable = not ipaddress.ip_address(self.runner_address).is_unspecified
+        except ValueError:
+            usable = False
+        if not usable:
+            raise InvalidSettings(
+                f"KAON_RUNNER_ADDRESS is {self.runner_address!r}: give the IP address at which others reach this machine, or "
+                f"{IN_NETWORK!r} when the runner is a container beside those of its steps"
             )
 
     @property

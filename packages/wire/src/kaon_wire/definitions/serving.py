@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 
 from google.protobuf.message import Message
 
+from kaon_wire.definitions.containers import container_problems
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Types of steps that can say that they serve.
-SERVING_TYPES = ("python", "shell")
+SERVING_TYPES = ("python", "shell", "docker")
 # Rules that a step which begins to serve can satisfy; the others ask how it has ended.
 _RULES = frozenset(
     {
@@ -28,6 +29,11 @@ def serving_problems(graph: d.Graph) -> Iterator[str]:
     """Yield the problems of the steps of one graph that serve, and of their places in it."""
     blocks = {block.name: block for block in graph.blocks}
     for block in graph.blocks:
+        if block.step.type == "docker":
+            for problem in container_problems(
+                block.step.config_json, block.step.serves, block.step.outputs
+            ):
+                yield f"{block.name}: {problem}"
         if not block.step.serves:
             continue
         yield from _own_problems(block)

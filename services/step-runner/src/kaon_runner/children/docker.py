@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from docker.errors import APIError, DockerException
 from docker.types import Mount
 
 from kaon.step import StepCancelled, StepContext
-from kaon_runner.children import images
+from kaon_runner.children import images, publishing, readiness
 from kaon_runner.children.container_view import STEP_DIR, ContainerView
 from kaon_runner.children.containers import limits, remove
 from kaon_runner.children.faults import EngineError, OutOfMemory, PlatformFault
@@ -43,12 +44,11 @@ def run(context: StepContext) -> None:
         common = _common(context, bounds)
         options, texts = _options(context)
         options |= common | limits(bounds)
-        with Sidecars(client, context, texts, common) as sidecars:
-            container = client.containers.create(
-                name=name, network_mode=sidecars.network, **options
-            )
+        network = _network(context)
+        with Sidecars(client, context, texts, common, network) as sidecars:
+            container = client.containers.create(name=name, **sidecars.network, **options)
             try:
-                code = _execute(container)
+                code = _execute(client, context, container, sidecars.first or container)
             finally:
                 remove(client, name)
     except APIError as error:
@@ -107,18 +107,34 @@ def _options(context: StepContext) -> tuple[dict[str, Any], Mapping[str, str]]:
         "working_dir": f"{STEP_DIR}/work",
         "user": config.get("user") or f"{os.getuid()}:{os.getgid()}",
     }
+    if context.serves:
+        options["healthcheck"] = readiness.check(config["ready"])
     return options, texts
 
 
-def _execute(container: Any) -> int:
+def _network(context: StepContext) -> dict[str, Any]:
+    """Return the options of the container whose network all of the step share."""
+    bound = publishing.ports(context.config.get("publish") or {}, os.environ["KAON_RUNNER_ADDRESS"])
+    return {"network_mode": os.environ["KAON_DOCKER_NETWORK"], **bound}
+
+
+def _execute(client: docker.DockerClient, context: StepContext, container: Any, first: Any) -> int:
+    """Run a container to its end and return its exit code; `first` is the one whose network it is in."""
     # Attached before the start, so that no line is missed.
-    stream = container.attach(stream=True, stdout=True, stderr=True, demux=True, logs=False)
+    output = _Output(container)
     try:
-        container.start()
-        _copy(stream)
+        if context.serves:
+            with readiness.hearing(client, container) as heard:
+                _start(container, output)
+                _serve(context, container, first, heard)
+        else:
+            _start(container, output)
+        output.finish()
         code = int(container.wait()["StatusCode"])
-    except StepCancelled:
+    except (StepCancelled, EngineError):
         container.stop(timeout=_STOP_SECONDS)
+        # The output of one that has never been started has no end.
+        output.join(_STOP_SECONDS)
         raise
     container.reload()
     if container.attrs["State"]["OOMKilled"]:
@@ -127,6 +143,44 @@ def _execute(container: Any) -> int:
             f"the container was killed for using more memory than its limit of {limit} bytes"
         )
     return code
+
+
+def _start(container: Any, output: _Output) -> None:
+    output.start()
+    container.start()
+
+
+def _serve(context: StepContext, container: Any, first: Any, heard: Any) -> None:
+    """Say that the step serves when the container is ready; nothing when it has ended before: its end is the step's."""
+    context.progress(0.0, "waiting until it is ready")
+    if readiness.wait("the container", container, heard, context.config.get("ready_ms")) is None:
+        machine = os.environ["KAON_RUNNER_ADDRESS"]
+        publish = context.config.get("publish") or {}
+        context.serving(**publishing.addresses(publish, machine, first))
+
+
+class _Output(threading.Thread):
+    """Copies a container's output as it comes, also while the container is being stopped."""
+
+    def __init__(self, container: Any) -> None:
+        super().__init__(name="output", daemon=True)
+        self._stream = container.attach(
+            stream=True, stdout=True, stderr=True, demux=True, logs=False
+        )
+        self._error: Exception | None = None
+
+    def run(self) -> None:
+        """Copy until the container has ended."""
+        try:
+            _copy(self._stream)
+        except Exception as error:
+            self._error = error
+
+    def finish(self) -> None:
+        """Wait until the container has ended and all is copied, and raise what has kept it from that."""
+        self.join()
+        if self._error is not None:
+            raise self._error
 
 
 def _copy(stream: Any) -> None:

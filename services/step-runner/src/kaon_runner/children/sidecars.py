@@ -16,20 +16,14 @@ import docker
 from docker.errors import NotFound
 
 from kaon.step import StepContext
-from kaon_runner.children import images
+from kaon_runner.children import images, readiness
 from kaon_runner.children.containers import limits, remove
 from kaon_runner.children.faults import EngineError
-from kaon_runner.steptypes.docker import NO_NETWORK
+from kaon_runner.steptypes.docker import name_of
 from kaon_runner.steptypes.shell import filled
 
 # Seconds from TERM to KILL of a sidecar whose step has ended.
 _STOP_SECONDS = 1
-_READY_MS = 60_000
-# Of the engine's checks of a sidecar, in nanoseconds: how often, and how long one may take.
-_CHECK_EVERY = 500_000_000
-_CHECK_TAKES = 10_000_000_000
-# It ends by itself, or by the time that a sidecar has.
-_CHECKS = 1_000_000
 
 
 class Sidecars:
@@ -40,6 +34,7 @@ class Sidecars:
         context: The step; its setting "sidecars" has been checked.
         texts: The step's inputs as text, for `${name}`.
         common: Options of every container of the step.
+        network: Options of the container in whose network all of them are.
     """
 
     def __init__(
@@ -48,19 +43,22 @@ class Sidecars:
         context: StepContext,
         texts: Mapping[str, str],
         common: Mapping[str, Any],
+        network: Mapping[str, Any],
     ) -> None:
         self._client = client
         self._context = context
         self._texts = texts
         self._common = common
         self._stack = ExitStack()
-        # The network of all containers of the step.
-        self.network = str(context.config.get("network") or NO_NETWORK)
+        # The container in whose network all of the step are; None before the first sidecar.
+        self.first: Any = None
+        # Options of the next container, with which it is in that network.
+        self.network = network
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
-            for config in self._context.config.get("sidecars") or ():
-                self._start(config, stack)
+            for number, config in enumerate(self._context.config.get("sidecars") or ()):
+                self._start(number, config, stack)
             self._stack = stack.pop_all()
         return self
 
@@ -72,7 +70,7 @@ class Sidecars:
     ) -> None:
         self._stack.close()
 
-    def _start(self, config: Mapping[str, Any], stack: ExitStack) -> None:
+    def _start(self, number: int, config: Mapping[str, Any], stack: ExitStack) -> None:
         name, context = config["name"], self._context
         images.ensure(self._client, context, config["image"])
         options: dict[str, Any] = {
@@ -84,76 +82,35 @@ class Sidecars:
                 key: filled(text, self._texts, None)
                 for key, text in (config.get("env") or {}).items()
             },
-            "network_mode": self.network,
+            "name": f"{name_of(context.scratch)}-{number}",
+            **self.network,
             **limits(config),
         }
         if config.get("user"):
             options["user"] = config["user"]
-        if ready := config.get("ready"):
-            options["healthcheck"] = {
-                "test": ["CMD", *ready],
-                "interval": _CHECK_EVERY,
-                "timeout": _CHECK_TAKES,
-                "retries": _CHECKS,
-            }
+        ready = config.get("ready")
+        if ready:
+            options["healthcheck"] = readiness.check(ready)
         container = self._client.containers.create(**options)
         stack.callback(remove, self._client, str(container.id))
         copier = _Copier(name, container)
         stack.callback(copier.join)
         stack.callback(_stop, container)
-        # Heard from before the start on, so that nothing is missed.
-        heard = self._client.events(
-            decode=True, filters={"container": container.id, "event": ["health_status", "die"]}
-        )
-        with ExitStack() as listening:
-            listening.callback(heard.close)
+        with readiness.hearing(self._client, container) as heard:
             copier.start()
             container.start()
             if ready:
                 context.progress(0.0, f"waiting for sidecar {name}")
-                _wait(name, container, heard, config.get("ready_ms") or _READY_MS)
+                what = f"sidecar {name}"
+                code = readiness.wait(what, container, heard, config.get("ready_ms"))
+                if code is not None:
+                    raise EngineError(
+                        f"{what} ended with exit code {code} before it was ready; its output is in the step's log"
+                    )
         # All that follow share the first one's network.
-        if not self.network.startswith("container:"):
-            self.network = f"container:{container.id}"
-
-
-def _wait(name: str, container: Any, heard: Any, milliseconds: float) -> None:
-    """Wait until the engine calls a sidecar healthy.
-
-    Raises:
-        EngineError: It ended before, or its time is over.
-    """
-    late = threading.Event()
-
-    def over() -> None:
-        late.set()
-        heard.close()
-
-    timer = threading.Timer(milliseconds / 1000, over)
-    timer.start()
-    try:
-        for event in heard:
-            if event["Action"] == "health_status: healthy":
-                return
-            if event["Action"] == "die":
-                code = event["Actor"]["Attributes"].get("exitCode", "?")
-                raise EngineError(
-                    f"sidecar {name} ended with exit code {code} before it was ready; its output is in the step's log"
-                )
-    finally:
-        timer.cancel()
-    if late.is_set():
-        raise EngineError(
-            f"sidecar {name} was not ready within {milliseconds / 1000:g} s{_last_check(container)}"
-        )
-    raise OSError("the engine's events ended")
-
-
-def _last_check(container: Any) -> str:
-    container.reload()
-    checks = container.attrs["State"].get("Health", {}).get("Log") or []
-    told = checks[-1]["Output"].strip() if checks else ""
-    return f"; its check says: {told[:500]}" if told else ""
+        if self.first is None:
+            self.first = container
+            self.network = {"network_mode": f"container:{container.id}"}
 
 
 def _stop(container: Any) -> None:

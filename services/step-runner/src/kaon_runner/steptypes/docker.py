@@ -10,6 +10,7 @@ from contextlib import closing
 from importlib.util import find_spec
 
 from kaon_runner.errors import UserStepError
+from kaon_runner.settings import IN_NETWORK
 from kaon_runner.steptypes import config, sidecar_config
 from kaon_runner.steptypes.base import (
     CommandLaunch,
@@ -21,6 +22,11 @@ from kaon_runner.steptypes.base import (
 )
 from kaon_runner.steptypes.lease import lease_id
 from kaon_runner.steptypes.sidecar_config import LEAST_MEMORY_BYTES
+from kaon_wire.definitions.containers import (
+    PORTLESS_NETWORKS,
+    SERVING_SETTINGS,
+    container_problems,
+)
 
 _SETTINGS = (
     "image",
@@ -33,11 +39,14 @@ _SETTINGS = (
     "pids",
     "pull",
     "sidecars",
+    *SERVING_SETTINGS,
 )
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 PULL_POLICIES = ("missing", "always", "never")
 # Only loopback, of the step's own containers.
 NO_NETWORK = "none"
+# The engine's own network, in which containers have no names.
+_NAMELESS_NETWORKS = ("bridge", "default")
 
 
 class DockerStepType(StepType):
@@ -55,6 +64,9 @@ class DockerStepType(StepType):
     "sidecars" is a list of containers that run beside it, each {"name", "image", "argv", "env", "user", "ready": [...], "ready_ms",
     "memory_bytes", "cpus"}: they are started before it in this order, reach it and each other at localhost, and end with it. A
     sidecar is ready when its program `ready` has ended with code 0 in it; without one, when it runs.
+
+    A step that serves has "ready" and "ready_ms", too, for its own container: it serves when it is ready. "publish" has ports of
+    the container by the names of outputs, which become the addresses, "host:port", at which others reach them.
     """
 
     name = "docker"
@@ -86,6 +98,7 @@ class DockerStepType(StepType):
     def prepare(self, step: PreparedStep, settings: Settings) -> Launch:
         """Return how to launch the step; see `StepType`."""
         _check(step, settings)
+        network = _network(step, settings)
         # A process of its own, not a warm one: only a command's clean-up outlives the runner, and only a command's events are read.
         program = ("-u", "-m", "kaon.step.main", "kaon_runner.children.docker:run", "--whole")
         remover = ("-m", "kaon_runner.children.docker", settings.docker_host, name_of(step.scratch))
@@ -94,6 +107,8 @@ class DockerStepType(StepType):
             env={
                 "KAON_DOCKER_HOST": settings.docker_host,
                 "KAON_DOCKER_LIMITS": json.dumps(_limits(step, settings)),
+                "KAON_DOCKER_NETWORK": network,
+                "KAON_RUNNER_ADDRESS": settings.runner_address,
             },
             cleanup=((sys.executable, *remover),),
             bounded=False,
@@ -123,12 +138,15 @@ def _check(step: PreparedStep, settings: Settings) -> None:
     config.text(step, "image")
     config.texts(step, "argv")
     config.text_map(step, "env")
-    _check_network(step, settings)
     config.optional_text(step, "user")
     config.number(step, "memory_bytes", least=LEAST_MEMORY_BYTES)
     config.number(step, "cpus", least=0.01, whole=False)
     config.number(step, "pids", least=1)
     sidecar_config.check(step)
+    config.number(step, "ready_ms", least=1)
+    spec = step.spec
+    for problem in container_problems(spec.config_json, spec.serves, spec.outputs):
+        raise UserStepError("InvalidConfig", f"step {step.key.path}: {problem}")
     if step.config.get("pull", "missing") not in PULL_POLICIES:
         wanted = ", ".join(PULL_POLICIES)
         raise UserStepError(
@@ -137,8 +155,11 @@ def _check(step: PreparedStep, settings: Settings) -> None:
         )
 
 
-def _check_network(step: PreparedStep, settings: Settings) -> None:
-    """Refuse a network that the runner does not allow: that of the machine reaches what listens on its loopback alone."""
+def _network(step: PreparedStep, settings: Settings) -> str:
+    """Return the step's network, by default the first one in which what it publishes can be reached, or none.
+
+    Refuses one that the runner does not allow: that of the machine reaches what listens on its loopback alone.
+    """
     wanted = config.optional_text(step, "network")
     allowed = {NO_NETWORK, *settings.docker_networks}
     if wanted and wanted not in allowed:
@@ -147,6 +168,20 @@ def _check_network(step: PreparedStep, settings: Settings) -> None:
             f'step {step.key.path}: "network" is {wanted!r}, this runner allows {", ".join(sorted(allowed))} '
             "(its setting KAON_DOCKER_NETWORKS)",
         )
+    if not step.config.get("publish"):
+        return wanted or NO_NETWORK
+    unable = PORTLESS_NETWORKS
+    if settings.runner_address == IN_NETWORK:
+        unable += _NAMELESS_NETWORKS
+    able = [name for name in settings.docker_networks if name not in unable]
+    if wanted in unable or not able:
+        raise UserStepError(
+            "InvalidConfig",
+            f"step {step.key.path}: what it publishes cannot be reached in {wanted or 'any network of this runner'}; of the "
+            f"networks in its setting KAON_DOCKER_NETWORKS these would do: {', '.join(able) or 'none'} "
+            f"(KAON_RUNNER_ADDRESS is {settings.runner_address})",
+        )
+    return wanted or able[0]
 
 
 def name_of(scratch: str) -> str:

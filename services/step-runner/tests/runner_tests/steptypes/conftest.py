@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +64,26 @@ def engine() -> Iterator[docker.DockerClient]:
 def image(engine: docker.DockerClient) -> str:
     """An image with Python that the engine has."""
     return ensure_base(engine)
+
+
+# Stands in for the images of examples, which are in a registry that not every machine reaches: a web server on ports 80 and 8080,
+# and wget.
+_WEB_SERVER = """FROM {base}
+RUN printf '%s\\n' '#!/bin/sh' 'exec python3 -c "import sys, urllib.request as u; \\
+open(sys.argv[2], \\"wb\\").write(u.urlopen(sys.argv[3]).read())" "$@"' > /usr/local/bin/wget && chmod +x /usr/local/bin/wget
+RUN mkdir /page && echo 'Welcome' > /page/index.html
+CMD ["sh", "-c", "for port in 80 8080; do python3 -m http.server --directory /page $port & done; wait"]
+"""
+
+
+@pytest.fixture(scope="session")
+def web_server(engine: docker.DockerClient, image: str) -> Iterator[str]:
+    """An image that stands in for that of a web server."""
+    name = f"kaon-test-web:{uuid.uuid4().hex[:8]}"
+    dockerfile = io.BytesIO(_WEB_SERVER.format(base=image).encode())
+    engine.images.build(fileobj=dockerfile, tag=name, rm=True, network_mode="none")
+    yield name
+    engine.images.remove(name, force=True)
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
@@ -271,25 +270,6 @@ def test_a_step_talks_to_its_sidecars_when_they_are_ready(
     assert content(system, outputs(run(system, wanted))["told"]) == b"hello you"
     assert progress(system, wanted)[:2] == ["waiting for sidecar web", "waiting for sidecar late"]
     assert "[web] starts" in texts(system, wanted)
-
-
-# Stands in for the image of the example, which is in a registry that not every machine reaches: a web server on port 80, and wget.
-WEB_SERVER = """FROM {base}
-RUN printf '%s\\n' '#!/bin/sh' 'exec python3 -c "import sys, urllib.request as u; \\
-open(sys.argv[2], \\"wb\\").write(u.urlopen(sys.argv[3]).read())" "$@"' > /usr/local/bin/wget && chmod +x /usr/local/bin/wget
-RUN mkdir /page && echo 'Welcome' > /page/index.html
-CMD ["python3", "-m", "http.server", "--directory", "/page", "80"]
-"""
-
-
-@pytest.fixture
-def web_server(engine: docker.DockerClient, image: str) -> Iterator[str]:
-    """An image that stands in for that of a web server."""
-    name = f"kaon-test-web:{uuid.uuid4().hex[:8]}"
-    dockerfile = io.BytesIO(WEB_SERVER.format(base=image).encode())
-    engine.images.build(fileobj=dockerfile, tag=name, rm=True, network_mode="none")
-    yield name
-    engine.images.remove(name, force=True)
 
 
 def test_the_example_of_a_web_server_beside_a_step_runs(

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from docker.models.containers import RUN_CREATE_KWARGS, RUN_HOST_CONFIG_KWARGS
 from docker.types import HostConfig
 
+from kaon_runner.children import publishing
 from kaon_runner.errors import InvalidSettings, UserStepError
 from kaon_runner.settings import Settings
-from kaon_runner.steptypes.base import CommandLaunch
+from kaon_runner.steptypes.base import CommandLaunch, PreparedStep
 from kaon_runner.steptypes.docker import DockerStepType
+from kaonapi.workflow.v1 import definition_pb2
 
 from .test_configs import prepared
 
@@ -85,3 +88,80 @@ def test_a_runner_says_which_networks_it_allows(tmp_path: Path) -> None:
 def test_no_runner_allows_the_network_of_a_container() -> None:
     with pytest.raises(InvalidSettings, match="KAON_DOCKER_NETWORKS: 'container:x' is no network"):
         Settings.from_env({"KAON_DOCKER_NETWORKS": "bridge,container:x"})
+
+
+def serving(root: Path, **settings: Any) -> PreparedStep:
+    step = prepared({"image": "x", "ready": ["true"], "publish": {"web": 80}, **settings}, root)
+    step.spec.serves = True
+    step.spec.outputs["web"] = definition_pb2.VALUE_TYPE_STRING
+    return step
+
+
+def launched(step: PreparedStep, **settings: Any) -> dict[str, str]:
+    """What the step's process is told."""
+    launch = DockerStepType().prepare(step, Settings(**settings))
+    assert isinstance(launch, CommandLaunch)
+    return dict(launch.env)
+
+
+def test_what_publishes_is_in_the_first_network_where_it_can_be_reached(tmp_path: Path) -> None:
+    step = serving(tmp_path)
+    told = launched(step)
+    assert (told["KAON_DOCKER_NETWORK"], told["KAON_RUNNER_ADDRESS"]) == ("bridge", "127.0.0.1")
+    allowed = ("host", "bridge", "search")
+    assert launched(step, docker_networks=allowed)["KAON_DOCKER_NETWORK"] == "bridge"
+    named = launched(step, docker_networks=allowed, runner_address="network")
+    assert named["KAON_DOCKER_NETWORK"] == "search"
+    asked = launched(serving(tmp_path, network="search"), docker_networks=allowed)
+    assert asked["KAON_DOCKER_NETWORK"] == "search"
+    quiet = serving(tmp_path, publish={})
+    assert launched(quiet)["KAON_DOCKER_NETWORK"] == "none"
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "told"),
+    [
+        (None, {"docker_networks": ()}, "these would do: none"),
+        (None, {"docker_networks": ("host",)}, "these would do: none"),
+        (None, {"runner_address": "network"}, "any network of this runner"),
+        (
+            "bridge",
+            {"runner_address": "network", "docker_networks": ("bridge", "search")},
+            "cannot be reached in bridge; .* these would do: search .KAON_RUNNER_ADDRESS is network",
+        ),
+        ("none", {}, "has none of its own in the network 'none'"),
+        ("search", {}, "this runner allows bridge, none"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused(
+    network: str | None, settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    step = serving(tmp_path, **({} if network is None else {"network": network}))
+    with pytest.raises(UserStepError, match=told) as refused:
+        launched(step, **settings)
+    assert refused.value.kind == "InvalidConfig"
+
+
+@pytest.mark.parametrize("missing", [{"ready": []}, {"publish": {"other": 80}}, {"ready_ms": 0}])
+def test_a_runner_checks_what_serves_itself(missing: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(UserStepError, match=r"ready|other"):
+        launched(serving(tmp_path, **missing))
+
+
+def test_a_step_that_does_not_serve_publishes_nothing(tmp_path: Path) -> None:
+    told = refusal({"image": "x", "publish": {"web": 80}}, tmp_path)
+    assert "publish is for a step that serves" in told
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0", "::", "runner-1", "10.0.0.1:80", ""])
+def test_the_address_of_a_runner_is_that_of_one_machine(address: str) -> None:
+    with pytest.raises(InvalidSettings, match="KAON_RUNNER_ADDRESS"):
+        Settings(runner_address=address)
+    assert Settings.from_env({"KAON_RUNNER_ADDRESS": "fd00::7"}).runner_address == "fd00::7"
+
+
+def test_an_address_of_the_sixth_version_is_written_with_brackets() -> None:
+    bound = {"NetworkSettings": {"Ports": {"80/tcp": [{"HostIp": "fd00::7", "HostPort": "4711"}]}}}
+    container = SimpleNamespace(attrs=bound, reload=lambda: None)
+    assert publishing.ports({"web": 80}, "fd00::7") == {"ports": {"80/tcp": ("fd00::7",)}}
+    assert publishing.addresses({"web": 80}, "fd00::7", container) == {"web": "[fd00::7]:4711"}
