@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import pytest
 from harness import MemorySystem, python, shell
 
+from kaon_runner.artifacts.base import Artifacts
+from kaon_runner.disk.step_directory import StepDirectory
+from kaon_runner.outputs import collecting
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -95,6 +99,22 @@ def test_one_that_ends_by_itself_reports_no_outputs(system: MemorySystem, isolat
     assert system.of(wanted.key)[-1] == "succeeded"
 
 
+def test_the_directory_may_go_while_outputs_are_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker removes an empty one as soon as the step ends, which may be while it still says that it serves."""
+    there = iter((True, False))
+    monkeypatch.setattr(StepDirectory, "exists", lambda _: next(there))
+    found = collecting.collect(
+        server("serve_and_end").spec,
+        StepDirectory(place=str(tmp_path / "gone")),
+        cast(Artifacts, None),
+        {"address": "here:1"},
+        frozenset,
+    )
+    assert found == {"address": '"here:1"'}
+
+
 @BOTH
 def test_outputs_that_were_not_declared_fail_it(system: MemorySystem, isolation: str) -> None:
     wanted = server("serve_the_wrong", isolation=isolation)
@@ -102,6 +122,13 @@ def test_outputs_that_were_not_declared_fail_it(system: MemorySystem, isolation:
     final = system.final(wanted.key)
     assert final.failed.error.type == "OutputMismatch"
     assert "other" in final.failed.error.message
+
+
+@BOTH
+def test_they_fail_it_also_when_it_ends_by_itself(system: MemorySystem, isolation: str) -> None:
+    wanted = server("serve_the_wrong_and_end", isolation=isolation)
+    system.release(wanted)
+    assert system.final(wanted.key).failed.error.type == "OutputMismatch"
 
 
 @BOTH

@@ -128,7 +128,8 @@ class Execution:
             result = self._failed(error)
         finally:
             self._in_worker.give_up_place()
-        if result is None and self._stop is Stop.FAULT:
+        if self._stop is Stop.FAULT and not isinstance(result, step_pb2.StepFailed):
+            # Also when it ended by itself before the stop reached it.
             result = self._fault
         if self._timer is not None:
             self._timer.cancel()

@@ -97,6 +97,9 @@ def _files(spec: step_pb2.StepSpec, directory: StepDirectory) -> dict[str, Any]:
                 written[name] = entry
                 found[name] = _inside(directory, entry, name)
     except Unreadable as error:
+        if not directory.exists():
+            # A step that serves has ended meanwhile, and its worker has removed the directory, which was empty.
+            return {}
         raise UserStepError("OutputMismatch", f"the step's directory: {error}") from error
     return found
 
