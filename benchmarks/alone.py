@@ -51,7 +51,7 @@ from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _CATALOGUE = topics.Catalogue()
-_RUNNER = "runner"
+RUNNER = "runner"
 _SECONDS = 60
 _HEARTBEAT_SECONDS = 1.0
 
@@ -226,18 +226,23 @@ async def play(
 
 
 async def _hear(coordinator: Coordinator, slots: int) -> None:
-    heartbeat = runner_pb2.RunnerHeartbeat(
+    await coordinator.on_batch([_incoming(topics.RUNNER_HEARTBEATS, heartbeat(slots))])
+
+
+def heartbeat(slots: int) -> bytes:
+    """Return what a played runner with room for so many steps says of itself."""
+    told = runner_pb2.RunnerHeartbeat(
         pool="default",
-        runner_id=_RUNNER,
-        incarnation=_RUNNER,
+        runner_id=RUNNER,
+        incarnation=RUNNER,
         sequence=time.time_ns(),
         labels={"step-type.python": "yes"},
         time_us=time.time_ns() // 1000,
     )
-    heartbeat.capacity.slots = slots
-    heartbeat.capacity.cpu_milli = 1000 * slots
-    heartbeat.capacity.memory_bytes = 1 << 34
-    await coordinator.on_batch([_incoming(topics.RUNNER_HEARTBEATS, heartbeat.SerializeToString())])
+    told.capacity.slots = slots
+    told.capacity.cpu_milli = 1000 * slots
+    told.capacity.memory_bytes = 1 << 36
+    return told.SerializeToString()
 
 
 def _run(store: StoreThread, steps: int, run_id: str) -> NewRun:
@@ -271,7 +276,7 @@ def _run(store: StoreThread, steps: int, run_id: str) -> NewRun:
 
 
 def _report(requests: Sequence[step_pb2.StepRequest], steps: int) -> Incoming:
-    record = step_pb2.StepEvents(runner_id=_RUNNER, incarnation=_RUNNER, partition=0)
+    record = step_pb2.StepEvents(runner_id=RUNNER, incarnation=RUNNER, partition=0)
     for request in requests:
         record.events.add(key=request.key, started=step_pb2.StepStarted())
         name, value = ("items", list(range(steps))) if request.key.path == "split" else ("out", 1)

@@ -25,6 +25,7 @@ import grpc
 import structlog
 import uvloop
 
+from benchmarks.alone import RUNNER, heartbeat
 from kaon_coordinator.bootstrap import Application
 from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.settings import Settings
@@ -37,13 +38,11 @@ from kaon_wire import canonical, topics
 from kaon_wire.partitioning import partition_of
 from kaon_wire.successions import inputs_digest
 from kaonapi.run.v1 import run_service_pb2, run_service_pb2_grpc
-from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # As on a machine with one coordinator.
 _CATALOGUE = topics.Catalogue(run_partitions=2)
-_RUNNER = "runner"
 _STEPS = 3
 _SLOTS = 64
 _HEARTBEAT_SECONDS = 1.0
@@ -104,7 +103,9 @@ class _Played:
         while True:
             if time.perf_counter() > heard + _HEARTBEAT_SECONDS:
                 heard = time.perf_counter()
-                await handler.on_batch([self._incoming(topics.RUNNER_HEARTBEATS, 0, _heartbeat())])
+                await handler.on_batch(
+                    [self._incoming(topics.RUNNER_HEARTBEATS, 0, heartbeat(_SLOTS))]
+                )
             if not going and not self._released:
                 self._filled.clear()
                 await asyncio.wait([asyncio.ensure_future(self._filled.wait())], timeout=0.5)
@@ -145,7 +146,7 @@ def _reports(
         record = records.get(request.partition)
         if record is None:
             record = records[request.partition] = step_pb2.StepEvents(
-                runner_id=_RUNNER, incarnation=_RUNNER, partition=request.partition
+                runner_id=RUNNER, incarnation=RUNNER, partition=request.partition
             )
         if number == 0:
             record.events.add(key=request.key, started=step_pb2.StepStarted())
@@ -164,21 +165,6 @@ def _key(request: step_pb2.StepRequest, number: int) -> step_pb2.StepKey:
     key.CopyFrom(following.key)
     key.succession = inputs_digest(following.spec.inputs_json)
     return key
-
-
-def _heartbeat() -> bytes:
-    heartbeat = runner_pb2.RunnerHeartbeat(
-        pool="default",
-        runner_id=_RUNNER,
-        incarnation=_RUNNER,
-        sequence=time.time_ns(),
-        labels={"step-type.python": "yes"},
-        time_us=time.time_ns() // 1000,
-    )
-    heartbeat.capacity.slots = _SLOTS
-    heartbeat.capacity.cpu_milli = 1000 * _SLOTS
-    heartbeat.capacity.memory_bytes = 1 << 36
-    return heartbeat.SerializeToString()
 
 
 def _definition() -> d.WorkflowDefinition:

@@ -27,6 +27,15 @@ ZULU = (("kaon-tenant", "zulu"), ("kaon-principal", "zulu-zoe"))
 _SWITCHES = {"PromoteModel", "RollbackModel", "GetModel"}
 
 
+def _settings(state: Path) -> Settings:
+    return Settings(
+        address="127.0.0.1:0",
+        database=f"sqlite:///{state}/models.db",
+        artifacts=(state / "artifacts").as_uri(),
+        layouts=state / "layouts",
+    )
+
+
 def _publication(tenant: str, artifact: Any, key: str) -> m.PublishModelRequest:
     return m.PublishModelRequest(
         model=f"{tenant}-model",
@@ -45,12 +54,7 @@ async def _shown(stub: Any) -> list[str]:
 
 
 async def test_what_another_tenant_has_is_answered_like_what_nobody_has(tmp_path: Path) -> None:
-    settings = Settings(
-        address="127.0.0.1:0",
-        database=f"sqlite:///{tmp_path}/models.db",
-        artifacts=(tmp_path / "artifacts").as_uri(),
-        layouts=tmp_path / "layouts",
-    )
+    settings = _settings(tmp_path)
     kept = ArtifactStore(settings.artifacts).put_directory(write_model(tmp_path / "model"), "model")
     application = Application(settings)
     port = await application.start()
@@ -101,12 +105,7 @@ async def _check(channel: aio.Channel, case: other_tenants.Case) -> None:
 async def test_only_an_artifact_of_the_tenant_is_published(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(
-        address="127.0.0.1:0",
-        database=f"sqlite:///{tmp_path}/models.db",
-        artifacts=(tmp_path / "artifacts").as_uri(),
-        layouts=tmp_path / "layouts",
-    )
+    settings = _settings(tmp_path)
     kept = ArtifactStore(settings.artifacts).put_directory(write_model(tmp_path / "model"), "model")
     has = {"alpha": [kept.digest], "zulu": list[str]()}
 
@@ -136,12 +135,7 @@ async def test_only_an_artifact_of_the_tenant_is_published(
 async def test_what_else_a_publication_names_of_another_tenant_is_neither_read_nor_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(
-        address="127.0.0.1:0",
-        database=f"sqlite:///{tmp_path}/models.db",
-        artifacts=(tmp_path / "artifacts").as_uri(),
-        layouts=tmp_path / "layouts",
-    )
+    settings = _settings(tmp_path)
     store = ArtifactStore(settings.artifacts)
     mine = store.put_directory(write_model(tmp_path / "model"), "model")
     my_data, theirs = store.put_bytes(b"of alpha"), store.put_bytes(b"of zulu")

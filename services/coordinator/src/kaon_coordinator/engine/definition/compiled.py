@@ -204,8 +204,8 @@ def _compile_graph(
             for block in graph.blocks
             if block.bound
         },
-        servers=needed_by(blocks, successors, rules),
-        served_by=served_by(blocks, successors, rules),
+        servers=(servers := needed_by(blocks, successors, rules)),
+        served_by=served_by(servers),
         steps={block.name: compile_step(block) for block in graph.blocks if block.HasField("step")},
         inner=inner,
     )

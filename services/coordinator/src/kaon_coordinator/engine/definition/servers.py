@@ -22,13 +22,8 @@ def needed_by(
     }
 
 
-def served_by(
-    blocks: Mapping[str, d.Block],
-    successors: Mapping[str, Sequence[str]],
-    rules: Mapping[str, d.TriggerRule.ValueType],
-) -> dict[str, tuple[str, ...]]:
-    """Return for each block that needs them the steps that serve it."""
-    needed = needed_by(blocks, successors, rules)
+def served_by(needed: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Return for each block that needs them the steps that serve it, given what `needed_by` returns."""
     found: dict[str, list[str]] = {}
     for server, names in needed.items():
         for name in names:
