@@ -235,7 +235,7 @@ def _holder_of_the_success() -> None:
 
 
 def _successors_are_taken_away() -> None:
-    chains._is_outranked = lambda state, ticket, runner, rivals: False
+    chains._could_start = lambda runner, occupied, asked: False
 
 
 def _exclusive_steps_do_not_follow() -> None:

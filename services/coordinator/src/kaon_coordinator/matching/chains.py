@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from kaon_coordinator.matching.amounts import Amount, fits, fits_beside, minus
+from kaon_coordinator.matching.chain_book import ChainKind, kind_of
 from kaon_coordinator.matching.match_effects import EndChain
 from kaon_coordinator.matching.pool_state import PoolState
-from kaon_coordinator.matching.runner_state import RunnerState
+from kaon_coordinator.matching.runner_state import RunnerGroup, RunnerState
 from kaon_coordinator.matching.tickets import Follower, Lane, Lanes, Ticket, expressions
 from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
@@ -27,6 +28,8 @@ _REPEAT = 5.0
 
 # The order of waiting lines: (level, highest first; share by weight). The smallest goes first.
 _Rank: TypeAlias = tuple[int, float]
+# What steps of a lane need, and the groups of runners that could take them.
+_Asked: TypeAlias = tuple[Amount, frozenset[RunnerGroup]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,79 +51,111 @@ class _Rivals:
     """
 
     def __init__(self, state: PoolState, waiting: Sequence[_Rival]) -> None:
-        self.waiting = waiting
         self._state = state
-        # By tenant, priority and lane of a chain.
-        self._above: dict[tuple[str, int, Lane], tuple[Lane, ...]] = {}
+        self._waiting = waiting
+        self._above: dict[ChainKind, tuple[_Asked, ...]] = {}
+        fleet, lanes = state.fleet, [rival.lane for rival in waiting]
+        for lane in lanes:
+            # A label that nobody asked for before divides the groups.
+            fleet.classes(lane)
+        self._asked: dict[Lane, _Asked] = {
+            lane: (lane.need, frozenset(fleet.eligible(lane))) for lane in dict.fromkeys(lanes)
+        }
 
-    def lanes_above(self, ticket: Ticket) -> tuple[Lane, ...]:
-        """Return the lanes of the lines with a better claim than a chain's."""
-        key = (ticket.tenant, ticket.priority, ticket.lane)
-        found = self._above.get(key)
+    def __bool__(self) -> bool:
+        return bool(self._waiting)
+
+    def above(self, kind: ChainKind) -> tuple[_Asked, ...]:
+        """Return what the lines ask for that have a better claim than such chains."""
+        found = self._above.get(kind)
         if found is None:
-            found = self._above[key] = tuple(dict.fromkeys(self._find(ticket)))
+            lanes = dict.fromkeys(self._find(kind))
+            found = self._above[kind] = tuple(self._asked[lane] for lane in lanes)
         return found
 
-    def _find(self, ticket: Ticket) -> Iterator[Lane]:
-        without = self._state.shares.rank_without(ticket.tenant, ticket.lane.need)
-        own = (-ticket.priority, without)
-        for rival in self.waiting:
-            own_tenant = rival.tenant == ticket.tenant
-            if rival.priority > ticket.priority if own_tenant else rival.rank <= own:
+    def _find(self, kind: ChainKind) -> Iterator[Lane]:
+        tenant, priority, lane = kind
+        own = (-priority, self._state.shares.rank_without(tenant, lane.need))
+        for rival in self._waiting:
+            own_tenant = rival.tenant == tenant
+            if rival.priority > priority if own_tenant else rival.rank <= own:
                 yield rival.lane
 
 
-def take_offered(request: step_pb2.StepRequest, lanes: Lanes) -> tuple[Follower, ...]:
-    """Take the offered successors out of a request."""
+def take_offered(request: step_pb2.StepRequest, lane: Lane, lanes: Lanes) -> tuple[Follower, ...]:
+    """Take the offered successors out of a request of the lane."""
     if not request.offered:
         return ()
-    followers = tuple(
-        Follower(
-            path=offered.request.key.path,
-            lane=lanes.of(offered.request),
-            data=offered.SerializeToString(),
+    resources, labels = request.resources, request.labels
+    followers = []
+    for offered in request.offered:
+        following = offered.request
+        # Steps that follow mostly ask for the same, and finding a lane costs more than comparing.
+        alike = following.resources == resources and following.labels == labels
+        followers.append(
+            Follower(
+                following.key.path,
+                lane if alike else lanes.of(following),
+                offered.SerializeToString(),
+            )
         )
-        for offered in request.offered
-    )
     request.ClearField("offered")
-    return followers
+    return tuple(followers)
 
 
 def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> None:
     """Allow successors to the steps that a round has placed, and end older chains for whom it left waiting."""
     rivals = _Rivals(state, _rivals(state, now) if len(state.waiting) else [])
-    if rivals.waiting:
-        for ticket in tuple(state.leading):
-            _end_for(state, ticket, rivals, now)
+    if rivals:
+        for ticket in _outranked(state, rivals, now):
+            ticket.chain_ended = now
+            state.chains.quieten(ticket)
+            state.effects.append(EndChain(incarnation=ticket.incarnation, key=ticket.key))
     for ticket in placed:
         runner = state.fleet.get(ticket.incarnation) if ticket.followers else None
         if runner is None:
             continue
-        ticket.allowed = _allowed(state, ticket, runner, rivals)
+        ticket.allowed = _allowed(ticket, runner, rivals)
         if ticket.allowed:
-            state.leading[ticket] = None
+            state.chains.add(ticket)
 
 
-def _end_for(state: PoolState, ticket: Ticket, rivals: _Rivals, now: float) -> None:
-    if ticket.chain_ended is not None and now - ticket.chain_ended < _REPEAT:
-        return
-    runner = state.fleet.get(ticket.incarnation)
-    if runner is None or not _is_outranked(state, ticket, runner, rivals):
-        return
-    ticket.chain_ended = now
-    state.effects.append(EndChain(incarnation=ticket.incarnation, key=ticket.key))
+def _outranked(state: PoolState, rivals: _Rivals, now: float) -> list[Ticket]:
+    """Return the chains that must end, of those whose runners were not told lately."""
+    state.chains.recall(now - _REPEAT)
+    found: dict[Ticket, None] = {}
+    for kind, tickets in state.chains.kinds():
+        asked = rivals.above(kind)
+        if asked:
+            found.update(dict.fromkeys(_outranked_alike(state, kind, tickets, asked)))
+    for runner in state.fleet.reserved.values():
+        for ticket in runner.tickets.values():
+            if runner.reserved is not ticket and ticket in state.chains:
+                found[ticket] = None
+    return list(found)
 
 
-def _allowed(
-    state: PoolState, ticket: Ticket, runner: RunnerState, rivals: _Rivals
-) -> tuple[Follower, ...]:
-    if _is_outranked(state, ticket, runner, rivals):
+def _outranked_alike(
+    state: PoolState, kind: ChainKind, tickets: Iterable[Ticket], asked: Sequence[_Asked]
+) -> Iterator[Ticket]:
+    get, occupied = state.fleet.get, kind[2].need
+    for ticket in tickets:
+        runner = get(ticket.incarnation)
+        if runner is not None and _could_start(runner, occupied, asked):
+            yield ticket
+
+
+def _allowed(ticket: Ticket, runner: RunnerState, rivals: _Rivals) -> tuple[Follower, ...]:
+    if runner.reserved is not None and runner.reserved is not ticket:
+        return ()
+    lane = ticket.lane
+    if _could_start(runner, lane.need, rivals.above(kind_of(ticket))):
         return ()
     count = 0
     for follower in ticket.followers:
-        if not fits(follower.lane.need, ticket.lane.need):
-            break
-        if not _has_labels(runner, follower.lane, ticket.lane):
+        if follower.lane is not lane and not (
+            fits(follower.lane.need, lane.need) and _has_labels(runner, follower.lane, lane)
+        ):
             break
         count += 1
     return ticket.followers[:count]
@@ -137,21 +172,15 @@ def _has_labels(runner: RunnerState, lane: Lane, known: Lane) -> bool:
     return all(expression.matches(runner.labels) for expression in asked)
 
 
-def _is_outranked(state: PoolState, ticket: Ticket, runner: RunnerState, rivals: _Rivals) -> bool:
-    """Tell whether somebody with a better claim waits for what the ticket occupies."""
-    if runner.reserved is not None and runner.reserved is not ticket:
-        return True
-    return any(
-        _could_start(state, runner, ticket.lane.need, lane) for lane in rivals.lanes_above(ticket)
-    )
-
-
-def _could_start(state: PoolState, runner: RunnerState, occupied: Amount, lane: Lane) -> bool:
-    """Tell whether a step of the lane could start at the runner as soon as what is occupied is free."""
-    others = minus(runner.outstanding, occupied)
-    if not fits_beside(lane.need, others, runner.capacity):
+def _could_start(runner: RunnerState, occupied: Amount, asked: Sequence[_Asked]) -> bool:
+    """Tell whether somebody with a better claim could start at the runner as soon as what is occupied is free."""
+    if not asked or runner.group is None:
         return False
-    return runner.group is not None and runner.group in state.fleet.eligible(lane)
+    others = minus(runner.outstanding, occupied)
+    return any(
+        runner.group in groups and fits_beside(need, others, runner.capacity)
+        for need, groups in asked
+    )
 
 
 def _rivals(state: PoolState, now: float) -> list[_Rival]:

@@ -186,7 +186,8 @@ class PoolMatcher:
         known = state.tickets.get(step)
         if known is not None and generation <= known.generation:
             return
-        followers = take_offered(request, state.lanes)
+        lane = state.lanes.of(request)
+        followers = take_offered(request, lane, state.lanes)
         ticket = Ticket(
             step=step,
             followers=followers,
@@ -195,7 +196,7 @@ class PoolMatcher:
             request=request.SerializeToString(),
             tenant=sys.intern(request.spec.tenant),
             priority=request.priority,
-            lane=state.lanes.of(request),
+            lane=lane,
             bundle=sys.intern(request.spec.code_bundle),
             partition=request.partition,
             sequence=state.next_sequence(),
@@ -258,7 +259,7 @@ class PoolMatcher:
             state.attach(ticket, runner)
         ticket.started = True
         if held.leads:
-            state.leading[ticket] = None
+            state.chains.add(ticket)
 
     def _end(self, key: step_pb2.StepKey, now: float) -> None:
         state = self._state

@@ -7,6 +7,7 @@ import itertools
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable
 
+from kaon_coordinator.matching.chain_book import ChainBook
 from kaon_coordinator.matching.fleet import Fleet
 from kaon_coordinator.matching.match_effects import Effect
 from kaon_coordinator.matching.matcher_settings import MatcherSettings
@@ -38,8 +39,7 @@ class PoolState:
         self.tickets: dict[StepId, Ticket] = {}
         # Tickets held by runners that have not sent a heartbeat yet.
         self.orphans: dict[str, dict[StepId, Ticket]] = defaultdict(dict)
-        # At runners, which may start further steps after them by themselves.
-        self.leading: dict[Ticket, None] = {}
+        self.chains = ChainBook()
         self.effects: list[Effect] = []
         # Dropped steps that were not reported yet.
         self.troubles: list[Trouble] = []
@@ -152,7 +152,7 @@ class PoolState:
         elif ticket.place is Place.RELEASED:
             self._take_from_runner(ticket)
         ticket.place = Place.GONE
-        self.leading.pop(ticket, None)
+        self.chains.discard(ticket)
 
     def _take_from_runner(self, ticket: Ticket) -> None:
         runner = self.fleet.get(ticket.incarnation)

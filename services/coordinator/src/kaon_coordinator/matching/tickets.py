@@ -6,7 +6,7 @@ import sys
 from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from kaon_coordinator.matching.amounts import Amount, wanted
 from kaon_coordinator.matching.labels import LabelExpression, parse_label_expression
@@ -51,8 +51,7 @@ class Place(Enum):
     GONE = "gone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Follower:
+class Follower(NamedTuple):
     """A step that the runner may start by itself after another one."""
 
     path: str

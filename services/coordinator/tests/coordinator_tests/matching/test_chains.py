@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from kaon_coordinator.matching import chains
 from kaon_coordinator.matching.match_effects import EndChain, Release
+from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_wire.lease_tokens import LeaseClaim, LeaseKeys
 from kaonapi.step.v1 import step_pb2
@@ -91,6 +95,53 @@ def test_a_chain_ends_when_another_tenant_comes_later() -> None:
     assert _ended(pool) == ["a"]
     pool.wait(1.0)
     assert _ended(pool) == ["a"], "once, until it may be lost"
+
+
+def test_a_runner_is_told_again_while_its_chain_goes_on() -> None:
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(_leading("a", request("b"), tenant="x"))
+    pool.start("a")
+    pool.ask(request("y", tenant="y"))
+    pool.wait(11.0)
+    assert _ended(pool) == ["a"] * 3
+    pool.end("a")
+    pool.ask(request("z", tenant="x"))
+    pool.wait(11.0)
+    assert _ended(pool) == ["a"] * 3
+
+
+def test_a_chain_ends_where_a_runner_is_kept_free_for_a_large_step() -> None:
+    pool = Pool(Host("r1", slots=2))
+    pool.ask(_leading("a", request("b")))
+    pool.start("a")
+    pool.ask(request("large", slots=2))
+    pool.wait(0.5)
+    pool.ask(request("small"))
+    pool.start("small")
+    assert _ended(pool) == []
+    pool.wait(2.0)
+    assert _ended(pool) == ["a"]
+
+
+def test_chains_that_nobody_outranks_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = [Host(f"r{number}", slots=1) for number in range(50)]
+    looked: list[str] = []
+    pool = Pool(*hosts)
+    could_start = chains._could_start
+
+    def look(runner: RunnerState, *rest: Any) -> bool:
+        looked.append(runner.incarnation)
+        return could_start(runner, *rest)
+
+    pool.ask(*(_leading(f"a{number}", request(f"b{number}"), tenant="x") for number in range(50)))
+    monkeypatch.setattr(chains, "_could_start", look)
+    for number in range(20):
+        pool.ask(request(f"later{number}", tenant="x"))
+    assert looked == []
+    pool.ask(request("y", tenant="y"))
+    assert sorted(looked) == sorted(host.incarnation for host in hosts)
+    pool.ask(request("y2", tenant="y"))
+    assert len(looked) == 50, "nor those whose runner has just been told"
 
 
 def test_a_chain_goes_on_for_a_tenant_that_has_less() -> None:
