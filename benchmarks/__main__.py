@@ -50,18 +50,28 @@ def main() -> int:
     state = ROOT / ".kaon" / "bench"
     results: list[Result] = []
     for round_ in range(options.rounds):
-        for name in options.sides:
+        for name, coordinators in _turns(options):
             shutil.rmtree(state, ignore_errors=True)
-            results += _measure(name, state, round_, options)
+            results += _measure(name, coordinators, state, round_, options)
     print(report.table(results))
     return 0
 
 
-def _measure(name: str, state: Path, round_: int, options: argparse.Namespace) -> list[Result]:
+def _turns(options: argparse.Namespace) -> list[tuple[str, int]]:
+    return [
+        (name, count)
+        for name in options.sides
+        for count in ([0] if name == "celery" else options.coordinators)
+    ]
+
+
+def _measure(
+    name: str, coordinators: int, state: Path, round_: int, options: argparse.Namespace
+) -> list[Result]:
     results = []
     ledgers = state / "ledgers"
     ledgers.mkdir(parents=True)
-    with _side(name, state, options) as side:
+    with _side(name, coordinators, state, options) as side:
         bench = Bench(side, ledgers)
         bench.warm(options.warm)
         for workload in options.workloads:
@@ -80,7 +90,9 @@ def _measure(name: str, state: Path, round_: int, options: argparse.Namespace) -
     return results
 
 
-def _side(name: str, state: Path, options: argparse.Namespace) -> KaonSide | CelerySide:
+def _side(
+    name: str, coordinators: int, state: Path, options: argparse.Namespace
+) -> KaonSide | CelerySide:
     if name == "celery":
         return CelerySide(state, processes=options.processes)
     return KaonSide(
@@ -89,6 +101,7 @@ def _side(name: str, state: Path, options: argparse.Namespace) -> KaonSide | Cel
         runners=options.runners,
         slots=options.slots,
         closed=name == "closed",
+        coordinators=coordinators,
     )
 
 
@@ -123,6 +136,11 @@ def _options() -> argparse.Namespace:
         help="rounds of 160 steps before anything is measured; a broker's compiler is done after about 20",
     )
     parser.add_argument("--runners", type=int, default=2)
+    parser.add_argument(
+        "--coordinators",
+        default="0",
+        help="1,2: by turns, one and two that share the runs over PostgreSQL; 0: one with SQLite",
+    )
     parser.add_argument("--slots", type=int, default=4, help="steps that a runner executes at once")
     parser.add_argument(
         "--processes", type=int, default=4, help="tasks that Celery executes at once"
@@ -130,6 +148,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", default="", metavar="FILE", help="JSON lines are appended here")
     options = parser.parse_args()
     options.workloads = _known(parser, options.workloads or _SHORT, _WORKLOADS)
+    options.coordinators = [int(count) for count in options.coordinators.split(",")]
+    if "closed" in options.sides and any(options.coordinators):
+        parser.error("--coordinators: the closed side has its tenants in SQLite")
     sides: Sequence[str] = [*options.sides.split(","), *filter(None, [options.peer])]
     options.sides = _known(parser, sides, ("synchronous", "relaxed", "closed", "celery"))
     return options

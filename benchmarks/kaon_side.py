@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from time import time_ns
 from types import ModuleType, TracebackType
@@ -15,15 +18,19 @@ import grpc
 from kaon import Workflow
 from kaon.client.channel import connect
 from kaon_local.ports import free_port
+from kaon_local.postgres import Postgres, temporary_postgres
 from kaon_local.secure.people import USUAL
 from kaon_local.system import System, SystemConfig, closed_in
 from kaon_wire import canonical
 from kaon_wire.channels import ChannelSecurity
+from kaon_wire.topics import Catalogue
 from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 _FLOWS = Path(__file__).parent / "flows" / "workflows.py"
 _SECONDS = 120
+# Partitions for up to four coordinators.
+_SHARED = Catalogue(run_partitions=4, pool_partitions=1, runner_partitions=4)
 
 
 class KaonSide:
@@ -34,38 +41,63 @@ class KaonSide:
         durability: "synchronous" or "relaxed".
         runners, slots: how many runners, and steps that each executes at once.
         closed: everybody authenticates, every line is encrypted, leases are signed, and changes are recorded.
+        coordinators: how many share the runs, over PostgreSQL and with partitions for four; 0: one that has its own SQLite file and
+            as many partitions as one needs.
     """
 
     def __init__(
-        self, state: Path, *, durability: str, runners: int, slots: int, closed: bool = False
+        self,
+        state: Path,
+        *,
+        durability: str,
+        runners: int,
+        slots: int,
+        closed: bool = False,
+        coordinators: int = 0,
     ) -> None:
         self.name = f"kaon {'closed' if closed else durability}"
+        if coordinators:
+            self.name += f" of {coordinators}"
         self._closed = (
             closed_in(state, environment_file=state / "secure.env", issuer_port=free_port())
             if closed
             else None
         )
-        self.system = System(
-            SystemConfig(
-                state=state,
-                runners=runners,
-                slots=slots,
-                engines=False,
-                docker=False,
-                publisher=False,
-                env={"KAON_DURABILITY": durability},
-                closed=self._closed,
-            )
+        self._config = SystemConfig(
+            state=state,
+            runners=runners,
+            slots=slots,
+            engines=False,
+            docker=False,
+            publisher=False,
+            env={"KAON_DURABILITY": durability},
+            closed=self._closed,
         )
+        self._coordinators = coordinators
+        self._postgres: Postgres | None = None
+        self._opened = ExitStack()
         self._runs: list[str] = []
 
     def __enter__(self) -> Self:
-        self.system.start()
-        self._channel = self._connect()
-        self._stub = run_service_pb2_grpc.RunServiceStub(self._channel)
-        self._versions = {
-            shape: self._register(flow) for shape, flow in _load(_FLOWS).SHAPES.items()
-        }
+        with ExitStack() as opened:
+            config = self._config
+            if self._coordinators:
+                self._postgres = opened.enter_context(temporary_postgres())
+                config = replace(
+                    config,
+                    coordinators=self._coordinators,
+                    database=self._postgres.url,
+                    catalogue=_SHARED,
+                )
+            self.system = opened.enter_context(System(config))
+            channels = [
+                opened.enter_context(self._connect(address)) for address in self.system.apis
+            ]
+            self._stubs = [run_service_pb2_grpc.RunServiceStub(channel) for channel in channels]
+            self._versions = {
+                shape: _register(channels[0], flow) for shape, flow in _load(_FLOWS).SHAPES.items()
+            }
+            self._opened = opened.pop_all()
         return self
 
     def __exit__(
@@ -74,18 +106,21 @@ class KaonSide:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._channel.close()
-        self.system.stop()
+        self._opened.close()
 
     def call(self) -> None:
         """See `Side.call`."""
-        self._stub.ListRuns(run_service_pb2.ListRunsRequest(page_size=1), timeout=_SECONDS)
+        self._stubs[0].ListRuns(run_service_pb2.ListRunsRequest(page_size=1), timeout=_SECONDS)
 
     def submit(self, shape: str, ledger: Path, runs: Sequence[str], count: int = 1) -> int:
         """See `Side.submit`."""
         requests = [self._request(shape, ledger, run, count) for run in runs]
         began = time_ns()
-        answers = [self._stub.SubmitRun.future(request, timeout=_SECONDS) for request in requests]
+        # By turns, as a balancer before several APIs does.
+        answers = [
+            stub.SubmitRun.future(request, timeout=_SECONDS)
+            for stub, request in zip(cycle(self._stubs), requests, strict=False)
+        ]
         self._runs += [answer.result().run.run_id for answer in answers]
         return began
 
@@ -94,7 +129,7 @@ class KaonSide:
         runs, self._runs = self._runs, []
         for run_id in runs:
             # Not by GetRun, whose answer has every step: for 100,000 it is larger than a client of gRPC takes.
-            watched = self._stub.WatchRun(
+            watched = self._stubs[0].WatchRun(
                 run_service_pb2.WatchRunRequest(run_id=run_id), timeout=_SECONDS
             )
             ends = [
@@ -106,24 +141,19 @@ class KaonSide:
     def parts(self) -> Mapping[str, Sequence[int]]:
         """See `Side.parts`."""
         system = self.system
-        parts = {"broker": system.kafka.pids, "coordinator": system.coordinator.pids}
-        return parts | {"runners": [pid for runner in system.runners for pid in runner.pids]}
+        parts = {
+            "broker": system.kafka.pids,
+            "coordinator": [pid for each in system.coordinators for pid in each.pids],
+            "runners": [pid for runner in system.runners for pid in runner.pids],
+        }
+        return parts if self._postgres is None else parts | {"database": self._postgres.pids}
 
-    def _connect(self) -> grpc.Channel:
+    def _connect(self, address: str) -> grpc.Channel:
         if self._closed is None:
-            return grpc.insecure_channel(self.system.api)
+            return grpc.insecure_channel(address)
         security = ChannelSecurity(tls=True, ca=self._closed.files.ca)
         bearer = f"Bearer {self._closed.tokens[USUAL.variable]}"
-        return grpc.intercept_channel(connect(self.system.api, security), _Shown(bearer))
-
-    def _register(self, workflow: Workflow) -> tuple[str, str]:
-        stub = workflow_service_pb2_grpc.WorkflowServiceStub(self._channel)
-        bundle = workflow.bundle()
-        upload = workflow_service_pb2.UploadBundleRequest(digest=bundle.digest, data=bundle.data)
-        stub.UploadBundle(iter([upload]))
-        definition = workflow.definition()
-        request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
-        return workflow.name, stub.RegisterWorkflow(request).workflow.version
+        return grpc.intercept_channel(connect(address, security), _Shown(bearer))
 
     def _request(
         self, shape: str, ledger: Path, run: str, count: int
@@ -136,6 +166,16 @@ class KaonSide:
             version=version,
             params_json={key: canonical.dumps(value) for key, value in given.items()},
         )
+
+
+def _register(channel: grpc.Channel, workflow: Workflow) -> tuple[str, str]:
+    stub = workflow_service_pb2_grpc.WorkflowServiceStub(channel)
+    bundle = workflow.bundle()
+    upload = workflow_service_pb2.UploadBundleRequest(digest=bundle.digest, data=bundle.data)
+    stub.UploadBundle(iter([upload]))
+    definition = workflow.definition()
+    request = workflow_service_pb2.RegisterWorkflowRequest(definition=definition)
+    return workflow.name, stub.RegisterWorkflow(request).workflow.version
 
 
 class _Shown(
