@@ -1,9 +1,9 @@
-"""The transport over Kafka. Faust is only its consumer.
+"""The transport over Kafka. Faust is only its consumer, with a driver of our own (`batch_driver`).
 
 Rules of safe use, each one measured: no tables; concurrency 1; nothing is raised inside an agent, because
 Faust takes that for an acknowledgement; streams without acknowledgement feed a list that ONE task drains
-whole, and events are acknowledged only after the handler has returned; sends leave through a producer of our
-own; offsets are checked for gaps.
+whole, and events are acknowledged only after the handler has returned; an event is a batch of records; sends
+leave through a producer of our own; offsets are checked for gaps.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from faust.auth import Credentials, SASLCredentials, SSLCredentials
 
 from kaon_coordinator.transport.assignments import by_topic, check_assignment, check_counts
 from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
+from kaon_coordinator.transport.batch_driver import BatchSchema, BatchTransport
 from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.deadletters import headers_of
 from kaon_coordinator.transport.membership import Membership
@@ -32,7 +33,7 @@ from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.patience import retry_group_requests, retry_unknown_errors
 from kaon_coordinator.transport.producing import Outgoing, Producing
 from kaon_coordinator.transport.stream_watch import StreamWatch
-from kaon_coordinator.transport.threads import ConsumerThread
+from kaon_service.kafka_producer import connection
 from kaon_service.kafka_security import OPEN, SCRAM, KafkaSecurity, Protocol
 from kaon_wire.errors import KaonError, Unavailable
 from kaon_wire.topic_rights import COORDINATORS_GROUP
@@ -80,11 +81,12 @@ class _Assignment:
     generation: int
 
 
-# The queue of the draining task, in order.
+# The queue of the draining task, in order. The value of an event is a list of records.
 _Item: TypeAlias = "_Assignment | faust.Event"
 
 
 DEFAULT = FaustSettings()
+_NEVER_SECONDS = 10 * 365 * 86_400.0
 
 
 class FaustTransport:
@@ -125,7 +127,6 @@ class FaustTransport:
         self._app: Any = None
         self._items: deque[_Item] = deque()
         self._filled = asyncio.Event()
-        self._drained = asyncio.Event()
         self._owned: frozenset[TopicPartition] = frozenset()
         self._generation = -1
         self._expected: dict[TopicPartition, int] = {}
@@ -154,6 +155,7 @@ class FaustTransport:
             retry_group_requests(consumer, self._broker)
             membership = Membership(
                 consumer,
+                turns=lambda: int(self._app.consumer.turns),
                 connected=lambda: self.connected,
                 patience=self._settings.outside,
             )
@@ -240,17 +242,22 @@ class FaustTransport:
             broker_heartbeat_interval=settings.heartbeat,
             broker_request_timeout=max(settings.session, 30.0),
             broker_commit_interval=settings.commit_interval,
-            broker_max_poll_records=2000,
+            # aiokafka fetches nothing, and must not leave the group for it: `Membership` watches who reads.
+            broker_max_poll_interval=_NEVER_SECONDS,
             consumer_auto_offset_reset="earliest",
             producer_linger=0,
             producer_request_timeout=30.0,
             stream_wait_empty=True,
             stream_buffer_maxsize=4096,
         )
-        topic = app.topic(*GROUP_TOPICS, key_type=bytes, value_type=bytes, value_serializer="raw")
+        app.transport = BatchTransport(
+            app.conf.broker_consumer,
+            app,
+            connection=connection(self._bootstrap, self._security),
+            buffered=settings.buffered,
+        )
+        topic = app.topic(*GROUP_TOPICS, schema=BatchSchema())
         app.agent(topic, name="kaon.incoming", concurrency=1)(self._take)
-        consumer: Any = app.consumer
-        consumer._thread.Worker = ConsumerThread
         app.on_partitions_assigned.connect(self._take_assignment, weak=False)
         return app
 
@@ -258,9 +265,6 @@ class FaustTransport:
         """Queue events, as Faust's agent, and never raise."""
         events: AsyncIterator[faust.Event] = stream.noack().events()
         async for event in events:
-            while len(self._items) >= self._settings.buffered:
-                self._drained.clear()
-                await self._drained.wait()
             self._put(event)
 
     async def _take_assignment(self, app: Any, /, *arguments: Any, signal: Any, **_: Any) -> None:
@@ -284,6 +288,7 @@ class FaustTransport:
             await asyncio.wait_for(asyncio.shield(stopping), self._settings.stop)
         except TimeoutError:
             log.warning("consumer did not leave its group in time; abandoned")
+            self._app.consumer.stop_reading()
             # Faust's tasks ignore cancels while they wait for acknowledgements: then the process would never end.
             self._app.consumer._unacked_messages.clear()
             stopping.cancel()
@@ -311,7 +316,6 @@ class FaustTransport:
             await self._filled.wait()
             self._filled.clear()
             items, self._items = self._items, deque()
-            self._drained.set()
             batch: list[faust.Event] = []
             for item in items:
                 if isinstance(item, _Assignment):
@@ -323,20 +327,20 @@ class FaustTransport:
             await self._deliver(handler, batch)
 
     async def _deliver(self, handler: Handler, events: list[faust.Event]) -> None:
-        """Deliver a batch to the handler, and acknowledge it when it has been applied."""
-        mine = [
-            event
-            for event in events
-            if (event.message.topic, event.message.partition) in self._owned
-        ]
-        if not mine:
+        """Deliver batches to the handler as one, and acknowledge them when they have been applied."""
+        records: list[Incoming] = []
+        for event in events:
+            batch: Any = event.value
+            # What is not ours is not acknowledged: its owner reads it.
+            batch[:] = [each for each in batch if (each.topic, each.partition) in self._owned]
+            records += batch
+        if not records:
             return
         self._broker.hear()
-        records = [_incoming(event) for event in mine]
         for record in records:
             self._check_offset(record)
         await handler.on_batch(records)
-        for event in mine:
+        for event in events:
             event.ack()
 
     def _check_offset(self, record: Incoming) -> None:
@@ -441,14 +445,3 @@ def _credentials(security: KafkaSecurity) -> Credentials | None:
         case Protocol.SSL:
             return SSLCredentials(security.context)
     return None
-
-
-def _incoming(event: faust.Event) -> Incoming:
-    message = event.message
-    return Incoming(
-        topic=message.topic,
-        partition=message.partition,
-        offset=message.offset,
-        timestamp_ms=round(message.timestamp * 1000),
-        value=event.value,
-    )

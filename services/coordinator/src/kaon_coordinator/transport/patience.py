@@ -1,6 +1,6 @@
-"""Makes the Kafka clients wait while the broker cannot write.
+"""Makes aiokafka wait while the broker cannot write.
 
-A broker whose disk is full answers sends, commits, joins and syncs with UNKNOWN_SERVER_ERROR until it ends. aiokafka takes this
+A broker whose disk is full answers commits, joins and syncs with UNKNOWN_SERVER_ERROR until it ends. aiokafka takes this
 code for fatal, and Faust then ends the consumer. The broker's next life serves the same requests, so they are made again.
 """
 
@@ -17,11 +17,7 @@ _PAUSE_SECONDS = 0.25
 
 
 def retry_unknown_errors() -> None:
-    """Let the clients of this process send again what the broker failed to serve for an unknown reason.
-
-    The producer then sends the same batch with the same sequence numbers. A new batch in its place would leave a gap in them,
-    which the broker refuses.
-    """
+    """Let the clients of this process ask again what the broker failed to serve for an unknown reason."""
     UnknownError.retriable = True
 
 

@@ -230,6 +230,26 @@ async def test_a_member_that_its_group_does_not_hear_ends_although_the_broker_an
         await member.stop()
 
 
+async def test_a_member_that_does_not_read_ends_although_its_group_hears_it(
+    kafka: KafkaBackend,
+) -> None:
+    settings = FaustSettings(heartbeat=0.5, outside=4.0, stop=1.0)
+    member, recorder = (
+        FaustTransport(kafka.broker.address, catalogue=CATALOGUE, settings=settings),
+        Recorder(),
+    )
+    await member.start(recorder)
+    await kafka.produce(numbered(STEP_EVENTS, 1))
+    await recorder.until(lambda: bool(recorder.records))
+
+    # Its thread waits for this lock before each turn.
+    with member._app.consumer._reader._room:
+        with pytest.raises(Unavailable, match="has not asked for records for 4 s"):
+            await asyncio.wait_for(member.failed(), 4 * settings.outside)
+        assert member.connected
+    await member.stop()
+
+
 async def test_a_record_that_the_broker_refuses_is_an_error_at_once(kafka: KafkaBackend) -> None:
     member, recorder = kafka.member(), Recorder()
     await member.start(recorder)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import GroupCoordinatorNotAvailableError, UnknownError
-from aiokafka.producer.sender import SendProduceReqHandler
 from aiokafka.protocol.commit import OffsetCommitResponse_v2, OffsetFetchResponse_v1
 from aiokafka.protocol.group import HeartbeatResponse_v0, SyncGroupResponse_v0
 
@@ -30,14 +29,12 @@ def group_that_answers(response: Any) -> Any:
     return group
 
 
-def test_the_producer_sends_a_batch_again_that_failed_for_an_unknown_reason(
+def test_a_request_that_failed_for_an_unknown_reason_is_made_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(UnknownError, "retriable", False)
     patience.retry_unknown_errors()
     assert may_pass(UnknownError())
-    batch, sender = object(), SimpleNamespace(_sender=SimpleNamespace(_txn_manager=object()))
-    assert SendProduceReqHandler._can_retry(sender, UnknownError(), batch)
 
 
 @pytest.fixture(autouse=True)
