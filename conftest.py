@@ -6,6 +6,8 @@ servers end with the last of them, not with the session. All other tests are spr
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 from collections.abc import Generator, Sequence
 
@@ -35,6 +37,9 @@ NOT_QUICK = ("real", "e2e", "slow")
 # Of processor time, in seconds, on a slow machine: so that the inner loop stays short. A hunt takes so many times more.
 QUICK_CPU_SECONDS = 15.0 * int(os.environ.get("KAON_HUNT", "1"))
 
+# Until all tests are collected: the collector would look through thousands of modules and tests again and again, and find nothing.
+gc.disable()
+
 _running: list[pytest.Item] = []
 # What the tests so far have started and share.
 _started: dict[pytest.FixtureDef[object], None] = {}
@@ -56,9 +61,21 @@ class _ByFile(LoadGroupScheduling):
         return nodeid.partition("::")[0] if group == nodeid else group
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    """Lets the collector work again, on what the tests make: what has been collected stays until the end."""
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
+    # The process ends without a last look at all that it holds; pytest has looked for warnings before.
+    atexit.register(gc.freeze)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> _ByFile:
     """The scheduler hands out what is collected first first."""
+    # The process that only hands out collects no tests.
+    gc.enable()
     config.option.loadscopereorder = False
     return _ByFile(config, log)  # type: ignore[arg-type]
 

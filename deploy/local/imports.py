@@ -3,6 +3,7 @@
 - A function imports packages of others only, the heavy ones that few of its callers need. What is our own is imported at the top of
   a module, where a circle cannot hide.
 - The engine and the matcher import the standard library, the wire and protobuf alone.
+- The program of a service loads its modules within `loading`, which makes its start and its end cheaper.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PURE = tuple(
     f"services/coordinator/src/kaon_coordinator/{part}/" for part in ("engine", "matching")
 )
+PROGRAM = "__main__.py"
+LOADING = "kaon_wire.loading"
 PURE_IMPORTS = ("kaonapi", "kaon_wire", "google.protobuf")
 # Functions that may import a module of ours, and why.
 ALLOWED = {
@@ -50,6 +53,12 @@ def problems(place: str, source: str) -> list[str]:
             f"{place}:{line}: imports {name}; {package} stands on the standard library and the wire alone"
             for line, name in _imports(ast.walk(tree))
             if not _is_pure(name, package)
+        ]
+    if place.startswith(("services/", "deploy/local/src/")) and Path(place).name == PROGRAM:
+        found += [
+            f"{place}:{line}: imports {name} outside of `with loading():` ({LOADING})"
+            for line, name in _imports(tree.body)
+            if name != LOADING and name.split(".", maxsplit=1)[0] not in sys.stdlib_module_names
         ]
     return found
 

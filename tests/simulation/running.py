@@ -34,6 +34,8 @@ def quiet() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     # Nothing that is collected in the middle of a run may speak.
     gc.freeze()
+    # A run leaves few cycles, and all of it is gone with its world.
+    gc.set_threshold(50_000, 20, 50)
 
 
 def run_plan(plan: Plan, trace: Callable[[str], None] | None = None) -> Outcome:

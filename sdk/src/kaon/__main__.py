@@ -6,6 +6,8 @@ import signal
 import sys
 from importlib import import_module
 
+from kaon_wire.loading import loading
+
 
 def main() -> None:
     """Run one command and exit the process. Ctrl-C ends it without a traceback, also while the commands are being loaded."""
@@ -14,7 +16,8 @@ def main() -> None:
         handler is signal.default_int_handler
     ):  # who started this in the background may ignore the signal
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    execute = import_module("kaon.cli.main").execute
+    with loading():
+        execute = import_module("kaon.cli.main").execute
     signal.signal(signal.SIGINT, handler)
     sys.exit(execute())
 

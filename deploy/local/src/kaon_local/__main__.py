@@ -5,13 +5,16 @@ import os
 import subprocess
 import sys
 
-from kaon_local import compose, demo, fetch_all
-from kaon_local.docker_engine import DockerConfig, DockerEngine, engine_answers
-from kaon_local.errors import LocalError, MissingTool
-from kaon_local.images import build_all, public_bases
-from kaon_local.paths import ROOT
-from kaon_local.secure import containers
-from kaon_local.system import can_have_docker, docker_state
+from kaon_wire.loading import loading
+
+with loading():
+    from kaon_local import compose, demo, fetch_all
+    from kaon_local.docker_engine import DockerConfig, DockerEngine, engine_answers
+    from kaon_local.errors import LocalError, MissingTool
+    from kaon_local.images import build_all, public_bases
+    from kaon_local.paths import ROOT
+    from kaon_local.secure import containers
+    from kaon_local.system import can_have_docker, docker_state
 
 # People find a system that they left running at the addresses that the clients use by default.
 API_PORT, PUBLISHER_PORT, CONSOLE_PORT, VIEW_PORT, ISSUER_PORT = 7070, 7071, 7072, 7075, 7076

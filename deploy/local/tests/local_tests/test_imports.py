@@ -52,6 +52,18 @@ def test_the_engine_stands_on_the_standard_library_and_the_wire(
     assert problems("services/coordinator/src/kaon_coordinator/shell/new.py", f"{imported}\n") == []
 
 
+@pytest.mark.parametrize("program", ["services/x/src/kaon_x/", "deploy/local/src/kaon_local/x/"])
+@pytest.mark.parametrize("imported", ["import structlog", "from kaon_x.bootstrap import start"])
+def test_a_program_loads_its_modules_without_the_collector(
+    problems: Callable[[str, str], list[str]], program: str, imported: str
+) -> None:
+    begins = "from __future__ import annotations\nimport sys\n"
+    assert len(problems(f"{program}__main__.py", f"{begins}{imported}\n")) == 1
+    within = f"{begins}from kaon_wire.loading import loading\nwith loading():\n    {imported}\n"
+    assert problems(f"{program}__main__.py", within) == []
+    assert problems(f"{program}other.py", f"{begins}{imported}\n") == []
+
+
 def test_what_the_engine_may_import_is_no_problem(
     problems: Callable[[str, str], list[str]],
 ) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from kaon.cli import options
 from kaon.cli.commands import runs
-from kaon_embedded.loading import loading
+from kaon_wire.loading import loading
 
 
 def run(

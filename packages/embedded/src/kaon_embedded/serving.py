@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kaon_embedded.loading import loading
+from kaon_wire.loading import loading
 
 
 def serve(

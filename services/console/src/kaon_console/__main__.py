@@ -10,15 +10,18 @@ import asyncio
 import os
 import sys
 
-import structlog
+from kaon_wire.loading import loading
 
-from kaon_console.bootstrap import Application
-from kaon_console.doors import new_link
-from kaon_console.settings import origins_of, settings_from, split_address
-from kaon_service.niceness import give_way
-from kaon_service.serve import serve
-from kaon_telemetry.logs import configure_logs
-from kaon_wire.errors import KaonError
+with loading():
+    import structlog
+
+    from kaon_console.bootstrap import Application
+    from kaon_console.doors import new_link
+    from kaon_console.settings import origins_of, settings_from, split_address
+    from kaon_service.niceness import give_way
+    from kaon_service.serve import serve
+    from kaon_telemetry.logs import configure_logs
+    from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_console")
 

@@ -11,20 +11,23 @@ import os
 import sys
 from functools import partial
 
-import structlog
-import uvloop
+from kaon_wire.loading import loading
 
-from kaon_coordinator.bootstrap import Application
-from kaon_coordinator.settings import Settings, settings_from
-from kaon_coordinator.shell.gc_tuning import collect_seldom
-from kaon_coordinator.transport.faust import FaustTransport
-from kaon_coordinator.transport.run_events import follow_run_events
-from kaon_coordinator.transport.topic_reader import KafkaRecords
-from kaon_service.access.open_lines import warn_of_open_lines
-from kaon_service.serve import serve
-from kaon_telemetry.logs import configure_logs
-from kaon_telemetry.tracing import open_spans
-from kaon_wire.errors import KaonError
+with loading():
+    import structlog
+    import uvloop
+
+    from kaon_coordinator.bootstrap import Application
+    from kaon_coordinator.settings import Settings, settings_from
+    from kaon_coordinator.shell.gc_tuning import collect_seldom
+    from kaon_coordinator.transport.faust import FaustTransport
+    from kaon_coordinator.transport.run_events import follow_run_events
+    from kaon_coordinator.transport.topic_reader import KafkaRecords
+    from kaon_service.access.open_lines import warn_of_open_lines
+    from kaon_service.serve import serve
+    from kaon_telemetry.logs import configure_logs
+    from kaon_telemetry.tracing import open_spans
+    from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_coordinator")
 

@@ -7,14 +7,17 @@ import asyncio
 import os
 import sys
 
-import structlog
+from kaon_wire.loading import loading
 
-from kaon_publisher.bootstrap import Application
-from kaon_publisher.settings import settings_from
-from kaon_service.access.open_lines import warn_of_open_lines
-from kaon_service.serve import serve
-from kaon_telemetry.logs import configure_logs
-from kaon_wire.errors import KaonError
+with loading():
+    import structlog
+
+    from kaon_publisher.bootstrap import Application
+    from kaon_publisher.settings import settings_from
+    from kaon_service.access.open_lines import warn_of_open_lines
+    from kaon_service.serve import serve
+    from kaon_telemetry.logs import configure_logs
+    from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_publisher")
 

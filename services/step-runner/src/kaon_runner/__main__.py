@@ -10,24 +10,27 @@ import signal
 import sys
 from collections.abc import Sequence
 
-import structlog
+from kaon_wire.loading import loading
 
-from kaon_runner.bootstrap import RunnerService, build_runner
-from kaon_runner.errors import InvalidSettings
-from kaon_runner.health import HealthServer
-from kaon_runner.settings import Settings
-from kaon_runner.telemetry import RunnerTelemetry
-from kaon_runner.transport.command_gate import CommandGate
-from kaon_runner.transport.kafka import KafkaTransport
-from kaon_service.access.open_lines import warn_of_open_lines
-from kaon_service.command_signatures import CommandVerifier
-from kaon_service.heartbeat_signatures import HeartbeatSigner
-from kaon_service.kafka_security import KafkaSecurity
-from kaon_telemetry.endpoint import MetricsServer, metrics_token
-from kaon_telemetry.logs import configure_logs
-from kaon_telemetry.metrics import RunnerMetrics
-from kaon_telemetry.tracing import open_spans
-from kaon_wire.errors import InvalidValue, KaonError
+with loading():
+    import structlog
+
+    from kaon_runner.bootstrap import RunnerService, build_runner
+    from kaon_runner.errors import InvalidSettings
+    from kaon_runner.health import HealthServer
+    from kaon_runner.settings import Settings
+    from kaon_runner.telemetry import RunnerTelemetry
+    from kaon_runner.transport.command_gate import CommandGate
+    from kaon_runner.transport.kafka import KafkaTransport
+    from kaon_service.access.open_lines import warn_of_open_lines
+    from kaon_service.command_signatures import CommandVerifier
+    from kaon_service.heartbeat_signatures import HeartbeatSigner
+    from kaon_service.kafka_security import KafkaSecurity
+    from kaon_telemetry.endpoint import MetricsServer, metrics_token
+    from kaon_telemetry.logs import configure_logs
+    from kaon_telemetry.metrics import RunnerMetrics
+    from kaon_telemetry.tracing import open_spans
+    from kaon_wire.errors import InvalidValue, KaonError
 
 log = structlog.get_logger(__name__)
 

@@ -4,11 +4,14 @@ import sys
 import tomllib
 from pathlib import Path
 
-import uvicorn
+from kaon_wire.loading import loading
 
-from kaon_local.issuer.grants import Grants, Person
-from kaon_local.issuer.pages import issuer
-from kaon_local.ports import HOST
+with loading():
+    import uvicorn
+
+    from kaon_local.issuer.grants import Grants, Person
+    from kaon_local.issuer.pages import issuer
+    from kaon_local.ports import HOST
 
 
 def main() -> None:

@@ -12,12 +12,15 @@ import sys
 import time
 from collections.abc import Sequence
 
-from kaon_coordinator.access import checked_tenants, tokens
-from kaon_coordinator.access.tokens import Holder
-from kaon_coordinator.store.base import Store, TenantRecord
-from kaon_coordinator.store.sql import open_store
-from kaon_service.roles import Kind
-from kaon_wire.errors import InvalidValue, KaonError
+from kaon_wire.loading import loading
+
+with loading():
+    from kaon_coordinator.access import checked_tenants, tokens
+    from kaon_coordinator.access.tokens import Holder
+    from kaon_coordinator.store.base import Store, TenantRecord
+    from kaon_coordinator.store.sql import open_store
+    from kaon_service.roles import Kind
+    from kaon_wire.errors import InvalidValue, KaonError
 
 _CREATED_BY = "database"
 _DAY_US = 86_400_000_000

@@ -7,17 +7,20 @@ import asyncio
 import os
 import sys
 
-import structlog
-import uvloop
+from kaon_wire.loading import loading
 
-from kaon_coordinator.shell.gc_tuning import collect_seldom
-from kaon_coordinator.view.application import Application
-from kaon_coordinator.view.view_settings import settings_from
-from kaon_service.access.open_lines import warn_of_open_lines
-from kaon_service.niceness import give_way
-from kaon_service.serve import serve
-from kaon_telemetry.logs import configure_logs
-from kaon_wire.errors import KaonError
+with loading():
+    import structlog
+    import uvloop
+
+    from kaon_coordinator.shell.gc_tuning import collect_seldom
+    from kaon_coordinator.view.application import Application
+    from kaon_coordinator.view.view_settings import settings_from
+    from kaon_service.access.open_lines import warn_of_open_lines
+    from kaon_service.niceness import give_way
+    from kaon_service.serve import serve
+    from kaon_telemetry.logs import configure_logs
+    from kaon_wire.errors import KaonError
 
 log = structlog.get_logger("kaon_view")
 
