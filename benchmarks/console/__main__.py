@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from benchmarks.console import frames, latency, lists, logs, pages, soak, viewers
+from benchmarks.console import frames, latency, lists, logs, pages, pixels, soak, viewers
 from benchmarks.console.figure import Figure
 from benchmarks.console.place import Place, open_place
 
@@ -50,7 +50,7 @@ def _in_system(place: Place, options: argparse.Namespace) -> Iterator[tuple[str,
     yield "sizes", partial(pages.sizes, place)
     yield "paints", partial(pages.paints, place)
     yield "watchers", partial(latency.to_watchers, place, options.live)
-    yield "pixels", partial(pages.to_pixels, place, options.live)
+    yield "pixels", partial(pixels.to_pixels, place, options.live)
     yield "viewers", partial(viewers.measured, place, options.live // 3)
     yield "reconnect", partial(pages.comes_back, place)
     yield "logs", partial(logs.measured, place, options.lines)

@@ -13,8 +13,7 @@ from typing import Any
 import psutil
 from playwright.sync_api import Page
 
-from benchmarks.console.figure import Figure, percentile, thread_seconds
-from benchmarks.console.latency import commit_times, commits, of_bursts, rate_of
+from benchmarks.console.figure import Figure, thread_seconds
 from benchmarks.console.place import FOREACH, Place
 from benchmarks.usage import memory
 from kaon_console.settings import BUILT_PAGES
@@ -23,22 +22,6 @@ PATIENCE_MS = 60_000
 _PAINT = "performance.getEntriesByName('first-contentful-paint')[0].startTime"
 _LOADED = "performance.getEntriesByType('resource').map(each => new URL(each.name).pathname)"
 _MAP = "document.querySelector('canvas[aria-label^=\"Heatmap of {cells} cells\"]')?.width > 300"
-# The event that the scrubber shows, and when each frame showed it, in microseconds since the epoch.
-_FOLLOW = r"""() => {
-  window.seen = [];
-  let last = 0;
-  const look = () => {
-    const found = [...document.querySelectorAll('footer span')].map(each => /^([\d\D]*) \/ /.exec(each.textContent));
-    const text = found.find(Boolean)?.[1] ?? '';
-    const seq = Number(text.replace(/\D/g, ''));
-    if (seq > last) {
-      last = seq;
-      window.seen.push([seq, Math.round((performance.timeOrigin + performance.now()) * 1000)]);
-    }
-    requestAnimationFrame(look);
-  };
-  requestAnimationFrame(look);
-}"""
 
 
 def sizes(place: Place) -> list[Figure]:
@@ -139,8 +122,17 @@ def _scrub(page: Page, seconds: float) -> int:
 def _tab_mb(session: Any) -> float:
     """Memory of the newest renderer after a collection, as it counts for this process alone or shared (PSS)."""
     session.send("HeapProfiler.collectGarbage")
-    renderers = [each for each in psutil.Process().children(recursive=True) if _renders(each)]
-    return max(each.memory_full_info().pss for each in renderers) / 1e6
+    return max(_renderers()) / 1e6
+
+
+def renderers_mb() -> float:
+    """Return the megabytes of all processes that render: those of tabs and of shared workers (PSS)."""
+    return sum(_renderers()) / 1e6
+
+
+def _renderers() -> list[int]:
+    children = psutil.Process().children(recursive=True)
+    return [each.memory_full_info().pss for each in children if _renders(each)]
 
 
 def _renders(process: psutil.Process) -> bool:
@@ -148,48 +140,6 @@ def _renders(process: psutil.Process) -> bool:
         return "--type=renderer" in process.cmdline()
     except psutil.Error:
         return False
-
-
-def to_pixels(place: Place, cells: int) -> list[Figure]:
-    """Follow a run of many quick cells in a browser, by the event that its page shows."""
-    file = str(place.system.config.state / "seen.items")
-    run_id = place.submit("bench-cells", file=file, count=cells, seconds=0.004)
-    with commits(place, run_id) as committed, fresh(place) as page:
-        session = page.context.new_cdp_session(page)
-        session.send("Performance.enable", {"timeDomain": "threadTicks"})
-        page.goto(f"{place.origin}/runs/{run_id}")
-        page.wait_for_selector("footer [role=slider]", timeout=PATIENCE_MS)
-        page.evaluate(_FOLLOW)
-        used = thread_seconds(session)
-        place.until_ended(run_id)
-        used = thread_seconds(session) - used
-        page.wait_for_timeout(1_000)
-        seen: list[tuple[int, int]] = page.evaluate("window.seen")
-    bursts, times = commit_times(committed)
-    delays = list(_delays_ms(times, seen))
-    return [
-        Figure(
-            name="commit to pixel, p95",
-            value=percentile(delays, 0.95),
-            unit="ms",
-            most=150,
-            note=f"p50 {percentile(delays, 0.5):.0f}, {rate_of(times, cells):.0f} cells/s, {len(seen)} frames "
-            f"with news, {1_000 * used / len(seen):.0f} ms of CPU of the page for each; "
-            f"{of_bursts(list(_delays_ms(bursts, seen)))}",
-        )
-    ]
-
-
-def _delays_ms(times: list[tuple[int, int]], seen: list[tuple[int, int]]) -> Iterator[float]:
-    """Yield how long each event took to the first frame that shows it; those before the first frame are left out."""
-    at = 0
-    for seq, time_us in times:
-        if seen and seq <= seen[0][0]:
-            continue
-        while at < len(seen) and seen[at][0] < seq:
-            at += 1
-        if at < len(seen):
-            yield (seen[at][1] - time_us) / 1_000
 
 
 def comes_back(place: Place) -> list[Figure]:

@@ -1,4 +1,4 @@
-"""A tab that follows a live run for minutes: what it holds after each collection, and what has become more of."""
+"""A tab that follows live runs for minutes or an hour: what it holds after each collection, and what has become more of."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from playwright.sync_api import Page
 
 from benchmarks.console.figure import Figure
-from benchmarks.console.pages import PATIENCE_MS, fresh
+from benchmarks.console.pages import PATIENCE_MS, fresh, renderers_mb
 from benchmarks.console.place import Place
 
 # Between two samples, in seconds.
@@ -22,9 +23,37 @@ _CELLS = 4_000
 _CELL_SECONDS = 0.02
 # An hour may add so much: the tab stays below its 300 MB whatever it showed.
 _MOST_MB_PER_HOUR = 30.0
-# The beginning is left out: parts of the page are loaded, and code is compiled.
+_MOST_MB = 300.0
+# The beginning is left out: parts of the page are loaded, code is compiled, and what was answered is kept for five minutes.
 _WARM_SHARE = 0.25
 _GROWN = 8
+# Between two lines that tell how it stands, in samples.
+_TOLD = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Held:
+    """What the tab holds after a collection.
+
+    Attributes:
+        at: seconds since the beginning.
+        heap: megabytes of live objects, with the data of typed arrays and what belongs to nodes.
+        tab: megabytes of the browser's processes that render, with the shared worker.
+    """
+
+    at: float
+    heap: float
+    tab: float
+    nodes: float
+    listeners: float
+
+    @property
+    def line(self) -> str:
+        """Say so."""
+        return (
+            f"  {self.at:.0f} s: heap {self.heap:.1f} MB, tab {self.tab:.0f} MB, "
+            f"{self.nodes:.0f} nodes, {self.listeners:.0f} listeners"
+        )
 
 
 def measured(place: Place, seconds: float) -> list[Figure]:
@@ -32,17 +61,23 @@ def measured(place: Place, seconds: float) -> list[Figure]:
     with fresh(place) as page:
         session = page.context.new_cdp_session(page)
         session.send("Performance.enable")
-        samples: list[tuple[float, float, float]] = []
+        samples: list[_Held] = []
         first: Counter[str] = Counter()
         began, run_id = time.monotonic(), ""
-        while (now := time.monotonic() - began) < seconds:
+        while (now := time.monotonic() - began) < seconds or len(_late(samples, seconds)) < 2:
             run_id = _shown(place, page, run_id)
             page.wait_for_timeout(1_000 * _PAUSE)
-            samples.append((now, *_held(session)))
+            samples.append(_held(session, now))
+            if len(samples) % _TOLD == 1:
+                print(samples[-1].line, flush=True)
             if not first and now >= _WARM_SHARE * seconds:
                 first = _objects(session)
         grown = _objects(session) - first
-    return _figures(samples, seconds, grown)
+    return _figures(_late(samples, seconds), seconds, grown)
+
+
+def _late(samples: Sequence[_Held], seconds: float) -> list[_Held]:
+    return [each for each in samples if each.at >= _WARM_SHARE * seconds]
 
 
 def _shown(place: Place, page: Page, run_id: str) -> str:
@@ -61,13 +96,22 @@ def _shown(place: Place, page: Page, run_id: str) -> str:
     return new
 
 
-def _held(session: Any) -> tuple[float, float]:
-    """Return megabytes of the heap and nodes of the document, after a collection."""
-    session.send("HeapProfiler.collectGarbage")
+def _held(session: Any, at: float) -> _Held:
+    """Measure after collections: what the first one finalizes, the second one frees."""
+    for _ in range(2):
+        session.send("HeapProfiler.collectGarbage")
+    told = session.send("Runtime.getHeapUsage")
+    parts = ("usedSize", "embedderHeapUsedSize", "backingStorageSize")
     values = {
         each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
     }
-    return values["JSHeapUsedSize"] / 1e6, values["Nodes"]
+    return _Held(
+        at=at,
+        heap=sum(told[part] for part in parts) / 1e6,
+        tab=renderers_mb(),
+        nodes=values["Nodes"],
+        listeners=values["JSEventListeners"],
+    )
 
 
 def _objects(session: Any) -> Counter[str]:
@@ -92,12 +136,11 @@ def _objects(session: Any) -> Counter[str]:
     )
 
 
-def _figures(
-    samples: Sequence[tuple[float, float, float]], seconds: float, grown: Counter[str]
-) -> list[Figure]:
-    late = [each for each in samples if each[0] >= _WARM_SHARE * seconds]
-    times, heaps, nodes = zip(*late, strict=True)
-    slope = statistics.linear_regression(times, heaps).slope
+def _figures(samples: Sequence[_Held], seconds: float, grown: Counter[str]) -> list[Figure]:
+    first, last = samples[0], samples[-1]
+    times = [each.at for each in samples]
+    slope = statistics.linear_regression(times, [each.heap for each in samples]).slope
+    tab = statistics.linear_regression(times, [each.tab for each in samples]).slope
     more = ", ".join(f"{name} {count:+}" for name, count in grown.most_common(_GROWN))
     return [
         Figure(
@@ -105,7 +148,16 @@ def _figures(
             value=3_600 * slope,
             unit="MB/h",
             most=_MOST_MB_PER_HOUR,
-            note=f"{heaps[0]:.1f} -> {heaps[-1]:.1f} MB, {nodes[0]:.0f} -> {nodes[-1]:.0f} nodes "
-            f"in {len(late)} collections; more of: {more}",
-        )
+            note=f"{first.heap:.1f} -> {last.heap:.1f} MB, {first.nodes:.0f} -> {last.nodes:.0f} "
+            f"nodes, {first.listeners:.0f} -> {last.listeners:.0f} listeners "
+            f"in {len(samples)} collections; more of: {more}",
+        ),
+        Figure(
+            name="memory of that tab and of the shared worker",
+            value=max(each.tab for each in samples),
+            unit="MB",
+            most=_MOST_MB,
+            note=f"the most of {len(samples)} samples; {first.tab:.0f} -> {last.tab:.0f} MB, "
+            f"{3_600 * tab:+.0f} MB/h",
+        ),
     ]
