@@ -81,7 +81,7 @@ function line(): (order: Order) => void {
 }
 
 function connect(): (order: Order) => void {
-  // Rendered in the frame that it is handed over in, not in one of the next.
+  // Rendered when it is handed over, not in a frame after the next.
   show = perFrame((told) => flushSync(() => told.forEach(give)));
   document.addEventListener("visibilitychange", () => {
     for (const [key, { intervalMs }] of followers) line()({ do: "pace", key, intervalMs: pace(intervalMs) });

@@ -1,10 +1,11 @@
 import "@xyflow/react/dist/style.css";
 import { ActionIcon, Tooltip } from "@mantine/core";
-import { useElementSize } from "@mantine/hooks";
+import { useCallbackRef, useElementSize } from "@mantine/hooks";
 import { IconFocusCentered, IconMinus, IconPlus } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import {
   Background,
+  type Edge,
   type Node,
   Panel,
   ReactFlow,
@@ -12,7 +13,17 @@ import {
   useStore as useFlow,
   useReactFlow,
 } from "@xyflow/react";
-import { type KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState, type WheelEvent } from "react";
+import {
+  type KeyboardEvent,
+  type MouseEvent,
+  memo,
+  useCallback,
+  useEffect,
+  useMemo,
+  useRef,
+  useState,
+  type WheelEvent,
+} from "react";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { formatCount } from "../../common/text";
 import { useRunPage } from "../context";
@@ -31,6 +42,9 @@ import { useLayout } from "./useLayout";
 import { useOpenCell } from "./useOpenCell";
 
 const NODE_TYPES = { card: NodeCard, ground: Ground };
+/** The ground draws the lines. Another array each time would have React Flow take them in anew with each event. */
+const NO_EDGES: Edge[] = [];
+const NO_ATTRIBUTION = { hideAttribution: true };
 
 /** The workflow as it is defined, with how the run stands in it. */
 export function Canvas() {
@@ -111,6 +125,13 @@ function useZoomInto(getZoom: () => number, enter: (name: string) => void): (eve
   };
 }
 
+function openCells(_event: MouseEvent, node: Node): void {
+  const data = node.data as CardData;
+  if (node.type === "card" && data.node.kind === "forEach" && data.state?.block) {
+    data.onCells(data.state.block.path);
+  }
+}
+
 /** The path of the innermost foreach that a node is or stands in, of those that have begun. */
 function foreachAround(node: GraphNode | undefined, pathOf: (name: string) => string | undefined): string | undefined {
   for (let each = node; each !== undefined; each = each.parent) {
@@ -167,6 +188,15 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
     if (node.within === "") go({ cells: path, step: "" });
     else leave(inner.runs.get(node.within) as string, { cells: path });
   });
+  // The same functions with each event: else every node of the drawing would render anew, also those that stand as before.
+  const click = useCallbackRef((_event: MouseEvent, { type, data }: Node) => {
+    if (type !== "card") return;
+    const { node: card, runId } = data as CardData;
+    const path = pathFor(card, nodes);
+    if (card.within === "") go({ step: path });
+    else leave(runId, { step: path });
+  });
+  const unselect = useCallbackRef(() => search.step !== "" && go({ step: "", line: "" }));
   const move = (event: KeyboardEvent): void => {
     // What is in a sub-workflow belongs to another run, whose page has its own cursor.
     const own = seen.nodes.filter((node) => node.within === "");
@@ -190,7 +220,7 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
     >
       <ReactFlow
         nodes={nodes}
-        edges={[]}
+        edges={NO_EDGES}
         nodeTypes={NODE_TYPES}
         nodesDraggable={false}
         nodesConnectable={false}
@@ -200,21 +230,10 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
         minZoom={0.04}
         maxZoom={MOST_ZOOM}
         onlyRenderVisibleElements={nodes.length > 120}
-        onNodeClick={(_event, node) => {
-          if (node.type !== "card") return;
-          const { node: card, runId } = node.data as CardData;
-          const path = pathFor(card, nodes);
-          if (card.within === "") go({ step: path });
-          else leave(runId, { step: path });
-        }}
-        onNodeDoubleClick={(_event, node) => {
-          const data = node.data as CardData;
-          if (node.type === "card" && data.node.kind === "forEach" && data.state?.block) {
-            data.onCells(data.state.block.path);
-          }
-        }}
-        onPaneClick={() => search.step !== "" && go({ step: "", line: "" })}
-        proOptions={{ hideAttribution: true }}
+        onNodeClick={click}
+        onNodeDoubleClick={openCells}
+        onPaneClick={unselect}
+        proOptions={NO_ATTRIBUTION}
       >
         <Background gap={22} size={1} color="var(--line)" />
         <Zooming position={direction === "TB" ? "top-right" : "bottom-right"} />
