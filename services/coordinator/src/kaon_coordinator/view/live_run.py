@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
@@ -78,17 +79,18 @@ class LiveRun:
         steps: set[str] = set()
         blocks: set[str] = set()
         dropped: set[str] = set()
-        for change in self._changes:
-            if change.seq > seq:
-                # What was dropped may have come again later, and the other way round.
-                dropped |= change.dropped
-                dropped -= change.steps
-                dropped -= change.blocks
-                steps |= change.steps
-                blocks |= change.blocks
-                if change.dropped:
-                    steps -= change.dropped
-                    blocks -= change.dropped
+        # Who watches asks for the last few of many.
+        newest = list(takewhile(lambda change: change.seq > seq, reversed(self._changes)))
+        for change in reversed(newest):
+            # What was dropped may have come again later, and the other way round.
+            dropped |= change.dropped
+            dropped -= change.steps
+            dropped -= change.blocks
+            steps |= change.steps
+            blocks |= change.blocks
+            if change.dropped:
+                steps -= change.dropped
+                blocks -= change.dropped
         return Changed(
             seq=self.state.seq,
             steps=frozenset(steps),
