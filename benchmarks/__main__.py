@@ -57,16 +57,16 @@ def main() -> int:
     return 0
 
 
-def _turns(options: argparse.Namespace) -> list[tuple[str, int]]:
+def _turns(options: argparse.Namespace) -> list[tuple[str, tuple[int, int]]]:
     return [
         (name, count)
         for name in options.sides
-        for count in ([0] if name == "celery" else options.coordinators)
+        for count in ([(0, 0)] if name == "celery" else options.coordinators)
     ]
 
 
 def _measure(
-    name: str, coordinators: int, state: Path, round_: int, options: argparse.Namespace
+    name: str, coordinators: tuple[int, int], state: Path, round_: int, options: argparse.Namespace
 ) -> list[Result]:
     results = []
     ledgers = state / "ledgers"
@@ -91,7 +91,7 @@ def _measure(
 
 
 def _side(
-    name: str, coordinators: int, state: Path, options: argparse.Namespace
+    name: str, coordinators: tuple[int, int], state: Path, options: argparse.Namespace
 ) -> KaonSide | CelerySide:
     if name == "celery":
         return CelerySide(state, processes=options.processes)
@@ -101,7 +101,8 @@ def _side(
         runners=options.runners,
         slots=options.slots,
         closed=name == "closed",
-        coordinators=coordinators,
+        coordinators=coordinators[0],
+        apis=coordinators[1],
     )
 
 
@@ -139,7 +140,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--coordinators",
         default="0",
-        help="1,2: by turns, one and two that share the runs over PostgreSQL; 0: one with SQLite",
+        help="1,2,1+1: by turns, one, two that share the runs, and one with a process that answers the API for it, each over "
+        "PostgreSQL; 0: one with SQLite",
     )
     parser.add_argument("--slots", type=int, default=4, help="steps that a runner executes at once")
     parser.add_argument(
@@ -148,12 +150,18 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", default="", metavar="FILE", help="JSON lines are appended here")
     options = parser.parse_args()
     options.workloads = _known(parser, options.workloads or _SHORT, _WORKLOADS)
-    options.coordinators = [int(count) for count in options.coordinators.split(",")]
-    if "closed" in options.sides and any(options.coordinators):
+    options.coordinators = [_shape(each) for each in options.coordinators.split(",")]
+    if "closed" in options.sides and options.coordinators != [(0, 0)]:
         parser.error("--coordinators: the closed side has its tenants in SQLite")
     sides: Sequence[str] = [*options.sides.split(","), *filter(None, [options.peer])]
     options.sides = _known(parser, sides, ("synchronous", "relaxed", "closed", "celery"))
     return options
+
+
+def _shape(text: str) -> tuple[int, int]:
+    """Return how many coordinators, and processes for the API beside them, "1+1" asks for."""
+    coordinators, _, apis = text.partition("+")
+    return int(coordinators), int(apis or 0)
 
 
 def _known(

@@ -43,6 +43,7 @@ class KaonSide:
         closed: everybody authenticates, every line is encrypted, leases are signed, and changes are recorded.
         coordinators: how many share the runs, over PostgreSQL and with partitions for four; 0: one that has its own SQLite file and
             as many partitions as one needs.
+        apis: how many further processes answer all calls and own no partitions.
     """
 
     def __init__(
@@ -54,10 +55,11 @@ class KaonSide:
         slots: int,
         closed: bool = False,
         coordinators: int = 0,
+        apis: int = 0,
     ) -> None:
         self.name = f"kaon {'closed' if closed else durability}"
         if coordinators:
-            self.name += f" of {coordinators}"
+            self.name += f" of {coordinators}" + (f"+{apis}" if apis else "")
         self._closed = (
             closed_in(state, environment_file=state / "secure.env", issuer_port=free_port())
             if closed
@@ -73,7 +75,7 @@ class KaonSide:
             env={"KAON_DURABILITY": durability},
             closed=self._closed,
         )
-        self._coordinators = coordinators
+        self._coordinators, self._apis = coordinators, apis
         self._postgres: Postgres | None = None
         self._opened = ExitStack()
         self._runs: list[str] = []
@@ -86,13 +88,13 @@ class KaonSide:
                 config = replace(
                     config,
                     coordinators=self._coordinators,
+                    apis_only=self._apis,
                     database=self._postgres.url,
                     catalogue=_SHARED,
                 )
             self.system = opened.enter_context(System(config))
-            channels = [
-                opened.enter_context(self._connect(address)) for address in self.system.apis
-            ]
+            apis = self.system.apis[-self._apis :] if self._apis else self.system.apis
+            channels = [opened.enter_context(self._connect(address)) for address in apis]
             self._stubs = [run_service_pb2_grpc.RunServiceStub(channel) for channel in channels]
             self._versions = {
                 shape: _register(channels[0], flow) for shape, flow in _load(_FLOWS).SHAPES.items()
@@ -146,6 +148,8 @@ class KaonSide:
             "coordinator": [pid for each in system.coordinators for pid in each.pids],
             "runners": [pid for runner in system.runners for pid in runner.pids],
         }
+        if self._apis:
+            parts["apis"] = [pid for each in system.apis_only for pid in each.pids]
         return parts if self._postgres is None else parts | {"database": self._postgres.pids}
 
     def _connect(self, address: str) -> grpc.Channel:

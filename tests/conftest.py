@@ -70,11 +70,12 @@ def light_system(shared_system: SharedSystem, request: pytest.FixtureRequest) ->
 
 @pytest.fixture(scope="session")
 def three_coordinators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """Three coordinators that share the runs of one PostgreSQL, and two runners."""
+    """Three coordinators that share the runs of one PostgreSQL, a process that only answers the API, and two runners."""
     with temporary_postgres() as server:
         config = SystemConfig(
             state=tmp_path_factory.mktemp("three"),
             coordinators=3,
+            apis_only=1,
             engines=False,
             docker=False,
             publisher=False,

@@ -1,4 +1,4 @@
-"""Three coordinators share the runs of one PostgreSQL: one dies, one leaves in order, both come back."""
+"""Three coordinators share the runs of one PostgreSQL: one dies, one leaves in order, both come back. A fourth only takes calls."""
 
 from __future__ import annotations
 
@@ -60,18 +60,21 @@ def test_partitions_move_when_a_coordinator_dies_leaves_or_joins_and_no_run_is_l
 
     runs = submit(9, *apis)
     first, second, third = three.coordinators
+    (api_only,) = three.apis_only
+    assert owned(three, api_only) == 0
     apis[0].await_leased(runs[0], "/train")
     third.kill()
     runs += submit(4, *apis[:2])
     await_spread(three, 2)
     second.stop()
-    runs += submit(4, apis[0])
+    runs += submit(4, apis[0], apis[-1])
     await_spread(three, 1)
     third.start()
     second.start()
     await_spread(three, 3)
     runs += submit(6, *apis)
     assert first.running
+    assert owned(three, api_only) == 0
     assert Counter(apis[0].wait(run).status for run in runs) == {
         run_pb2.STATUS_SUCCEEDED: len(runs)
     }

@@ -1,4 +1,4 @@
-"""Several coordinators over one database: each answers for the pool, although only one has its matcher."""
+"""Several coordinators and one that owns no partitions over one database: each answers for the pool, whose matcher one has."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_all_say_the_same_about_a_step_that_waits_and_name_the_pools_owner(
     assert len({each.text for each in found}) == 1
     (owner,) = {each.owner for each in found}
     assert {pool.owner for answer in pools for pool in answer.pools} == {owner}
-    assert [len(answer.pools) for answer in pools] == [1, 1, 1]
-    assert [len(answer.runners) for answer in runners] == [2, 2, 2]
+    assert {len(answer.pools) for answer in pools} == {1}
+    assert {len(answer.runners) for answer in runners} == {2}
     # Those that have no matcher have asked the one that has, and say at which address.
-    assert sum(bool(each.owner_address) for each in found) == 2
+    assert sum(bool(each.owner_address) for each in found) == len(clients) - 1

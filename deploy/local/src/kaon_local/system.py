@@ -59,6 +59,8 @@ class SystemConfig:
     console: bool = False
     # How many coordinators share the runs; several need a database that they can share.
     coordinators: int = 1
+    # How many further processes answer the API and own no partitions.
+    apis_only: int = 0
     # Where coordinators keep their rows; None: a SQLite file of its own.
     database: str | None = None
     # None: as many partitions as one coordinator needs, or the usual number when there are several.
@@ -118,6 +120,10 @@ class System:
         ]
         self.coordinators = [add(self._coordinator(name), after=[self.kafka]) for name in names]
         self.coordinator = self.coordinators[0]
+        self.apis_only = [
+            add(self._coordinator(f"coordinator-api-{number}", api_only=True), after=[self.kafka])
+            for number in range(1, config.apis_only + 1)
+        ]
         self.publisher: Service | None = None
         if config.publisher:
             after = [each for each in (self.kafka, self.docker, self.registry) if each is not None]
@@ -157,8 +163,8 @@ class System:
 
     @property
     def apis(self) -> list[str]:
-        """Addresses of all coordinators' APIs."""
-        return [each.config.env["KAON_ADDRESS"] for each in self.coordinators]
+        """Addresses of all APIs; those of processes that own no partitions come last."""
+        return [each.config.env["KAON_ADDRESS"] for each in (*self.coordinators, *self.apis_only)]
 
     def environment(self) -> dict[str, str]:
         """What a client needs to find the system, as environment variables."""
@@ -242,7 +248,7 @@ class System:
     def _ca(self) -> Path | None:
         return None if self.config.closed is None else self.config.closed.files.ca
 
-    def _coordinator(self, name: str) -> Service:
+    def _coordinator(self, name: str, *, api_only: bool = False) -> Service:
         state = self.config.state / name
         first = name == "coordinator"
         address = f"{HOST}:{(self.config.api_port if first else 0) or free_port()}"
@@ -254,8 +260,12 @@ class System:
                 module="kaon_coordinator",
                 probe=partial(probes.grpc_serving, address, ca=self._ca),
                 env=self._common(name, COORDINATOR)
-                | {"KAON_ADDRESS": address, "KAON_DATABASE": database},
-                endpoints={"KAON_SERVER" if first else f"KAON_SERVER_{name[-1]}": address},
+                | {
+                    "KAON_ADDRESS": address,
+                    "KAON_DATABASE": database,
+                    "KAON_API_ONLY": "on" if api_only else "off",
+                },
+                endpoints={"KAON_SERVER" if first else f"KAON_SERVER_{_suffix(name)}": address},
             )
         )
 
@@ -352,6 +362,11 @@ class System:
                 stop_seconds=30,
             )
         )
+
+
+def _suffix(coordinator: str) -> str:
+    """Return what tells a coordinator from the first one, as a part of a variable's name."""
+    return coordinator.removeprefix("coordinator-").replace("-", "_").upper()
 
 
 def database_of(state: Path, coordinator: str = "coordinator") -> str:

@@ -21,6 +21,7 @@ with loading():
     from kaon_coordinator.settings import Settings, settings_from
     from kaon_coordinator.shell.gc_tuning import collect_seldom
     from kaon_coordinator.transport.faust import FaustTransport
+    from kaon_coordinator.transport.outside import OutsideTransport
     from kaon_coordinator.transport.run_events import follow_run_events
     from kaon_coordinator.transport.topic_reader import KafkaRecords
     from kaon_service.access.open_lines import warn_of_open_lines
@@ -35,7 +36,8 @@ log = structlog.get_logger("kaon_coordinator")
 def _application(settings: Settings) -> Application:
     spans = open_spans("kaon-coordinator", os.environ)
     kafka, security, catalogue = settings.kafka, settings.kafka_security, settings.catalogue
-    transport = FaustTransport(kafka, catalogue=catalogue, security=security)
+    kind = OutsideTransport if settings.api_only else FaustTransport
+    transport = kind(kafka, catalogue=catalogue, security=security)
     follow = partial(follow_run_events, kafka, security, catalogue.run_partitions)
     records = KafkaRecords(kafka, security)
     return Application(settings, transport, spans, records, follow=follow)

@@ -42,6 +42,8 @@ class Settings:
     # KAON_ADVERTISED_ADDRESS: where other coordinators reach it; empty: KAON_ADDRESS with the bound port, and
     # the host's name in place of a wildcard.
     advertised_address: str = ""
+    # KAON_API_ONLY: "on": this process answers the API and owns no partitions; it needs other coordinators, which do. Else "off".
+    api_only: bool = False
     # KAON_TENANTS: a TOML or JSON file with weights and quotas (docs/scheduling.md); empty: all tenants are equal.
     tenants: Tenants = NO_LIMITS
     # KAON_ARTIFACTS: storage of artifacts and code bundles, as an fsspec URL.
@@ -122,6 +124,7 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         database=environment.get("KAON_DATABASE", default.database),
         address=environment.get("KAON_ADDRESS", default.address),
         advertised_address=environment.get("KAON_ADVERTISED_ADDRESS", default.advertised_address),
+        api_only=_api_only(environment),
         tenants=_tenants(path, document),
         artifacts=environment.get("KAON_ARTIFACTS", default.artifacts),
         scratch=environment.get("KAON_SCRATCH", default.scratch),
@@ -153,6 +156,13 @@ def settings_from(environment: Mapping[str, str]) -> Settings:
         ),
         catalogue=catalogue_from(environment),
     )
+
+
+def _api_only(environment: Mapping[str, str]) -> bool:
+    given = environment.get("KAON_API_ONLY", "off")
+    if given not in {"on", "off"}:
+        raise InvalidValue(f"KAON_API_ONLY: {given!r} is neither 'on' nor 'off'")
+    return given == "on"
 
 
 def _lease_tokens(environment: Mapping[str, str]) -> str:

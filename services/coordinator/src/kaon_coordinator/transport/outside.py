@@ -1,0 +1,133 @@
+"""The transport of a process that owns no partitions: it sends, and joins no group."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+
+from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition
+from kaon_coordinator.transport.broker_watch import BrokerWatch
+from kaon_coordinator.transport.offsets import EndOffsets
+from kaon_coordinator.transport.producing import Producing
+from kaon_service.kafka_security import OPEN, KafkaSecurity
+from kaon_wire.errors import Unavailable
+from kaon_wire.topics import RUN_COMMANDS, Catalogue
+
+# Seconds: a send that cannot be delivered for so long fails.
+_PATIENCE = 300.0
+# Seconds: the broker counts as away after so much silence, and is probed when there is no other traffic.
+_SILENCE = 4.0
+_PROBE = 1.0
+
+
+class OutsideTransport:
+    """A producer that is assigned and delivered nothing; see `kaon_coordinator.transport.base.Transport`.
+
+    Args:
+        bootstrap: host:port of a broker, or several with commas.
+        catalogue: The deployment's topics: the broker's partition count of `run-commands` must agree with it.
+        security: How to connect to the broker.
+    """
+
+    def __init__(
+        self, bootstrap: str, *, catalogue: Catalogue, security: KafkaSecurity = OPEN
+    ) -> None:
+        self._bootstrap = bootstrap
+        self._catalogue = catalogue
+        self._broker = BrokerWatch(silence=_SILENCE)
+        self._producing = Producing(
+            bootstrap=bootstrap, security=security, patience=_PATIENCE, watch=self._broker
+        )
+        self._offsets = EndOffsets(
+            bootstrap=bootstrap, security=security, patience=_PATIENCE, heard=self._broker.hear
+        )
+        self._probing: asyncio.Task[None] | None = None
+        self._stopped = asyncio.Event()
+
+    async def start(self, handler: Handler) -> None:
+        """Connect to the broker; `handler` is told nothing.
+
+        Raises:
+            Unavailable: The broker did not answer, or `run-commands` is missing or has other partitions than configured.
+        """
+        try:
+            await self._producing.start()
+            await self._offsets.start()
+            self._check_topic()
+            self._broker.hear()
+            self._probing = asyncio.create_task(self._probe(), name="transport probe")
+        except BaseException:
+            await self.stop()
+            raise
+
+    def _check_topic(self) -> None:
+        found, wanted = (
+            self._producing.partitions(RUN_COMMANDS),
+            self._catalogue.partitions_of(RUN_COMMANDS),
+        )
+        if found != wanted:
+            raise Unavailable(
+                f"topic {RUN_COMMANDS} has {found} partitions at {self._bootstrap}, but {wanted} are configured: "
+                "create it first, or make them agree"
+            )
+
+    async def stop(self) -> None:
+        """Send what waits and disconnect."""
+        if self._stopped.is_set():
+            return
+        self._stopped.set()
+        if self._probing is not None:
+            self._probing.cancel()
+            await asyncio.gather(self._probing, return_exceptions=True)
+        await self._offsets.stop()
+        await self._producing.stop()
+
+    async def failed(self) -> None:
+        """Return when the transport was stopped: no delivery can fail."""
+        await self._stopped.wait()
+
+    async def send(self, sends: Sequence[Send]) -> None:
+        """Send a batch and return when the broker has acknowledged all of it."""
+        await self._producing.send(sends)
+
+    async def end_offsets(
+        self, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
+        """Return the offset of the next record of each partition, as the broker reports it now."""
+        return await self._offsets.get(partitions)
+
+    async def quarantine(self, incoming: Incoming, reason: str) -> None:
+        """Refuse: nothing is delivered here that could be quarantined.
+
+        Raises:
+            Unavailable: Always.
+        """
+        raise Unavailable(
+            f"a record of {incoming.topic}/{incoming.partition} reached a process that owns no partitions: {reason}"
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Tell whether the broker has been heard recently."""
+        return self._broker.connected
+
+    @property
+    def last_contact(self) -> float:
+        """Return when the broker was last heard, in seconds of `time.monotonic`."""
+        return self._broker.last_contact
+
+    @property
+    def trouble(self) -> str:
+        """Return what the broker does not do, and for how long; empty while it does everything."""
+        return self._broker.trouble
+
+    async def _probe(self) -> None:
+        """Probe the broker whenever it has been silent for a while, and tell the log what it does not do."""
+        while True:
+            if time.monotonic() - self._broker.last_contact >= _PROBE:
+                with suppress(Unavailable):
+                    await self._offsets.get([(RUN_COMMANDS, 0)])
+            self._broker.remind()
+            await asyncio.sleep(_PROBE)
