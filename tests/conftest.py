@@ -34,7 +34,7 @@ def docker_wanted() -> bool:
 @pytest.fixture(scope="session")
 def system(state: Path, docker_wanted: bool) -> Iterator[System]:
     """Everything: Kafka, HDFS, Spark with Hive, Docker and a registry where there can be, and all services with two runners."""
-    config = SystemConfig(state=state / "whole", docker=docker_wanted)
+    config = SystemConfig(state=state / "whole", kept=False, docker=docker_wanted)
     with System(config, report=print) as running:
         yield running
 
@@ -74,6 +74,7 @@ def three_coordinators(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sys
     with temporary_postgres() as server:
         config = SystemConfig(
             state=tmp_path_factory.mktemp("three"),
+            kept=False,
             coordinators=3,
             apis_only=1,
             engines=False,

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic, sleep
 
 from kaon.client import Client, Endpoints
 from kaon_local.kafka import ProxiedListener
 from kaon_local.ports import free_port
 from kaon_local.server import Component, Server
 from kaon_local.system import System, SystemConfig
+from kaonapi.runner.v1 import runner_pb2
 
 # Steps may write so much before they are ended.
 STEP_DISK_BYTES = 50 * 2**20
+# Runners send heartbeats more often.
+_HEARD_SECONDS = 3.0
+_OPEN = runner_pb2.RUNNER_CONDITION_OPEN
+_DISTRUSTED = (runner_pb2.RUNNER_CONDITION_RESTING, runner_pb2.RUNNER_CONDITION_SLOW)
 
 
 class SharedSystem:
@@ -41,7 +47,7 @@ class SharedSystem:
     def mend(self) -> None:
         """Ends what a test has added, revives what it has killed or paused, and cancels the runs that it has left.
 
-        The coordinator begins anew: it remembers runners that could not be relied on, and gives them less.
+        The coordinator begins anew if it remembers that a runner could not be relied on, and gives it less.
         """
         system = self.system
         own = (system.kafka, *system.coordinators, *system.runners)
@@ -50,8 +56,13 @@ class SharedSystem:
                 component.stop()
                 system.supervisor.remove(component)
         revive(own)
-        _end_runs(system.api)
-        system.coordinator.restart()
+        with Client(Endpoints(server=system.api)) as client:
+            _end_runs(client)
+            trusted = _trusts(
+                client, [each.config.env["KAON_RUNNER_ID"] for each in system.runners]
+            )
+        if not trusted:
+            system.coordinator.restart()
 
     def discard(self) -> None:
         """Stops the system, if there is one."""
@@ -62,6 +73,7 @@ class SharedSystem:
     def _config(self) -> SystemConfig:
         return SystemConfig(
             state=self._state / str(self._started),
+            kept=False,
             engines=False,
             docker=False,
             publisher=False,
@@ -80,12 +92,29 @@ def revive(components: Sequence[Component]) -> None:
             component.restart()
 
 
-def _end_runs(api: str) -> None:
+def _end_runs(client: Client) -> None:
     """Cancels what has not ended, hooks included, and returns when all of it has ended."""
-    with Client(Endpoints(server=api)) as client:
-        for run in client.runs(limit=100_000):
-            if run.HasField("end_time"):
-                continue
-            client.cancel(run.run_id, "its test is over", force=True)
-            for _ in client.watch(run.run_id):
-                pass
+    for run in client.runs(limit=100_000):
+        if run.HasField("end_time"):
+            continue
+        client.cancel(run.run_id, "its test is over", force=True)
+        for _ in client.watch(run.run_id):
+            pass
+
+
+def _trusts(client: Client, runners: Sequence[str]) -> bool:
+    """Whether the coordinator knows these runners alone, as ones that have never failed it.
+
+    One that was just started may be heard of within a moment.
+    """
+    deadline = monotonic() + _HEARD_SECONDS
+    while True:
+        known = client.runners()
+        if any(each.faults or each.condition in _DISTRUSTED for each in known):
+            return False
+        ready = [each.runner_id for each in known if each.condition == _OPEN]
+        if sorted(ready) == sorted(runners) and len(known) == len(ready):
+            return True
+        if monotonic() > deadline:
+            return False
+        sleep(0.05)

@@ -61,6 +61,7 @@ OURS, OTHERS = runner("default"), runner("gpu")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     config = SystemConfig(
         state=tmp_path_factory.mktemp("closed"),
+        kept=False,
         runners=1,
         engines=False,
         docker=False,

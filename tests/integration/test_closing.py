@@ -107,6 +107,7 @@ def begun(state: Path, database: Postgres, authority: trustme.CA) -> Iterator[Pl
     config = SystemConfig(
         database=database.url_of(ROLES[0]),
         state=state,
+        kept=False,
         runners=2,
         engines=False,
         docker=False,

@@ -34,6 +34,7 @@ def s3_system(
     """Kafka, coordinator, publisher and two runners that share nothing but the object store."""
     config = SystemConfig(
         state=tmp_path_factory.mktemp("system"),
+        kept=False,
         engines=False,
         docker=False,
         env={**object_store.endpoints(), "KAON_ARTIFACTS": f"{object_store.uri}/artifacts"},

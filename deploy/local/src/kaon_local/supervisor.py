@@ -4,8 +4,9 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
@@ -74,14 +75,18 @@ class Supervisor:
             self.stop()
             raise
 
-    def stop(self) -> None:
-        """Stop all, the dependent ones first. Every one is tried; the first error is raised at the end."""
+    def stop(self, *, kill: Collection[Component] = ()) -> None:
+        """Stop all, the dependent ones first. Every one is tried; the first error is raised at the end.
+
+        Args:
+            kill: Those that are killed when their turn comes, because nobody uses their state again.
+        """
         self._stopping.set()
         before = {
             name: frozenset(n for n, after in self._after.items() if name in after)
             for name in self._components
         }
-        self._walk(before, self._stop_one)
+        self._walk(before, partial(self._stop_one, kill={each.name for each in kill}))
 
     def wait_for_end(self, seconds: float | None = None) -> Component | None:
         """Wait until a component ends by itself and return it; None after `seconds`."""
@@ -112,10 +117,10 @@ class Supervisor:
         if component.notice:
             self._report(f"{name:<16} NOTE: {component.notice}")
 
-    def _stop_one(self, name: str) -> None:
+    def _stop_one(self, name: str, *, kill: Collection[str]) -> None:
         component = self._components[name]
         if component.pids:
-            component.stop()
+            (component.kill if name in kill else component.stop)()
             self._report(f"{name:<16} stopped")
 
     def _walk(self, after: Mapping[str, frozenset[str]], work: Callable[[str], None]) -> None:

@@ -56,15 +56,18 @@ def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @pytest.mark.real
-def test_components_start_in_order_and_stop_in_reverse(tmp_path: Path) -> None:
+def test_components_start_in_order_and_stop_in_reverse_and_only_what_is_named_is_killed(
+    tmp_path: Path,
+) -> None:
     said: list[str] = []
     supervisor = Supervisor(report=lambda line: said.append(line.split()[0]))
     first = supervisor.add(http_server(tmp_path, "first", free_port()))
-    supervisor.add(http_server(tmp_path, "second", free_port()), after=[first])
+    second = supervisor.add(http_server(tmp_path, "second", free_port()), after=[first])
     supervisor.start()
     pids = [pid for component in supervisor.components for pid in component.pids]
-    supervisor.stop()
+    supervisor.stop(kill=[first])
     assert said == ["first", "second", "second", "first"]
+    assert (first.exit_code, second.exit_code) == (-signal.SIGKILL, -signal.SIGTERM)
     assert all(gone(pid) for pid in pids)
 
 

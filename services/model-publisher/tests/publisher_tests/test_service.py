@@ -63,7 +63,12 @@ class Publisher:
         def alive() -> None:
             assert self.process.poll() is None, "the publisher has ended"
 
-        wait_until(lambda: grpc_serving(self.address), alive, seconds=30)
+        try:
+            wait_until(lambda: grpc_serving(self.address), alive, seconds=120)
+        except BaseException:
+            self.process.kill()
+            self.process.wait()
+            raise
         self.channel = grpc.insecure_channel(self.address)
         self.stub = model_pb2_grpc.ModelServiceStub(self.channel)
 
@@ -132,19 +137,6 @@ def test_without_an_engine_a_layout_is_announced_and_the_record_says_that_it_was
         assert publisher.end() == 0
 
 
-def test_a_bad_request_and_a_missing_artifact_are_rejected_by_name(tmp_path: Path) -> None:
-    with running(Publisher(tmp_path)) as publisher:
-        request = publisher.request(write_model(tmp_path / "model"))
-        lacking = model_pb2.PublishModelRequest(model="m", idempotency_key="x")
-        assert "artifact_uri" in publisher.publish(lacking).message
-        kept = request.artifact_digest
-        for wrong in (kept[:-4] + "0000", kept.upper(), "../../etc/passwd"):
-            request.artifact_digest = wrong
-            rejected = publisher.publish(request)
-            assert rejected.stage == model_pb2.STAGE_REJECTED
-            assert wrong.removeprefix("sha256:") in rejected.message
-
-
 def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path) -> None:
     with running(Publisher(tmp_path)) as publisher:
         for number in range(3):
@@ -204,7 +196,8 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     broker = Kafka(KafkaConfig(state=tmp_path_factory.mktemp("kafka"), topics=Catalogue().topics()))
     broker.start()
     yield broker
-    broker.stop()
+    # Nobody uses its data again.
+    broker.kill()
 
 
 def told(kafka: Kafka, tenant: str, until: int) -> list[int]:
@@ -288,19 +281,41 @@ def test_a_watching_consumer_hears_of_a_rollback_within_seconds(tmp_path: Path) 
         assert took < SWITCH_SECONDS
 
 
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    """A publisher for what is refused: nothing is ever published."""
+    with running(Publisher(tmp_path_factory.mktemp("empty") / "state")) as publisher:
+        yield publisher
+
+
+def test_a_bad_request_and_a_missing_artifact_are_rejected_by_name(
+    tmp_path: Path, empty: Publisher
+) -> None:
+    request = empty.request(write_model(tmp_path / "model"))
+    lacking = model_pb2.PublishModelRequest(model="m", idempotency_key="x")
+    assert "artifact_uri" in empty.publish(lacking).message
+    kept = request.artifact_digest
+    for wrong in (kept[:-4] + "0000", kept.upper(), "../../etc/passwd"):
+        request.artifact_digest = wrong
+        rejected = empty.publish(request)
+        assert rejected.stage == model_pb2.STAGE_REJECTED
+        assert wrong.removeprefix("sha256:") in rejected.message
+
+
 @pytest.mark.parametrize("name", ["../../../escape", "Upper", "a/b", "-a", "a" * 101])
-def test_names_that_could_lead_elsewhere_are_refused(tmp_path: Path, name: str) -> None:
-    with running(Publisher(tmp_path / "state")) as publisher:
-        request = publisher.request(write_model(tmp_path / "model"))
-        request.model = name
-        last = list(publisher.stub.PublishModel(request))[-1]
-        assert last.stage == model_pb2.STAGE_REJECTED
-        assert "is no name" in last.message
-        request.model = "m"
-        with pytest.raises(grpc.RpcError) as refused:
-            list(publisher.stub.PublishModel(request, metadata=(("kaon-tenant", name),)))
-        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        assert not (tmp_path / "state" / "layouts").exists()
+def test_names_that_could_lead_elsewhere_are_refused(
+    tmp_path: Path, empty: Publisher, name: str
+) -> None:
+    request = empty.request(write_model(tmp_path / "model"))
+    request.model = name
+    last = list(empty.stub.PublishModel(request))[-1]
+    assert last.stage == model_pb2.STAGE_REJECTED
+    assert "is no name" in last.message
+    request.model = "m"
+    with pytest.raises(grpc.RpcError) as refused:
+        list(empty.stub.PublishModel(request, metadata=(("kaon-tenant", name),)))
+    assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert not (empty.state / "layouts").exists()
 
 
 @pytest.fixture(scope="module")

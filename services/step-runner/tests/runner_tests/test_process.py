@@ -175,4 +175,4 @@ def test_results_survive_a_broker_that_is_away_for_half_a_minute(tmp_path: Path)
             assert system.final(after.key).WhichOneof("event") == "succeeded"
     finally:
         runner.end()
-        broker.stop()
+        broker.kill()

@@ -73,6 +73,7 @@ def place(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     flow.write_text(_FLOW)
     config = SystemConfig(
         state=state / "kept",
+        kept=False,
         runners=1,
         slots=1,
         engines=False,
