@@ -13,6 +13,7 @@ from collections.abc import Generator, Sequence
 
 import pytest
 import structlog
+from processor_time import OPTION, ProcessorTime
 from xdist.scheduler import LoadGroupScheduling
 
 from kaon_local.server import Server
@@ -161,8 +162,17 @@ def _processor_seconds() -> float:
     return sum(os.times()[:4])
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds what tells where the processor's time goes."""
+    parser.addoption(
+        OPTION, type=int, default=0, metavar="N", help="list the N tests that take most of it"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """Servers start for tests only that say so."""
+    if most := config.getoption(OPTION):
+        config.pluginmanager.register(ProcessorTime(most))
     start = Server.start
 
     def checked(server: Server) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import mlflow
 import pytest
 
 from kaon import load_workflow
@@ -34,6 +33,9 @@ workflow = Workflow("exported", step)
 def test_a_run_is_copied_with_its_parameters_metrics_and_artifacts_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Within the test: it takes most of a second, which every process that collects tests would pay.
+    import mlflow
+
     # MLflow asks for this since its file store gets no new features.
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     (tmp_path / "flow.py").write_text(FLOW)
