@@ -120,19 +120,14 @@ def _scrub(page: Page, seconds: float) -> int:
 
 
 def _tab_mb(session: Any) -> float:
-    """Memory of the newest renderer after a collection, as it counts for this process alone or shared (PSS)."""
     session.send("HeapProfiler.collectGarbage")
-    return max(_renderers()) / 1e6
+    return tab_mb()
 
 
-def renderers_mb() -> float:
-    """Return the megabytes of all processes that render: those of tabs and of shared workers (PSS)."""
-    return sum(_renderers()) / 1e6
-
-
-def _renderers() -> list[int]:
-    children = psutil.Process().children(recursive=True)
-    return [each.memory_full_info().pss for each in children if _renders(each)]
+def tab_mb() -> float:
+    """Return the megabytes of the largest process that renders, as they count for this process alone or shared (PSS)."""
+    renderers = [each for each in psutil.Process().children(recursive=True) if _renders(each)]
+    return max(each.memory_full_info().pss for each in renderers) / 1e6
 
 
 def _renders(process: psutil.Process) -> bool:

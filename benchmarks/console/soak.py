@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Page
-
 from benchmarks.console.figure import Figure
-from benchmarks.console.pages import PATIENCE_MS, fresh, renderers_mb
+from benchmarks.console.pages import tab_mb
 from benchmarks.console.place import Place
+from benchmarks.console.tab import Tab, open_tab
 
 # Between two samples, in seconds.
 _PAUSE = 10.0
@@ -27,6 +26,7 @@ _MOST_MB = 300.0
 # The beginning is left out: parts of the page are loaded, code is compiled, and what was answered is kept for five minutes.
 _WARM_SHARE = 0.25
 _GROWN = 8
+_SHOWN = "document.querySelector('footer [role=slider]')"
 # Between two lines that tell how it stands, in samples.
 _TOLD = 30
 
@@ -38,7 +38,7 @@ class _Held:
     Attributes:
         at: seconds since the beginning.
         heap: megabytes of live objects, with the data of typed arrays and what belongs to nodes.
-        tab: megabytes of the browser's processes that render, with the shared worker.
+        tab: megabytes of its process, in which the shared worker is, too.
     """
 
     at: float
@@ -58,21 +58,22 @@ class _Held:
 
 def measured(place: Place, seconds: float) -> list[Figure]:
     """Follow runs one after the other in one tab, and fit a line through what its heap holds after collections."""
-    with fresh(place) as page:
-        session = page.context.new_cdp_session(page)
-        session.send("Performance.enable")
+    run_id = _submit(place)
+    with open_tab(place, f"/runs/{run_id}") as tab:
+        tab.send("Performance.enable")
+        tab.until(_SHOWN)
         samples: list[_Held] = []
         first: Counter[str] = Counter()
-        began, run_id = time.monotonic(), ""
+        began = time.monotonic()
         while (now := time.monotonic() - began) < seconds or len(_late(samples, seconds)) < 2:
-            run_id = _shown(place, page, run_id)
-            page.wait_for_timeout(1_000 * _PAUSE)
-            samples.append(_held(session, now))
+            run_id = _shown(place, tab, run_id)
+            time.sleep(_PAUSE)
+            samples.append(_held(tab, now))
             if len(samples) % _TOLD == 1:
                 print(samples[-1].line, flush=True)
             if not first and now >= _WARM_SHARE * seconds:
-                first = _objects(session)
-        grown = _objects(session) - first
+                first = _objects(tab)
+        grown = _objects(tab) - first
     return _figures(_late(samples, seconds), seconds, grown)
 
 
@@ -80,50 +81,48 @@ def _late(samples: Sequence[_Held], seconds: float) -> list[_Held]:
     return [each for each in samples if each.at >= _WARM_SHARE * seconds]
 
 
-def _shown(place: Place, page: Page, run_id: str) -> str:
+def _shown(place: Place, tab: Tab, run_id: str) -> str:
     """Return the run that the page shows: another one once the last one has ended, by the page's own links."""
-    if run_id and not place.client.run(run_id).run.HasField("end_time"):
+    if not place.client.run(run_id).run.HasField("end_time"):
         return run_id
-    file = str(place.system.config.state / "soak.items")
-    new = place.submit("bench-cells", file=file, count=_CELLS, seconds=_CELL_SECONDS)
-    if run_id:
-        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Runs").click()
-        page.locator(f"a[href*='{new}']").first.click(timeout=PATIENCE_MS)
-    else:
-        page.goto(f"{place.origin}/runs/{new}")
-    # What a selector returns would keep its page.
-    page.locator("footer [role=slider]").wait_for(timeout=PATIENCE_MS)
+    new = _submit(place)
+    for link in ("nav[aria-label='Pages'] a[href='/runs']", f"a[href*='{new}']"):
+        tab.until(f'document.querySelector("{link}")')
+        tab.evaluate(f'document.querySelector("{link}").click()')
+    tab.until(f"location.pathname.endsWith('{new}') && {_SHOWN}")
     return new
 
 
-def _held(session: Any, at: float) -> _Held:
+def _submit(place: Place) -> str:
+    file = str(place.system.config.state / "soak.items")
+    return place.submit("bench-cells", file=file, count=_CELLS, seconds=_CELL_SECONDS)
+
+
+def _held(tab: Tab, at: float) -> _Held:
     """Measure after collections: what the first one finalizes, the second one frees."""
     for _ in range(2):
-        session.send("HeapProfiler.collectGarbage")
-    told = session.send("Runtime.getHeapUsage")
+        tab.send("HeapProfiler.collectGarbage")
+    told = tab.send("Runtime.getHeapUsage")
     parts = ("usedSize", "embedderHeapUsedSize", "backingStorageSize")
-    values = {
-        each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]
-    }
+    values = {each["name"]: each["value"] for each in tab.send("Performance.getMetrics")["metrics"]}
     return _Held(
         at=at,
         heap=sum(told[part] for part in parts) / 1e6,
-        tab=renderers_mb(),
+        tab=tab_mb(),
         nodes=values["Nodes"],
         listeners=values["JSEventListeners"],
     )
 
 
-def _objects(session: Any) -> Counter[str]:
+def _objects(tab: Tab) -> Counter[str]:
     """Count what a snapshot of the heap holds, by constructor."""
     parts: list[str] = []
 
     def take(told: Any) -> None:
         parts.append(told["chunk"])
 
-    session.on("HeapProfiler.addHeapSnapshotChunk", take)
-    session.send("HeapProfiler.takeHeapSnapshot", {"reportProgress": False})
-    session.remove_listener("HeapProfiler.addHeapSnapshotChunk", take)
+    tab.listen("HeapProfiler.addHeapSnapshotChunk", take)
+    tab.send("HeapProfiler.takeHeapSnapshot", reportProgress=False)
     heap = json.loads("".join(parts))
     fields, strings, nodes = heap["snapshot"]["meta"]["node_fields"], heap["strings"], heap["nodes"]
     kinds = heap["snapshot"]["meta"]["node_types"][0]
@@ -153,7 +152,7 @@ def _figures(samples: Sequence[_Held], seconds: float, grown: Counter[str]) -> l
             f"in {len(samples)} collections; more of: {more}",
         ),
         Figure(
-            name="memory of that tab and of the shared worker",
+            name="memory of that tab",
             value=max(each.tab for each in samples),
             unit="MB",
             most=_MOST_MB,
