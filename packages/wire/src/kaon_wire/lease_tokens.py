@@ -22,7 +22,7 @@ LEASE_KEY = "kaon-lease"
 # One byte that names the key, and 15 of the HMAC: 2^120 guesses.
 TOKEN_BYTES = 16
 _MAC_BYTES = TOKEN_BYTES - 1
-# Tokens that were found valid and are remembered: a renewal shows the same ones every two seconds.
+# Leases whose tokens are remembered: the first report of a lease, its renewals and its result show what was made for it.
 _REMEMBERED = 50_000
 # Of the metadata: far more than any path of a step needs.
 _SHOWN_CHARACTERS = 8_192
@@ -63,24 +63,24 @@ class LeaseKeys:
                 "two of the lease keys have the same first byte of their digest: make another key"
             )
         self._newest = _key_id(keys[0])
-        self._valid: dict[bytes, bytes] = {}
+        # The token of each lease that was made or found valid last: to compare with it costs a tenth of an HMAC.
+        self._known: dict[LeaseClaim, bytes] = {}
 
     def sign(self, claim: LeaseClaim) -> bytes:
         """Return the token of a lease."""
-        return self._token(self._newest, claim.encoded())
+        return self._remembered(claim, self._token(self._newest, claim.encoded()))
 
     def verify(self, claim: LeaseClaim, token: bytes) -> bool:
         """Tell whether a token was made for exactly this lease, with one of the keys."""
-        message = claim.encoded()
-        if self._valid.get(token) == message:
+        known = self._known.get(claim)
+        if known is not None and hmac.compare_digest(token, known):
             return True
+        # The lease may have a token of each key.
         if len(token) != TOKEN_BYTES or token[:1] not in self._macs:
             return False
-        if not hmac.compare_digest(token, self._token(token[:1], message)):
+        if not hmac.compare_digest(token, self._token(token[:1], claim.encoded())):
             return False
-        if len(self._valid) >= _REMEMBERED:
-            self._valid.clear()
-        self._valid[token] = message
+        self._remembered(claim, token)
         return True
 
     def shown(self, text: str) -> LeaseClaim | None:
@@ -104,6 +104,12 @@ class LeaseKeys:
         except (binascii.Error, ValueError, TypeError, RecursionError):
             return None
         return claim if valid else None
+
+    def _remembered(self, claim: LeaseClaim, token: bytes) -> bytes:
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[claim] = token
+        return token
 
     def _token(self, key_id: bytes, message: bytes) -> bytes:
         mac = self._macs[key_id].copy()

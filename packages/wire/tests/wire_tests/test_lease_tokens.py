@@ -38,10 +38,35 @@ def test_a_token_proves_its_own_lease_and_no_other() -> None:
     keys = LeaseKeys((NEW,))
     token = keys.sign(CLAIM)
     assert len(token) == TOKEN_BYTES
-    # Twice: a token that was found valid is remembered.
+    # Who has made it remembers it, and who has not once it was found valid.
+    for checks in (keys, other := LeaseKeys((NEW,)), other):
+        assert checks.verify(CLAIM, token)
+        assert not any(checks.verify(claim, token) for claim in changed())
+
+
+def test_a_lease_whose_token_is_remembered_takes_no_other() -> None:
+    keys, first, second = LeaseKeys((NEW, OLD)), LeaseKeys((NEW,)), LeaseKeys((OLD,))
+    wrong = LeaseKeys((b"w" * 32,)).sign(CLAIM)
+    assert keys.verify(CLAIM, keys.sign(CLAIM))
+    assert not keys.verify(CLAIM, wrong)
+    assert not keys.verify(CLAIM, b"")
+    # Each key has one of its own, and the last that was shown does not shut the other out.
     for _ in range(2):
-        assert keys.verify(CLAIM, token)
-        assert not any(keys.verify(claim, token) for claim in changed())
+        assert keys.verify(CLAIM, first.sign(CLAIM))
+        assert keys.verify(CLAIM, second.sign(CLAIM))
+    for claim in changed():
+        keys.sign(claim)
+        assert not keys.verify(claim, first.sign(CLAIM))
+
+
+def test_more_leases_than_are_remembered_are_all_proven(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kaon_wire.lease_tokens._REMEMBERED", 3)
+    keys = LeaseKeys((NEW,))
+    claims = [CLAIM._replace(generation=number) for number in range(10)]
+    tokens = [keys.sign(claim) for claim in claims]
+    for _ in range(2):
+        assert all(map(keys.verify, claims, tokens))
+        assert not any(map(keys.verify, claims, tokens[1:] + tokens[:1]))
 
 
 @pytest.mark.parametrize("place", range(TOKEN_BYTES))

@@ -150,26 +150,12 @@ class LeaseProofs:
 
 
 def _claim(key: step_pb2.StepKey, tenant: str, incarnation: str) -> LeaseClaim:
-    return LeaseClaim(
-        tenant=tenant,
-        run_id=key.run_id,
-        path=key.path,
-        attempt=key.attempt,
-        generation=key.generation,
-        incarnation=incarnation,
-    )
+    return LeaseClaim(tenant, key.run_id, key.path, key.attempt, key.generation, incarnation)
 
 
 def _claim_of(ticket: Ticket, path: str, attempt: int, incarnation: str) -> LeaseClaim:
     run_id, _ = ticket.step
-    return LeaseClaim(
-        tenant=ticket.tenant,
-        run_id=run_id,
-        path=path,
-        attempt=attempt,
-        generation=ticket.generation,
-        incarnation=incarnation,
-    )
+    return LeaseClaim(ticket.tenant, run_id, path, attempt, ticket.generation, incarnation)
 
 
 # Without keys.
