@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy import Connection, Dialect, Row, delete, insert, select, update
 
 from kaon_service.audit.signing import Sign
 from kaon_service.audit.tables import MIGRATIONS, ends, heads, rows
@@ -25,6 +25,7 @@ from kaon_wire.audit.rows import (
 # Rows that are read, or removed, at a time.
 _PIECE = 1_000
 _CALL = tuple(each.name for each in fields(AuditCall))
+_ROW = ("seq", *_CALL, "previous", "digest")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ class AuditStore:
 
     def __init__(self, url: str) -> None:
         self._database = open_database(url, Durability.FULL)
+        self._appending = _Appending(self._database.writer.dialect)
         try:
             with refusals("migrate the audit log"):
                 MIGRATIONS.apply(self._database)
@@ -76,11 +78,8 @@ class AuditStore:
     def append(self, calls: Sequence[AuditCall]) -> None:
         """Append calls in order, in one transaction; other processes that append wait for it."""
         with self._writing("append") as connection:
-            last, _ = self._locked(connection)
-            added = list(chained(last, calls))
-            connection.execute(insert(rows), [_values(row) for row in added])
-            end = added[-1]
-            connection.execute(update(ends).values(last_seq=end.seq, last_digest=end.digest))
+            last = self._appending.last(connection) or self._locked(connection)[0]
+            self._appending.add(connection, list(chained(last, calls)))
 
     def ends(self) -> tuple[Head, Head]:
         """Return the last row and the place before the first one."""
@@ -187,6 +186,41 @@ class AuditStore:
             yield connection
 
 
+class _Appending:
+    """The statements of a transaction that appends, compiled once: SQLAlchemy's part of one was more than the database's.
+
+    Args:
+        dialect: The database's.
+    """
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._last = _compiled(
+            select(ends.c.last_seq, ends.c.last_digest).with_for_update(), (), dialect
+        )
+        self._insert = _compiled(insert(rows), _ROW, dialect)
+        self._move = _compiled(update(ends), ("last_seq", "last_digest"), dialect)
+
+    def last(self, connection: Connection) -> Head | None:
+        """Return the chain's last row, locked until the transaction's end; None before the first one."""
+        found = connection.exec_driver_sql(self._last).first()
+        return None if found is None else Head(seq=found[0], digest=found[1])
+
+    def add(self, connection: Connection, added: Sequence[AuditRow]) -> None:
+        """Add rows to the chain, and move its end."""
+        connection.exec_driver_sql(self._insert, [_values(row) for row in added])
+        end = added[-1]
+        connection.exec_driver_sql(self._move, (end.seq, end.digest))
+
+
+def _compiled(statement: Any, columns: Sequence[str], dialect: Dialect) -> str:
+    """Return a statement as text, with the columns' values in this order."""
+    compiled = statement.compile(dialect=dialect, column_keys=columns or None)
+    expected = tuple(compiled.positiontup or ())
+    if expected != tuple(columns):
+        raise AssertionError(f"the statement takes {expected}, not {columns}")
+    return str(compiled)
+
+
 def _ends(found: Row[Any] | None) -> tuple[Head, Head]:
     if found is None:
         return START, START
@@ -196,13 +230,9 @@ def _ends(found: Row[Any] | None) -> tuple[Head, Head]:
     )
 
 
-def _values(row: AuditRow) -> dict[str, Any]:
-    return {
-        "seq": row.seq,
-        "previous": row.previous,
-        "digest": row.digest,
-        **row.call.fields(),
-    }
+def _values(row: AuditRow) -> tuple[Any, ...]:
+    call = vars(row.call)
+    return (row.seq, *(call[name] for name in _CALL), row.previous, row.digest)
 
 
 def _row(found: Row[Any]) -> AuditRow:
