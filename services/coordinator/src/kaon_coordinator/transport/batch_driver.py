@@ -66,11 +66,11 @@ class BatchConsumer(driver.Consumer):
 
     @property
     def turns(self) -> int:
-        """Return a number that grows while records are asked for, or while there is nothing to read."""
+        """Return a number that changes while records are asked for, or while this member owns nothing to read."""
         if self._reader is not None:
             return self._reader.turns
-        # Between two assignments: whether the group answers is watched by its heartbeats.
-        self._unread -= 1
+        if not self.assignment():
+            self._unread -= 1
         return self._unread
 
     def _new_consumer_thread(self) -> Any:

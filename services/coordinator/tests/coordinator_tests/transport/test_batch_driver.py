@@ -210,12 +210,20 @@ async def test_whoever_fails_ends_the_consumer(driver: Driver, begun: bool) -> N
         await driver.turn()
 
 
-async def test_a_consumer_without_partitions_does_not_stand_still(driver: Driver) -> None:
+async def test_only_a_consumer_that_owns_partitions_and_reads_nothing_stands_still(
+    driver: Driver,
+) -> None:
+    owned: set[TP] = set()
+    driver.consumer.assignment = lambda: owned  # type: ignore[method-assign]
     assert driver.consumer.turns != driver.consumer.turns
 
-    await driver.begun()
+    owned.add(TP(STEP_EVENTS, 1))
+    assert driver.consumer.turns == driver.consumer.turns
 
-    assert driver.consumer.turns == driver.consumer.turns == 7
+    reader = await driver.begun()
+    assert driver.consumer.turns == driver.consumer.turns == reader.turns
+    reader.turns += 1
+    assert driver.consumer.turns == reader.turns
 
 
 @pytest.mark.real
