@@ -2,13 +2,18 @@ import { memo } from "react";
 import classes from "./canvas.module.css";
 import { type Direction, type Layout, pathData } from "./layout";
 
+/** Tips end this far before the border of their node, and do not grow into it. */
+const CLEAR = 3;
+
 /** The lines of one scope, as one drawing: no line leaves its scope. */
 export const Lines = memo(function Lines({ box, direction }: { box: Layout["scopes"][string]; direction: Direction }) {
   return (
     <svg className={classes.lines} width={box.width} height={box.height} aria-hidden="true">
       {box.lines.map((line) => {
         const points = line.points.map((point) => ({ x: point.x - box.x, y: point.y - box.y }));
-        const end = points.at(-1) as { x: number; y: number };
+        const target = points.pop() as { x: number; y: number };
+        const end = direction === "LR" ? { x: target.x - CLEAR, y: target.y } : { x: target.x, y: target.y - CLEAR };
+        points.push(end);
         return (
           <g key={`${line.source}>${line.target}`}>
             <path d={pathData(points, direction)} />

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Box, type LayoutNode, type LayoutScope, layoutGraph, pathData, ranksOf } from "./layout";
+import { type Box, type LayoutNode, type LayoutScope, type Line, layoutGraph, pathData, ranksOf } from "./layout";
 
 function step(name: string, over: Partial<LayoutNode> = {}): LayoutNode {
   return { name, phase: "body", header: 0, footer: 0, scopes: [], ...over };
@@ -113,4 +113,35 @@ it("draws a line as one SVG path", () => {
     ),
   ).toBe("M0,0C5,0 5,4 10,4");
   expect(pathData([], "LR")).toBe("");
+});
+
+describe("lines among many nodes", () => {
+  const ranks = [0, 1, 2, 3].map((rank) => Array.from({ length: 5 }, (_, at) => `n${rank}-${at}`));
+  const edges = ranks.slice(1).flatMap((names, rank) =>
+    names.flatMap((target, at): [string, string][] => [
+      [ranks[rank]?.[at] as string, target],
+      [ranks[rank]?.[(at * 2 + rank + 1) % 5] as string, target],
+    ]),
+  );
+  const far: [string, string] = ["n0-2", "n3-4"];
+  const graph = scope(
+    "",
+    ranks.flat().map((name) => step(name)),
+    [...edges, far],
+  );
+
+  it.each(["LR", "TB"] as const)("go straight from one rank to the next (%s)", (direction) => {
+    const { lines } = layoutGraph(graph, direction).scopes[""] as { lines: readonly Line[] };
+    for (const line of lines.filter(({ source }) => source !== far[0])) expect(line.points).toHaveLength(2);
+  });
+
+  it.each(["LR", "TB"] as const)("pass the nodes of the ranks between (%s)", (direction) => {
+    const layout = layoutGraph(graph, direction);
+    const lines = (layout.scopes[""] as { lines: readonly Line[] }).lines;
+    const points = lines.find(({ source, target }) => source === far[0] && target === far[1])?.points ?? [];
+    expect(points.length).toBeGreaterThan(2);
+    for (const box of Object.values(layout.nodes)) {
+      for (const point of points.slice(1, -1)) expect(overlap(box, { ...point, width: 0, height: 0 })).toBe(false);
+    }
+  });
 });

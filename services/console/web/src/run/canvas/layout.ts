@@ -159,29 +159,67 @@ function byDagre(sizes: Map<string, Placed>, edges: LayoutScope["edges"], direct
     const node = graph.node(name) as { x: number; y: number };
     places.set(name, { x: node.x - inner.width / 2, y: node.y - inner.height / 2 });
   }
+  const ranks = rankExtents(places, sizes, direction);
   const lines = edges.map((edge) => {
-    const { points } = graph.edge(edge.source, edge.target) as { points: { x: number; y: number }[] };
-    return { source: edge.source, target: edge.target, points: ends(edge, points, places, sizes, direction) };
+    const { points } = graph.edge(edge.source, edge.target) as { points: Point[] };
+    const between = points.slice(1, -1).flatMap((point) => across(point, ranks, direction));
+    return { source: edge.source, target: edge.target, points: ends(edge, between, places, sizes, direction) };
   });
   return { places, lines };
+}
+
+type Point = Line["points"][number];
+
+/** By the middle of each rank: half of what its widest node takes along the drawing. */
+function rankExtents(
+  places: Places["places"],
+  sizes: Map<string, Placed>,
+  direction: Direction,
+): ReadonlyMap<number, number> {
+  const extents = new Map<number, number>();
+  for (const [name, { width, height }] of sizes) {
+    const place = places.get(name) as Point;
+    const half = (direction === "LR" ? width : height) / 2;
+    const middle = Math.round((direction === "LR" ? place.x : place.y) + half);
+    extents.set(middle, Math.max(extents.get(middle) ?? 0, half));
+  }
+  return extents;
+}
+
+/**
+ * A line goes straight through the ranks that it passes, so that it touches no node there. Where dagre would bend it between
+ * two ranks it has all the room, and bends as the ways on both sides want.
+ */
+function across(point: Point, ranks: ReadonlyMap<number, number>, direction: Direction): Point[] {
+  const half = ranks.get(Math.round(direction === "LR" ? point.x : point.y));
+  if (half === undefined) return [];
+  return direction === "LR"
+    ? [
+        { x: point.x - half, y: point.y },
+        { x: point.x + half, y: point.y },
+      ]
+    : [
+        { x: point.x, y: point.y - half },
+        { x: point.x, y: point.y + half },
+      ];
 }
 
 /** Lines leave in the middle of a side and arrive in the middle of the other one, whatever angle dagre would clip them at. */
 function ends(
   edge: { source: string; target: string },
-  points: readonly { x: number; y: number }[],
+  between: readonly Point[],
   places: Places["places"],
   sizes: Map<string, Placed>,
   direction: Direction,
 ): Line["points"] {
-  const side = (name: string, out: boolean): { x: number; y: number } => {
+  const side = (name: string, out: boolean): Point => {
     const place = places.get(name) as { x: number; y: number };
     const size = sizes.get(name) as Placed;
     return direction === "LR"
       ? { x: place.x + (out ? size.width : 0), y: place.y + size.height / 2 }
       : { x: place.x + size.width / 2, y: place.y + (out ? size.height : 0) };
   };
-  return [side(edge.source, true), ...points.slice(1, -1), side(edge.target, false)];
+  return [side(edge.source, true), ...between, side(edge.target, false)];
 }
 
 function byRank(sizes: Map<string, Placed>, edges: LayoutScope["edges"], direction: Direction): Places {
