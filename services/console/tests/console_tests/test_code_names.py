@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 
 import pytest
 
+import kaon.dsl
 from kaon import steps, sub_workflow
 from kaon_local.paths import ROOT
 
@@ -31,6 +32,7 @@ def _named(*functions: Callable[..., object]) -> set[str]:
         ("step", _named(*(getattr(steps, name) for name in steps.__all__))),
         ("subWorkflow", _named(sub_workflow)),
         ("keywords", keyword.kwlist),
+        ("language", kaon.dsl.__all__),
     ],
 )
 def test_the_code_tab_knows_which_names_are_taken(listed: str, names: Collection[str]) -> None:

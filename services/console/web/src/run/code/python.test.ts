@@ -74,13 +74,13 @@ split = steps.python(
     outputs={"regions": list},
     produces=[dataset("ratings", partition=count), dataset("users", partition="all")],
 )
+region = each("region", split["regions"], max_concurrency=4, name="train-all", timeout="2h")
 train = steps.python("train", region=region)
-region = each("region", split["regions"], max_concurrency=4, timeout="2h")
 train_all = train**region
 report = steps.shell("report").when_all_done()
 alert = steps.shell("alert")
 
-workflow = Workflow("tour", split >> train_all >> report, on_failure=alert)
+workflow = Workflow("tour", split >> train_all >> report, parameters=[count], on_failure=alert)
 `);
 });
 

@@ -9,22 +9,24 @@ import {
   Exhausted,
   type ForEach,
   type Gate,
+  GateTimeout,
   type Graph,
   type Notification,
   Occasion,
   OnError,
-  OutcomeField,
   type Parameter,
   Phase,
   type StartCondition,
   type Step,
   SubmitStrategy,
   TriggerRule,
-  ValueType,
   type WorkflowDefinition,
 } from "../../gen/kaonapi/workflow/v1/definition_pb";
-import { boundName } from "../model/bound";
-import taken from "./taken.json";
+import { binding, given, STEP_OPTIONS, SUB_WORKFLOW_OPTIONS } from "./bindings";
+import { memo, placing, policies } from "./policies";
+import { settings } from "./settings";
+import { outputsOf, typeOf } from "./types";
+import { call, dict, duration, literal, spanText, text, variable, wrapped } from "./words";
 
 /** Blocks that are written at most; the rest is counted. */
 const MOST = 3_000;
@@ -35,13 +37,18 @@ export function definitionText(definition: WorkflowDefinition): string {
 
 class Writer {
   private readonly lines: string[] = [];
+  /** The variables of parameters and items, which blocks with cells or passes are often called like. */
+  private readonly values = new Set<string>();
   private blocks = 0;
   private omitted = 0;
 
   workflow(definition: WorkflowDefinition): string {
     this.lines.push("from kaon import *", "");
     if (definition.description) this.lines.push(...definition.description.split("\n").map((line) => `# ${line}`), "");
-    for (const parameter of definition.parameters) this.parameter(parameter);
+    // Those that are computed refer to the others.
+    const known = definition.parameters.filter((parameter) => parameter.computed === undefined);
+    const computed = definition.parameters.filter((parameter) => parameter.computed !== undefined);
+    for (const parameter of [...known, ...computed]) this.parameter(parameter);
     if (definition.parameters.length > 0) this.lines.push("");
     const body = this.graph(definition.body);
     const options = [
@@ -49,8 +56,11 @@ class Writer {
     ].map(([name, value]) => `${text(name)}: ${value}`);
     const rest = [
       body || "None",
+      ...(definition.parameters.length > 0
+        ? [`parameters=[${definition.parameters.map(({ name }) => variable(name)).join(", ")}]`]
+        : []),
       ...hooks(definition.body),
-      ...(options.length > 0 ? [`outputs={${options.join(", ")}}`] : []),
+      ...(options.length > 0 ? [dict("outputs=", options)] : []),
       ...duration("timeout", definition.timeoutMs),
       ...duration("deadline", definition.deadlineMs),
       ...onError(definition.onError),
@@ -60,21 +70,19 @@ class Writer {
     ];
     this.lines.push("", call("workflow = Workflow", [text(definition.name), ...rest]));
     if (this.omitted > 0) this.lines.push("", `# ${this.omitted} more blocks are not shown.`);
-    return `${this.lines.join("\n")}\n`;
+    const written = `${this.lines.join("\n")}\n`;
+    return written.includes("Literal[") ? `from typing import Literal\n\n${written}` : written;
   }
 
   private parameter(parameter: WorkflowDefinition["parameters"][number]): void {
-    const options = [text(parameter.name), typeOf(parameter)];
-    if (parameter.defaultJson !== undefined) options.push(`default=${literal(parameter.defaultJson)}`);
-    if (parameter.description) options.push(`description=${text(parameter.description)}`);
-    if (parameter.constraintCel) options.push(`check=${text(parameter.constraintCel)}`);
-    if (parameter.choicesJson.length > 0) options.push(`choices=[${parameter.choicesJson.map(literal).join(", ")}]`);
-    this.lines.push(call(`${variable(parameter.name)} = param`, options));
+    this.values.add(variable(parameter.name));
+    this.lines.push(call(`${variable(parameter.name)} = param`, parameterOptions(parameter)));
   }
 
   /** Writes the blocks of a graph, and gives the expression that puts them in order. */
   private graph(graph: Graph | undefined): string {
     const names = new Map<string, string>();
+    const watching = new Map<string, string>();
     for (const block of graph?.blocks ?? []) {
       if (this.blocks >= MOST) {
         this.omitted++;
@@ -83,18 +91,26 @@ class Writer {
       this.blocks++;
       const expression = this.block(block);
       if (block.phase <= Phase.BODY) names.set(block.name, expression);
+      const watches = WATCHES[block.trigger];
+      if (watches) watching.set(block.name, watches);
     }
-    return ordered(names, graph?.edges ?? []);
+    return ordered(names, graph?.edges ?? [], watching);
+  }
+
+  private nameOf(block: Block): string {
+    const name = variable(block.name);
+    const holds = ["forEach", "repeat", "branch"].includes(block.kind.case ?? "");
+    return holds && this.values.has(name) ? `${name}_` : name;
   }
 
   private block(block: Block): string {
-    const name = variable(block.name);
     const kind = block.kind;
+    const name = this.nameOf(block);
     const own = [
       ...locks(block),
       ...duration("timeout", block.timeoutMs),
       ...duration("deadline", block.deadlineMs),
-      ...bound(block),
+      ...policies(block),
     ];
     switch (kind.case) {
       case "step":
@@ -105,15 +121,22 @@ class Writer {
             ...locks(block),
             ...duration("total_timeout", block.timeoutMs),
             ...duration("deadline", block.deadlineMs),
-            ...bound(block),
+            ...policies(block),
           ]) + trigger(block),
         );
         return name;
       case "forEach": {
-        const body = this.graph(kind.value.body);
+        const named = block.name === `each-${kind.value.item.replaceAll("_", "-")}` ? [] : [`name=${text(block.name)}`];
         this.lines.push(
-          call(`${variable(kind.value.item)} = each`, [text(kind.value.item), ...eachOptions(kind.value), ...own]),
+          call(`${variable(kind.value.item)} = each`, [
+            text(kind.value.item),
+            ...eachOptions(kind.value),
+            ...named,
+            ...own,
+          ]),
         );
+        this.values.add(variable(kind.value.item));
+        const body = this.graph(kind.value.body);
         const loop = `${wrapped(body)}**${variable(kind.value.item)}`;
         const rule = trigger(block);
         this.lines.push(`${name} = ${rule ? `(${loop})${rule}` : loop}`);
@@ -123,6 +146,7 @@ class Writer {
         const body = this.graph(kind.value.body);
         const holds = kind.value.asLongAs;
         const options = holds ? [binding(holds), body] : [body, `until=${binding(kind.value.until)}`];
+        if (block.name !== "cycle") options.push(`name=${text(block.name)}`);
         if (kind.value.maxIterations > 0) options.push(`max_iterations=${kind.value.maxIterations}`);
         options.push(...duration("backoff", kind.value.backoffMs));
         if (kind.value.backoffFactor > 0) options.push(`factor=${kind.value.backoffFactor}`);
@@ -136,6 +160,7 @@ class Writer {
           (way) => `when(${binding(way.condition)}, ${this.graph(way.body) || "None"})`,
         );
         if (kind.value.otherwise) ways.push(`otherwise=${this.graph(kind.value.otherwise) || "None"}`);
+        if (block.name !== "branch") ways.push(`name=${text(block.name)}`);
         this.lines.push(call(`${name} = branch`, [...ways, ...own]) + trigger(block));
         return name;
       }
@@ -161,16 +186,16 @@ class Writer {
             ...given("params", params, SUB_WORKFLOW_OPTIONS),
             ...(version ? [`version=${text(version)}`] : []),
             // The only output of one that is not waited for is known.
-            ...(detached ? ["wait=False"] : outputsOf(outputs)),
+            ...(detached ? ["wait=False"] : outputsOf(outputs, kind.value.outputContents)),
             ...(kind.value.passParams ? ["pass_params=True"] : []),
-            ...(kind.value.memo?.enabled ? ["memo=True"] : []),
+            ...memo(kind.value.memo),
             ...own,
           ]) + trigger(block),
         );
         return name;
       }
       case "gate":
-        this.lines.push(gate(name, block.name, kind.value, bound(block)) + trigger(block));
+        this.lines.push(gate(name, block.name, kind.value, policies(block)) + trigger(block));
         return name;
       default:
         this.lines.push(`${name} = ...  # a block of a newer version`);
@@ -179,41 +204,28 @@ class Writer {
   }
 }
 
-const TYPES: Partial<Record<ValueType, string>> = {
-  [ValueType.STRING]: "str",
-  [ValueType.INT]: "int",
-  [ValueType.FLOAT]: "float",
-  [ValueType.BOOL]: "bool",
-  [ValueType.LIST]: "list",
-  [ValueType.MAP]: "dict",
-  [ValueType.ANY]: "object",
-  [ValueType.DATE]: '"date"',
-  [ValueType.DATETIME]: '"datetime"',
-  [ValueType.DURATION]: '"duration"',
-  [ValueType.FILE]: '"file"',
-  [ValueType.DATASET]: '"dataset"',
-  [ValueType.MODEL]: '"model"',
-  [ValueType.METRICS]: '"metrics"',
-  [ValueType.PLOT]: '"plot"',
-  [ValueType.TABLE]: '"table"',
-  [ValueType.TEXT]: '"text"',
-};
-
-/** Writes a type with what is inside of it: `list["datetime"]`. */
-function typeOf({ type, of, optional }: Pick<Parameter, "type" | "of" | "optional">): string {
-  const name = TYPES[type] ?? "object";
-  if (of && of.type !== ValueType.UNSPECIFIED) {
-    const inside = of.choicesJson.length > 0 ? `Literal[${of.choicesJson.map(literal).join(", ")}]` : typeOf(of);
-    const whole = type === ValueType.MAP ? `dict[str, ${inside}]` : `list[${inside}]`;
-    return optional ? `${whole} | None` : whole;
-  }
-  if (!optional) return name;
-  return name.endsWith('"') ? `${name.slice(0, -1)}?"` : `${name} | None`;
+function parameterOptions(parameter: Parameter): string[] {
+  const options = [text(parameter.name), typeOf(parameter)];
+  if (parameter.defaultJson !== undefined) options.push(`default=${literal(parameter.defaultJson)}`);
+  else if (parameter.computed) options.push(`default=${binding(parameter.computed)}`);
+  if (parameter.description) options.push(`description=${text(parameter.description)}`);
+  if (parameter.constraintCel) options.push(`check=${text(parameter.constraintCel)}`);
+  if (parameter.choicesJson.length > 0) options.push(`choices=[${parameter.choicesJson.map(literal).join(", ")}]`);
+  return options;
 }
 
 /** A chain where the order is one, else one expression for each edge. */
-function ordered(names: ReadonlyMap<string, string>, edges: Graph["edges"]): string {
-  const here = edges.filter((edge) => names.has(edge.source) && names.has(edge.target));
+function ordered(
+  names: ReadonlyMap<string, string>,
+  edges: Graph["edges"],
+  watching: ReadonlyMap<string, string>,
+): string {
+  const all = edges.filter((edge) => names.has(edge.source) && names.has(edge.target));
+  const here = all.filter((edge) => !watching.has(edge.target));
+  const watches = all.flatMap(({ source, target }) => {
+    const verb = watching.get(target);
+    return verb === undefined ? [] : [`${names.get(source)}.${verb}(${names.get(target)})`];
+  });
   const incoming = count(here.map((edge) => edge.target));
   const outgoing = count(here.map((edge) => edge.source));
   const next = new Map(here.map((edge) => [edge.source, edge.target]));
@@ -238,7 +250,10 @@ function ordered(names: ReadonlyMap<string, string>, edges: Graph["edges"]): str
     ...chains.filter((chain) => chain.length > 1 || !cross.some((pair) => pair.includes(chain[0] as string))),
     ...cross,
   ];
-  return parts.map((chain) => chain.map((name) => names.get(name)).join(" >> ")).join(" | ");
+  const order = parts
+    .filter((chain) => !(chain.length === 1 && watching.has(chain[0] as string)))
+    .map((chain) => chain.map((name) => names.get(name)).join(" >> "));
+  return [...order, ...watches].join(" | ");
 }
 
 function count(names: readonly string[]): Map<string, number> {
@@ -255,56 +270,32 @@ function notifications(all: readonly Notification[]): string[] {
   return calls.length > 0 ? [`notify=[${calls.join(", ")}]`] : [];
 }
 
+const NO_WATCHES: ReadonlyMap<string, string> = new Map();
+
 function hooks(graph: Graph | undefined): string[] {
-  const of = (phase: Phase): string =>
-    (graph?.blocks ?? [])
-      .filter((block) => block.phase === phase)
-      .map((block) => variable(block.name))
-      .join(" | ");
+  const of = (phase: Phase): string => {
+    const blocks = (graph?.blocks ?? []).filter((block) => block.phase === phase);
+    return ordered(new Map(blocks.map(({ name }) => [name, variable(name)])), graph?.edges ?? [], NO_WATCHES);
+  };
   const failure = of(Phase.ON_FAILURE);
   const always = of(Phase.FINALLY);
   return [...(failure ? [`on_failure=${failure}`] : []), ...(always ? [`finally_=${always}`] : [])];
 }
 
-// A test of the console's package holds the file to the SDK and to Python.
-const STEP_OPTIONS = new Set(taken.step.split(" "));
-const SUB_WORKFLOW_OPTIONS = new Set(taken.subWorkflow.split(" "));
-/** What Python keeps for itself. */
-const KEYWORDS = new Set(taken.keywords.split(" "));
-
-/** Values by name: as keywords where the name is free, the others in a dict that is an option of its own. */
-function given(option: string, values: Readonly<Record<string, Binding>>, used: ReadonlySet<string>): string[] {
-  const isFree = (name: string): boolean => /^[A-Za-z_]\w*$/.test(name) && !used.has(name) && !KEYWORDS.has(name);
-  const all = Object.entries(values);
-  const others = all.filter(([name]) => !isFree(name)).map(([name, value]) => `${text(name)}: ${binding(value)}`);
-  return [
-    ...all.filter(([name]) => isFree(name)).map(([name, value]) => `${name}=${binding(value)}`),
-    ...(others.length > 0 ? [`${option}={${others.join(", ")}}`] : []),
-  ];
-}
-
-function outputsOf(outputs: Readonly<Record<string, ValueType>>): string[] {
-  const all = Object.entries(outputs).map(([name, type]) => `${text(name)}: ${TYPES[type] ?? "object"}`);
-  return all.length > 0 ? [`outputs={${all.join(", ")}}`] : [];
-}
-
 function stepOptions(step: Step): string[] {
-  const options: string[] = [];
-  const config = parsedJson(step.configJson);
-  if (typeof config === "object" && config !== null) {
-    for (const [key, value] of Object.entries(config)) options.push(`${key}=${literal(JSON.stringify(value))}`);
-  }
-  const used = new Set([...STEP_OPTIONS, ...options.map((option) => option.slice(0, option.indexOf("=")))]);
-  options.push(...given("inputs", step.inputs, used), ...outputsOf(step.outputs));
-  if (step.retry && step.retry.maxAttempts > 1) options.push(`retry=Retry(max_attempts=${step.retry.maxAttempts})`);
-  if (step.pool) options.push(`pool=${text(step.pool)}`);
-  if (step.labels.length > 0) options.push(`labels=[${step.labels.map(text).join(", ")}]`);
-  if (step.tags.length > 0) options.push(`tags=[${step.tags.map(text).join(", ")}]`);
-  if (step.memo?.enabled) options.push("memo=True");
-  if (step.skipExitCodes.length > 0) options.push(`skip_exit_codes=[${step.skipExitCodes.join(", ")}]`);
-  if (step.exclusive) options.push("exclusive=True");
-  if (step.serves) options.push("serves=True");
-  return [...options, ...duration("timeout", step.timeoutMs)];
+  const options = settings(step.type, step.configJson);
+  const own = step.type === "publish" ? ["model", "metrics"] : [];
+  const used = new Set(
+    [...STEP_OPTIONS]
+      .filter((name) => !own.includes(name))
+      .concat(options.map((option) => option.slice(0, option.indexOf("=")))),
+  );
+  return [
+    ...options,
+    ...given("inputs", step.inputs, used),
+    ...outputsOf(step.outputs, step.outputContents),
+    ...placing(step),
+  ];
 }
 
 function eachOptions(each: ForEach): string[] {
@@ -352,11 +343,15 @@ function distribution(of: Distribution): string {
 }
 
 function gate(name: string, blockName: string, of: Gate, more: string[]): string {
-  const timeout = [...duration("timeout", of.timeoutMs), ...more];
   const kind = of.kind;
+  const timeout = [...duration("timeout", of.timeoutMs), ...onTimeout(of), ...more];
   if (kind.case === "approval") {
     const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
-    const other = kind.value.notSubmitter ? ["not_submitter=True"] : [];
+    const other = [
+      ...(kind.value.rejectFails ? [] : ["reject_fails=False"]),
+      ...(kind.value.notSubmitter ? ["not_submitter=True"] : []),
+      ...fields(kind.value.fields),
+    ];
     return call(`${name} = approval`, [
       text(blockName),
       `message=${text(kind.value.message)}`,
@@ -369,7 +364,8 @@ function gate(name: string, blockName: string, of: Gate, more: string[]): string
     const roles = kind.value.roles.length > 0 ? [`roles=[${kind.value.roles.map(text).join(", ")}]`] : [];
     const named = kind.value.name === blockName ? [] : [`signal=${text(kind.value.name)}`];
     const where = kind.value.whereCel === "" ? [] : [`where=${text(kind.value.whereCel)}`];
-    return call(`${name} = signal`, [text(blockName), ...named, ...roles, ...where, ...timeout]);
+    const other = fields(kind.value.fields);
+    return call(`${name} = signal`, [text(blockName), ...named, ...roles, ...where, ...other, ...timeout]);
   }
   if (kind.case === "run") {
     const params = Object.entries(kind.value.params).map(([key, value]) => `${text(key)}: ${binding(value)}`);
@@ -379,45 +375,41 @@ function gate(name: string, blockName: string, of: Gate, more: string[]): string
       ...(params.length > 0 ? [`params={${params.join(", ")}}`] : []),
       ...duration("max_age", kind.value.maxAgeMs),
       ...(kind.value.noWait ? ["wait=False"] : []),
+      ...outputsOf(kind.value.outputs, kind.value.outputContents),
       ...timeout,
     ]);
   }
   const due = kind.case === "timer" ? kind.value.due : undefined;
   return call(`${name} = timer`, [
     text(blockName),
-    ...(due?.case ? [`${due.case === "at" ? "at" : "after"}=${binding(due.value)}`] : []),
+    ...(due?.case ? [due.case === "at" ? `at=${binding(due.value)}` : `after=${waitOf(due.value)}`] : []),
     ...more,
   ]);
 }
 
-// Before the name of a dataset whose partition is known only at run time.
-const DATASETS = "step.datasets.";
-
-/** Policies that are known only at run time, as options. */
-function bound(block: Block): string[] {
-  const parts: Record<string, string[]> = { retry: [], resources: [] };
-  const options: string[] = [];
-  for (const field of Object.keys(block.bound).sort()) {
-    if (field.startsWith(DATASETS)) continue;
-    const [name, part] = boundName(field, block.kind.case === "step").split(".") as [string, string | undefined];
-    const value = binding(block.bound[field]);
-    if (part === undefined) options.push(`${name}=${value}`);
-    else parts[name]?.push(`${part}=${value}`);
-  }
-  if (parts.retry?.length) options.push(call("retry=Retry", parts.retry));
-  if (parts.resources?.length) options.push(call("resources=Resources", parts.resources));
-  return [...options, ...produces(block)];
+/** A wait: the definition has milliseconds, the language durations. */
+function waitOf(of: Binding): string {
+  const millis = of.source.case === "literalJson" ? parsedJson(of.source.value) : undefined;
+  return typeof millis === "number" && Number.isInteger(millis) ? text(spanText(BigInt(millis))) : binding(of);
 }
 
-/** The datasets that a step updates, as an option. */
-function produces(block: Block): string[] {
-  if (block.kind.case !== "step") return [];
-  const made = Object.entries(block.kind.value.datasets).map(([name, partition]) => {
-    const later = block.bound[`${DATASETS}${name}`];
-    const value = later ? binding(later) : partition ? text(partition) : "";
-    return call("dataset", value ? [text(name), `partition=${value}`] : [text(name)]);
-  });
-  return made.length > 0 ? [`produces=[${made.join(", ")}]`] : [];
+/** What whoever answers a gate fills in. */
+function fields(all: readonly Parameter[]): string[] {
+  return all.length > 0 ? [`fields=[${all.map((each) => call("param", parameterOptions(each))).join(", ")}]`] : [];
+}
+
+function onTimeout(of: Gate): string[] {
+  switch (of.onTimeout) {
+    case GateTimeout.DEFAULT:
+      if (of.kind.case === "approval") return ['on_timeout="approve"'];
+      return [...(of.defaultJson === "" ? ['on_timeout="default"'] : [`default=${literal(of.defaultJson)}`])];
+    case GateTimeout.REJECT:
+      return ['on_timeout="reject"'];
+    case GateTimeout.SKIP:
+      return ['on_timeout="skip"'];
+    default:
+      return [];
+  }
 }
 
 function locks(block: Block): string[] {
@@ -452,6 +444,13 @@ const TRIGGERS: Partial<Record<TriggerRule, string>> = {
   [TriggerRule.ALWAYS]: ".when_always()",
 };
 
+/** Hooks beside a step: what they stand behind, not what is before them. */
+const WATCHES: Partial<Record<TriggerRule, string>> = {
+  [TriggerRule.ANY_RUNNING]: "on_running",
+  [TriggerRule.ANY_RETRIED]: "on_retry",
+  [TriggerRule.ANY_LATE]: "on_late",
+};
+
 function trigger(block: Block): string {
   const rule = block.start === undefined ? (TRIGGERS[block.trigger] ?? "") : `.when(${start(block.start)})`;
   return rule + (block.optional ? ".optional()" : "");
@@ -469,89 +468,4 @@ function start(of: StartCondition): string {
 function onError(policy: OnError): string[] {
   if (policy === OnError.UNSPECIFIED) return [];
   return [`on_error="${policy === OnError.FINISH ? "finish" : "fail"}"`];
-}
-
-function binding(of: Binding | undefined): string {
-  const source = of?.source;
-  switch (source?.case) {
-    case "literalJson":
-      return literal(source.value);
-    case "output":
-      return `${variable(source.value.step)}[${text(source.value.output)}]`;
-    case "parameter":
-    case "item":
-      return variable(source.value);
-    case "last":
-      return `last(${text(`${source.value.output?.step}.${source.value.output?.output}`)}, ${binding(source.value.fallback)})`;
-    case "expression":
-      return call("expr", [
-        text(source.value.cel),
-        ...Object.entries(source.value.variables).map(([key, value]) => `${key}=${binding(value)}`),
-      ]);
-    case "list":
-      return `[${source.value.bindings.map(binding).join(", ")}]`;
-    case "map":
-      return `{${Object.entries(source.value.bindings)
-        .map(([key, value]) => `${text(key)}: ${binding(value)}`)
-        .join(", ")}}`;
-    case "outcome":
-      return "outcome()";
-    case "blockOutcome":
-      return `${variable(source.value.block)}.${OutcomeField[source.value.field].toLowerCase()}`;
-    case "runInfo":
-      return "run_info()";
-    default:
-      return "None";
-  }
-}
-
-function duration(name: string, millis: bigint): string[] {
-  if (millis <= 0n) return [];
-  const units: readonly [bigint, string][] = [
-    [86_400_000n, "d"],
-    [3_600_000n, "h"],
-    [60_000n, "m"],
-    [1_000n, "s"],
-  ];
-  const unit = units.find(([size]) => millis % size === 0n);
-  return [`${name}="${unit ? `${millis / unit[0]}${unit[1]}` : `${millis}ms`}"`];
-}
-
-/** A call on one line where it fits, else one argument a line. */
-function call(head: string, options: readonly string[]): string {
-  const line = `${head}(${options.join(", ")})`;
-  if (line.length <= 100 && !line.includes("\n")) return line;
-  const inner = options.map((option) => `    ${option.replaceAll("\n", "\n    ")},`);
-  return `${head}(\n${inner.join("\n")}\n)`;
-}
-
-function wrapped(body: string): string {
-  return / >> | \| /.test(body) ? `(${body})` : body;
-}
-
-function variable(name: string): string {
-  return name.replace(/[^A-Za-z0-9_]/g, "_");
-}
-
-function text(value: string): string {
-  return JSON.stringify(value);
-}
-
-/** JSON as Python writes it. */
-function literal(json: string): string {
-  return json.length > 4_000 ? `${json.slice(0, 4_000)}...` : python(parsedJson(json), json);
-}
-
-function python(value: unknown, json: string): string {
-  if (value === null) return "None";
-  if (value === true) return "True";
-  if (value === false) return "False";
-  if (typeof value === "string") return text(value);
-  if (Array.isArray(value)) return `[${value.map((each) => python(each, "")).join(", ")}]`;
-  if (typeof value === "object") {
-    return `{${Object.entries(value as object)
-      .map(([key, each]) => `${text(key)}: ${python(each, "")}`)
-      .join(", ")}}`;
-  }
-  return value === undefined ? json : String(value);
 }
