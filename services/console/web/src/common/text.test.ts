@@ -39,6 +39,9 @@ test("an id keeps its end, which tells runs of one hour apart", () => {
 
 test("says who made a run in few words", () => {
   expect(makerText({ origin: "", submitter: "ada" })).toBe("ada");
-  expect(makerText({ origin: "schedule:nightly", submitter: "ada" })).toBe("schedule:nightly");
+  expect(makerText({ origin: "schedule:nightly", submitter: "ada" })).toBe("schedule nightly");
   expect(makerText({ origin: "fork:01m8mm0z2bsygsm6dz50b2zdcg", submitter: "ada" })).toBe("fork of 50b2zdcg");
+  expect(makerText({ origin: "run:01m8mm0z2bsygsm6dz50b2zdcg", submitter: "ada" })).toBe("run 50b2zdcg");
+  expect(makerText({ origin: "rerun:01m8mm0z2bsygsm6dz50b2zdcg", submitter: "ada" })).toBe("rerun of 50b2zdcg");
+  expect(makerText({ origin: "from: a newer server", submitter: "ada" })).toBe("from: a newer server");
 });

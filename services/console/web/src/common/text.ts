@@ -32,9 +32,14 @@ export function shortId(id: string, length = 8): string {
   return plain.length <= length + 1 ? plain : plain.slice(-length);
 }
 
-/** Says who or what made a run, in few words: "ada", "schedule:nightly", "fork of 50b2zdcg". */
+const OF_RUN: Readonly<Record<string, string>> = { fork: "fork of", rerun: "rerun of", run: "run" };
+
+/** Says who or what made a run, in few words: "ada", "schedule nightly", "run 50b2zdcg", "fork of 50b2zdcg". */
 export function makerText({ origin, submitter }: { origin: string; submitter: string }): string {
-  return origin.startsWith("fork:") ? `fork of ${shortId(origin.slice("fork:".length))}` : origin || submitter;
+  const [, kind = "", name = ""] = /^(\w+):(.+)$/.exec(origin) ?? [];
+  const word = OF_RUN[kind];
+  if (word !== undefined) return `${word} ${shortId(name)}`;
+  return kind === "schedule" ? `schedule ${name}` : origin || submitter;
 }
 
 /** Shortens a version, or another digest, to its first characters. */

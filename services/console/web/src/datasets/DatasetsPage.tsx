@@ -1,5 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
+import { ListHead } from "../common/ListHead";
 import { Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
 import { Time } from "../common/Time";
@@ -26,11 +27,18 @@ export function DatasetsPage() {
           an update.
         </EmptyState>
       ) : (
-        <ul className={classes.list}>
-          {data.map((dataset) => (
-            <DatasetRow key={dataset.name} dataset={dataset} />
-          ))}
-        </ul>
+        <>
+          <ListHead
+            className={classes.row}
+            titles={["Dataset", "Updated by", "Partition", "So far", "Newest"]}
+            ends={2}
+          />
+          <ul className={classes.list}>
+            {data.map((dataset) => (
+              <DatasetRow key={dataset.name} dataset={dataset} />
+            ))}
+          </ul>
+        </>
       )}
     </Page>
   );

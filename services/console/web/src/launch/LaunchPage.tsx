@@ -5,6 +5,7 @@ import { Link } from "@tanstack/react-router";
 import { useRef, useState } from "react";
 import { useShortcut } from "../app/keys/shortcuts";
 import { scoreOf } from "../app/palette/match";
+import { ListHead } from "../common/ListHead";
 import { Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
 import { Time } from "../common/Time";
@@ -46,11 +47,18 @@ export function LaunchPage() {
       ) : found.length === 0 ? (
         <EmptyState title={`No workflow is called “${shown(text)}”`} />
       ) : (
-        <ul className={classes.list}>
-          {found.map((workflow) => (
-            <WorkflowRow key={workflow.name} workflow={workflow} />
-          ))}
-        </ul>
+        <>
+          <ListHead
+            className={classes.row}
+            titles={["Workflow", "Description", "Takes", "Version", "Registered"]}
+            ends={1}
+          />
+          <ul className={classes.list}>
+            {found.map((workflow) => (
+              <WorkflowRow key={workflow.name} workflow={workflow} />
+            ))}
+          </ul>
+        </>
       )}
     </Page>
   );
@@ -58,12 +66,13 @@ export function LaunchPage() {
 
 function WorkflowRow({ workflow }: { workflow: Workflow }) {
   const { name, version, createTime, definition } = workflow;
+  const parameters = definition?.parameters.length ?? 0;
   return (
     <li>
       <Link to="/launch/$workflow" params={{ workflow: name }} className={classes.row}>
         <span className={classes.name}>{shown(name)}</span>
         <span className={classes.description}>{shown(definition?.description.split("\n")[0] ?? "")}</span>
-        <span className={classes.fact}>{counted(definition?.parameters.length ?? 0, "parameter")}</span>
+        <span className={classes.fact}>{parameters > 0 && counted(parameters, "parameter")}</span>
         <code className={classes.version}>{shortVersion(version)}</code>
         <span className={classes.time}>
           <Time at={createTime} format="ago" />

@@ -14,6 +14,14 @@ export function Strips({ strips }: { strips: readonly Strip[] }) {
       <h2 id="workflows">Workflows</h2>
       {strips.length === 0 && <p className={page.hint}>No workflow has run yet.</p>}
       <ul className={classes.list}>
+        {strips.length > 0 && (
+          <li className={`${classes.row} ${classes.head}`} aria-hidden="true">
+            <span>Workflow</span>
+            <span>Newest runs</span>
+            <span>Succeed</span>
+            <span>Median</span>
+          </li>
+        )}
         {strips.map(({ workflow, runs, success, median }) => (
           <li key={workflow} className={classes.row}>
             <Link to="/runs" search={{ workflow }} className={classes.name}>

@@ -6,7 +6,7 @@ import { type CSSProperties, type MouseEvent, useEffect, useRef } from "react";
 import { useShortcut } from "../app/keys/shortcuts";
 import { StatusMark } from "../common/StatusMark";
 import { Duration, Time } from "../common/Time";
-import { shortId, shown } from "../common/text";
+import { makerText, shortId, shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import { type Column, useColumns } from "./columns";
 import classes from "./RunsTable.module.css";
@@ -207,8 +207,7 @@ function NarrowCell({ run, check }: { run: Run; check: React.ReactNode }) {
         <span className={classes.lines}>
           <span className={classes.first}>{shown(run.workflow)}</span>
           <span className={classes.second}>
-            <code>{shortId(run.runId)}</code> {run.stepsSucceeded}/{run.stepsTotal} steps ·{" "}
-            {shown(run.origin || run.submitter)}
+            <code>{shortId(run.runId)}</code> {run.stepsSucceeded}/{run.stepsTotal} steps · {shown(makerText(run))}
           </span>
         </span>
         <span className={classes.ends}>

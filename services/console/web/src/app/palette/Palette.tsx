@@ -129,7 +129,15 @@ function Option({ id, entry, active, onHover, onChoose }: OptionProps) {
       onClick={onChoose}
     >
       <span className={classes.mark}>{entry.mark}</span>
-      <span className={classes.title}>{shown(entry.title)}</span>
+      <span className={classes.title}>
+        {shown(entry.title)}
+        {entry.code !== undefined && (
+          <>
+            {" "}
+            <code>{entry.code}</code>
+          </>
+        )}
+      </span>
       {entry.keys ? <Keys keys={entry.keys} /> : <span className={classes.hint}>{entry.hint}</span>}
     </div>
   );

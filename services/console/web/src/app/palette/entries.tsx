@@ -16,7 +16,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useDeferredValue, useMemo } from "react";
 import { useSession } from "../../api/session";
 import { StatusMark } from "../../common/StatusMark";
-import { shortId } from "../../common/text";
+import { makerText, shortId, shown } from "../../common/text";
 import { zoneStore } from "../../common/zone";
 import { findRuns, workflowsQuery } from "../../runs/queries";
 import { signOutHere } from "../leave";
@@ -26,6 +26,8 @@ export interface PaletteEntry extends Entry {
   readonly mark: ReactNode;
   readonly run: () => void;
   readonly keys?: string;
+  /** An id that stands after the title. */
+  readonly code?: string;
   /** Where runs are only shown there is no such entry. */
   readonly launches?: boolean;
 }
@@ -82,9 +84,10 @@ function useRuns(text: string): readonly PaletteEntry[] {
       (data ?? []).map((run) => ({
         id: `run-${run.runId}`,
         group: "Runs",
-        title: `${run.workflow} ${shortId(run.runId)}`,
+        title: run.workflow,
         words: `${run.runId} ${run.submitter} ${run.origin} ${text}`,
-        hint: run.submitter,
+        code: shortId(run.runId),
+        hint: shown(makerText(run)),
         mark: <StatusMark status={run.status} />,
         run: () => void navigate({ to: "/runs/$runId", params: { runId: run.runId } }),
       })),
