@@ -69,8 +69,11 @@ function TextPreview({ url, mediaType, table }: { url: string; mediaType: string
   );
 }
 
+const NUMBER = /^(-?\d+(\.\d+)?(e[+-]?\d+)?|)$/i;
+
 function TablePreview({ text, mediaType }: { text: string; mediaType: string }) {
   const { columns, rows } = tableOf(text, mediaType);
+  const numbers = columns.map((_, at) => rows.every((row) => NUMBER.test(row[at] ?? "")));
   return (
     <div className={classes.scroll}>
       <table className={classes.table}>
@@ -78,7 +81,9 @@ function TablePreview({ text, mediaType }: { text: string; mediaType: string }) 
           <tr>
             {columns.map((column, at) => (
               // biome-ignore lint/suspicious/noArrayIndexKey: columns may have equal names.
-              <th key={at}>{shown(column)}</th>
+              <th key={at} data-number={numbers[at]}>
+                {shown(column)}
+              </th>
             ))}
           </tr>
         </thead>
@@ -88,7 +93,9 @@ function TablePreview({ text, mediaType }: { text: string; mediaType: string }) 
             <tr key={at}>
               {row.map((field, column) => (
                 // biome-ignore lint/suspicious/noArrayIndexKey: fields stand under their columns.
-                <td key={column}>{shown(field.slice(0, 400))}</td>
+                <td key={column} data-number={numbers[column]}>
+                  {shown(field.slice(0, 400))}
+                </td>
               ))}
             </tr>
           ))}

@@ -2,7 +2,7 @@ import { UnstyledButton } from "@mantine/core";
 import { IconChevronRight, IconFile } from "@tabler/icons-react";
 import { useState } from "react";
 import { CopyButton } from "../../common/CopyButton";
-import { clipped, shown } from "../../common/text";
+import { clipped, shortVersion, shown } from "../../common/text";
 import { useRunPage } from "../context";
 import { type Artifact, artifactOf, originOf, type Place, pretty, previewOf } from "./artifacts";
 import classes from "./Outputs.module.css";
@@ -31,7 +31,7 @@ export function Values({ values, of, open = false }: Props) {
         <div key={name}>
           <dt>{shown(name)}</dt>
           <dd>
-            <Value json={values[name] as string} place={placeOf(name)} open={open} />
+            <Value name={name} json={values[name] as string} place={placeOf(name)} open={open} />
           </dd>
         </div>
       ))}
@@ -39,10 +39,18 @@ export function Values({ values, of, open = false }: Props) {
   );
 }
 
-function Value({ json, place, open }: { json: string; place: Place | undefined; open: boolean }) {
+interface ValueProps {
+  /** Stands before it already. */
+  name: string;
+  json: string;
+  place: Place | undefined;
+  open: boolean;
+}
+
+function Value({ name, json, place, open }: ValueProps) {
   const [opened, setOpened] = useState(open);
   const artifact = artifactOf(json);
-  if (artifact !== undefined) return <ArtifactValue artifact={artifact} place={place} open={open} />;
+  if (artifact !== undefined) return <ArtifactValue name={name} artifact={artifact} place={place} open={open} />;
   if (json.length <= SHORT) return <code className={classes.short}>{shown(json)}</code>;
   return (
     <div className={classes.long}>
@@ -54,25 +62,27 @@ function Value({ json, place, open }: { json: string; place: Place | undefined; 
   );
 }
 
-function ArtifactValue({ artifact, place, open }: { artifact: Artifact; place: Place | undefined; open: boolean }) {
+function ArtifactValue({ name, artifact, place, open }: Omit<ValueProps, "json"> & { artifact: Artifact }) {
   const [opened, setOpened] = useState(open);
   const can = place !== undefined && previewOf(artifact).kind !== "none";
   return (
-    <div className={classes.artifact}>
-      <UnstyledButton
-        className={classes.file}
-        onClick={() => can && setOpened(!opened)}
-        aria-expanded={can ? opened : undefined}
-        data-can={can}
-      >
-        {can ? <IconChevronRight size={13} data-open={opened} /> : <IconFile size={13} />}
-        <b>{shown(artifact.name || artifact.type)}</b>
-        <span>
-          {shown(artifact.type)}, {sizeText(artifact.size)}
-        </span>
-        <code>{artifact.digest.slice(7, 19)}</code>
-      </UnstyledButton>
-      <CopyButton text={artifact.digest} label="Copy the digest" />
+    <div>
+      <div className={classes.artifact}>
+        <UnstyledButton
+          className={classes.file}
+          onClick={() => can && setOpened(!opened)}
+          aria-expanded={can ? opened : undefined}
+          aria-label={can ? `Preview of ${shown(name)}` : undefined}
+          data-can={can}
+        >
+          {can ? <IconChevronRight size={13} data-open={opened} /> : <IconFile size={13} />}
+          <b>{shown(artifact.type)}</b>
+          {artifact.name !== "" && artifact.name !== name && <span>{shown(artifact.name)}</span>}
+          <span>{sizeText(artifact.size)}</span>
+          <code title={artifact.digest}>{shortVersion(artifact.digest)}</code>
+        </UnstyledButton>
+        <CopyButton text={artifact.digest} label="Copy the digest" />
+      </div>
       {can && opened && <Preview artifact={artifact} place={place} />}
     </div>
   );
