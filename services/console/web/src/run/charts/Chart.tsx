@@ -3,6 +3,7 @@ import { useComputedColorScheme } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { useEffect, useRef } from "react";
 import uPlot from "uplot";
+import { shown } from "../../common/text";
 import classes from "./Chart.module.css";
 import { metricText } from "./format";
 
@@ -15,6 +16,8 @@ interface Props {
   points?: boolean;
   height?: number;
 }
+
+const STROKES = ["--accent", "--status-waiting", "--text-dim"] as const;
 
 /** A line chart. */
 export function Chart({ xs, lines, xLabel, label, points = false, height = 150 }: Props) {
@@ -32,12 +35,13 @@ export function Chart({ xs, lines, xLabel, label, points = false, height = 150 }
       ticks: { show: false },
       font: '11px "Inter Variable", Inter, sans-serif',
     };
-    const strokes = [color("--accent"), color("--status-waiting"), color("--text-dim")];
+    const strokes = STROKES.map(color);
     const plot = new uPlot(
       {
         width,
         height,
         legend: { show: false },
+        padding: [6, 8, 0, 0],
         cursor: { points: { size: 6 } },
         scales: { x: { time: false } },
         axes: [
@@ -72,8 +76,20 @@ export function Chart({ xs, lines, xLabel, label, points = false, height = 150 }
     return () => plot.destroy();
   }, [xs, lines, xLabel, width, height, points, scheme]);
   return (
-    <div ref={ref} className={classes.chart} style={{ height }} role="img" aria-label={label}>
-      <div ref={target} />
-    </div>
+    <figure className={classes.figure}>
+      <div ref={ref} className={classes.chart} style={{ height }} role="img" aria-label={label}>
+        <div ref={target} />
+      </div>
+      <figcaption className={classes.legend} aria-hidden="true">
+        {lines.length > 1 &&
+          lines.map((line, at) => (
+            <span key={line.label}>
+              <i style={{ background: `var(${STROKES[at % STROKES.length]})` }} />
+              {shown(line.label)}
+            </span>
+          ))}
+        <span className={classes.along}>{xLabel}</span>
+      </figcaption>
+    </figure>
   );
 }

@@ -14,7 +14,10 @@ export function StepMetrics({ series }: { series: readonly MetricSeries[] }) {
   return (
     <div className={classes.content}>
       {series.map((metric) => {
-        const byStep = metric.step.every((step, at) => at === 0 || step > (metric.step[at - 1] as bigint));
+        // Who counts from 0 has two numbers 1: a report without a number gets its place among all.
+        const byStep =
+          metric.step.every((step, at) => at === 0 || step >= (metric.step[at - 1] as bigint)) &&
+          metric.step.at(-1) !== metric.step[0];
         const first = Number(metric.timeUs[0] ?? 0n);
         const xs = byStep ? metric.step.map(Number) : metric.timeUs.map((time) => (Number(time) - first) / 1e6);
         return (
@@ -26,7 +29,7 @@ export function StepMetrics({ series }: { series: readonly MetricSeries[] }) {
               label={`${metric.name} over ${byStep ? "steps" : "time"}, now ${metricText(metric.value.at(-1))}`}
             />
             <p className={classes.dim}>
-              now {metricText(metric.value.at(-1))}, least {metricText(Math.min(...metric.value))}, most{" "}
+              last {metricText(metric.value.at(-1))}, lowest {metricText(Math.min(...metric.value))}, highest{" "}
               {metricText(Math.max(...metric.value))}
               {metric.thinned && ". There are more than 10,000 values: every n-th is drawn."}
             </p>

@@ -5,7 +5,7 @@ import { type ReactNode, useState } from "react";
 import { StatusMark } from "../../common/StatusMark";
 import { statusLook } from "../../common/status";
 import { Time } from "../../common/Time";
-import { clipped, shown } from "../../common/text";
+import { clipped, counted, shown } from "../../common/text";
 import { formatDuration } from "../../common/time";
 import { type Run, Status, type StepView } from "../../gen/kaonapi/run/v1/run_pb";
 import type { Attempt, GetStepResponse } from "../../gen/kaonapi/view/v1/run_view_pb";
@@ -63,9 +63,7 @@ export function StepOverview({ data }: { data: GetStepResponse }) {
         {Object.keys(data.inputsJson).length > 0 ? (
           <Values values={data.inputsJson} />
         ) : (
-          <p className={classes.dim}>
-            {data.attempts.length === 0 ? "Known when the step becomes ready." : "It has none."}
-          </p>
+          <p className={classes.dim}>{data.attempts.length === 0 ? "Known when the step becomes ready." : "None"}</p>
         )}
       </Section>
       {data.checkpointJson !== "" && (
@@ -191,12 +189,18 @@ function spent(attempt: Attempt): number {
 
 function resourcesText(resources: Resources | undefined): string {
   if (resources === undefined) return "1 slot";
-  const parts = [`${resources.slots || 1} ${(resources.slots || 1) === 1 ? "slot" : "slots"}`];
-  if (resources.cpuMilli > 0n) parts.push(`${Number(resources.cpuMilli) / 1000} CPUs`);
-  if (resources.memoryBytes > 0n) parts.push(`${(Number(resources.memoryBytes) / 2 ** 30).toFixed(1)} GiB`);
-  if (resources.gpu > 0) parts.push(`${resources.gpu} GPUs`);
+  const parts = [counted(resources.slots || 1, "slot")];
+  if (resources.cpuMilli > 0n) parts.push(counted(Number(resources.cpuMilli) / 1000, "CPU"));
+  if (resources.memoryBytes > 0n) parts.push(memoryText(Number(resources.memoryBytes)));
+  if (resources.gpu > 0) parts.push(counted(resources.gpu, "GPU"));
   for (const [name, count] of Object.entries(resources.custom)) parts.push(`${count} ${shown(name)}`);
   return parts.join(", ");
+}
+
+/** Sizes of memory are asked for in units of 1,024. */
+function memoryText(bytes: number): string {
+  const [unit, size] = bytes >= 2 ** 30 ? ["GiB", 2 ** 30] : ["MiB", 2 ** 20];
+  return `${Number((bytes / size).toFixed(1))} ${unit}`;
 }
 
 /** What can be done with one step or block as it stands. */

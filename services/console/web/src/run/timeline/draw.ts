@@ -6,6 +6,7 @@ import { paletteOf, SHAPES, statusLook } from "../../common/status";
 import { formatClock, formatDuration, type Zone } from "../../common/time";
 import { packColor } from "../cells/heatmap";
 import { STATUSES, Status } from "../model/counts";
+import { fittedText } from "./label";
 import { firstSeen, type Row, type Spans } from "./spans";
 import { ALONE, firstFrom, type LaneStrips, type Strips } from "./strips";
 
@@ -368,10 +369,14 @@ export function pick(
   return -1;
 }
 
+const fittedLabels = new Map<string, string>();
+
+/** All labels have the same font and the same room. */
 function fitted(context: CanvasRenderingContext2D, text: string, width: number): string {
-  if (context.measureText(text).width <= width) return text;
-  let cut = text;
-  // The end of a path tells more than its beginning.
-  while (cut.length > 1 && context.measureText(`…${cut}`).width > width) cut = cut.slice(Math.ceil(cut.length / 16));
-  return `…${cut}`;
+  const known = fittedLabels.get(text);
+  if (known !== undefined) return known;
+  const cut = fittedText((part) => context.measureText(part).width, text, width);
+  if (fittedLabels.size > 5_000) fittedLabels.clear();
+  fittedLabels.set(text, cut);
+  return cut;
 }
