@@ -25,9 +25,9 @@ function Place({ icon, title, children, role = "status" }: PlaceProps) {
 }
 
 /** Nothing to show, and what to do about it. */
-export function EmptyState({ title, children }: { title: string; children?: ReactNode }) {
+export function EmptyState({ title, icon, children }: { title: string; icon?: ReactNode; children?: ReactNode }) {
   return (
-    <Place icon={<IconMoodEmpty size={22} stroke={1.5} />} title={title}>
+    <Place icon={icon ?? <IconMoodEmpty size={22} stroke={1.5} />} title={title}>
       {children}
     </Place>
   );

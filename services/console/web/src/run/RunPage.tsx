@@ -10,6 +10,7 @@ import {
 } from "@tabler/icons-react";
 import { lazy, memo, Suspense, useEffect, useMemo } from "react";
 import { wakeLive } from "../api/live/live";
+import { useShortcut } from "../app/keys/shortcuts";
 import { ErrorState, LoadingState } from "../common/states";
 import { statusLook } from "../common/status";
 import { Canvas } from "./canvas/Canvas";
@@ -113,6 +114,12 @@ const TAB_LOOKS: readonly { tab: Tab; label: string; icon: typeof IconCode }[] =
   { tab: "code", label: "Code", icon: IconCode },
 ];
 
+/** A digit leads to each tab, in the order in which they stand. */
+function TabKey({ at, tab, label, go }: { at: number; tab: Tab; label: string; go: Go }) {
+  useShortcut(String(at + 1), `Show the ${label.toLowerCase()}`, () => go({ tab, cells: "" }));
+  return null;
+}
+
 interface TabBarProps {
   tab: Tab;
   go: Go;
@@ -122,6 +129,7 @@ interface TabBarProps {
 /** Apart from what changes with every event. */
 const TabBar = memo(function TabBar({ tab: open, go, graph }: TabBarProps) {
   const sweeps = useMemo(() => (graph ? [...graph.byName.values()].filter((node) => sweepOf(node)) : []), [graph]);
+  const shown = TAB_LOOKS.filter(({ tab }) => tab !== "sweep" || sweeps.length > 0);
   return (
     <Tabs
       value={open}
@@ -130,12 +138,15 @@ const TabBar = memo(function TabBar({ tab: open, go, graph }: TabBarProps) {
       keepMounted={false}
     >
       <Tabs.List>
-        {TAB_LOOKS.filter(({ tab }) => tab !== "sweep" || sweeps.length > 0).map(({ tab, label, icon: Icon }) => (
+        {shown.map(({ tab, label, icon: Icon }) => (
           <Tabs.Tab key={tab} value={tab} leftSection={<Icon size={14} stroke={1.7} aria-hidden="true" />}>
             {label}
           </Tabs.Tab>
         ))}
       </Tabs.List>
+      {shown.map(({ tab, label }, at) => (
+        <TabKey key={tab} at={at} tab={tab} label={label} go={go} />
+      ))}
     </Tabs>
   );
 });
