@@ -3,7 +3,7 @@ import { StatusLabel } from "../common/StatusMark";
 import { statusLook, toneColor } from "../common/status";
 import { createStore, useStore } from "../common/store";
 import { Duration, Time } from "../common/Time";
-import { makerText, shortId, shortVersion, shown } from "../common/text";
+import { formatCount, makerText, shortId, shortVersion, shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import classes from "./columns.module.css";
 import type { Order } from "./search";
@@ -43,12 +43,12 @@ export const COLUMNS: readonly Column[] = [
       </code>
     ),
   },
-  { id: "steps", title: "Steps", width: "minmax(96px, 0.8fr)", cell: (run) => <Steps run={run} /> },
-  { id: "labels", title: "Labels", width: "minmax(110px, 1.3fr)", cell: (run) => <Labels labels={run.labels} /> },
+  { id: "steps", title: "Steps", width: "minmax(132px, 0.9fr)", cell: (run) => <Steps run={run} /> },
+  { id: "labels", title: "Labels", width: "minmax(90px, 1fr)", cell: (run) => <Labels labels={run.labels} /> },
   {
     id: "by",
     title: "Submitter",
-    width: "minmax(90px, 0.8fr)",
+    width: "minmax(110px, 1fr)",
     cell: (run) => <span title={shown(run.origin || run.submitter)}>{shown(makerText(run))}</span>,
   },
   {
@@ -119,7 +119,7 @@ function Steps({ run }: { run: Run }) {
       <span className={classes.bar} aria-hidden="true">
         <span style={{ width: `${share * 100}%`, background: toneColor(statusLook(status).tone) }} />
       </span>
-      {stepsSucceeded}/{stepsTotal}
+      {formatCount(stepsSucceeded)}/{formatCount(stepsTotal)}
     </span>
   );
 }

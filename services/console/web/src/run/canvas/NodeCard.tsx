@@ -100,7 +100,9 @@ function StepBody({ data }: { data: CardData }) {
       </div>
       <div className={classes.sub}>
         <KindIcon node={node} />
-        <span className={classes.detail}>{shown(clipped(node.detail, 40))}</span>
+        <span className={classes.detail}>
+          {shown(clipped([node.detail, node.trigger].filter(Boolean).join(", "), 60))}
+        </span>
         <StepTime state={state} />
       </div>
       {state?.counts ? (
@@ -344,7 +346,7 @@ function iconOf(node: GraphNode): typeof IconBox {
     case "gate":
       return gateIcon(node);
     default:
-      return STEP_ICONS[node.detail] ?? IconBox;
+      return (node.block.kind.case === "step" && STEP_ICONS[node.block.kind.value.type]) || IconBox;
   }
 }
 

@@ -1,4 +1,4 @@
-import { Chip, TextInput } from "@mantine/core";
+import { TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconSearch } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
@@ -7,6 +7,7 @@ import { useEffect, useMemo, useRef, useState } from "react";
 import { faultOf } from "../../api/fault";
 import { StatusMark } from "../../common/StatusMark";
 import { Duration } from "../../common/Time";
+import { ToggleChips } from "../../common/ToggleChips";
 import { clipped, counted, shown } from "../../common/text";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import { CellOrder, type CellView } from "../../gen/kaonapi/view/v1/cells_pb";
@@ -90,13 +91,7 @@ export function CellTable({ block, node, metric, sort, descending, cursor, onCur
           value={text}
           onChange={(event) => setText(event.currentTarget.value)}
         />
-        <Chip.Group multiple value={filters} onChange={setFilters}>
-          {Object.keys(FILTERS).map((name) => (
-            <Chip key={name} value={name} size="xs" variant="light">
-              {name}
-            </Chip>
-          ))}
-        </Chip.Group>
+        <ToggleChips label="Only cells that" names={Object.keys(FILTERS)} chosen={filters} onChange={setFilters} />
       </div>
       <p className={classes.matches} aria-live="polite">
         {query.data ? counted(matches, "cell") : query.error ? shown(faultOf(query.error).message) : "Loading cells"}

@@ -1,11 +1,13 @@
-import { Button, Chip, Switch, TextInput } from "@mantine/core";
+import { Button, Switch, TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { IconFilter } from "@tabler/icons-react";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { useEffect, useMemo, useRef, useState } from "react";
+import { ListHead } from "../../common/ListHead";
 import { StatusMark } from "../../common/StatusMark";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
+import { ToggleChips } from "../../common/ToggleChips";
 import { formatCount, shown } from "../../common/text";
 import { formatClock, formatExact } from "../../common/time";
 import { useZone } from "../../common/zone";
@@ -65,13 +67,12 @@ export function EventsView() {
           value={path}
           onChange={(event) => setPath(event.currentTarget.value)}
         />
-        <Chip.Group multiple value={[...search.kinds]} onChange={(value) => go({ kinds: value }, { replace: true })}>
-          {Object.keys(GROUPS).map((group) => (
-            <Chip key={group} value={group} size="xs" variant="light">
-              {group}
-            </Chip>
-          ))}
-        </Chip.Group>
+        <ToggleChips
+          label="Only events of"
+          names={Object.keys(GROUPS)}
+          chosen={search.kinds}
+          onChange={(kinds) => go({ kinds }, { replace: true })}
+        />
         <Switch label="Oldest first" checked={oldest} onChange={(event) => setOldest(event.currentTarget.checked)} />
         <span className={classes.count}>{formatCount(last)} events in all</span>
       </div>
@@ -123,6 +124,7 @@ function EventList({ list, more, loading, load }: ListProps) {
   };
   return (
     <div ref={scroller} className={classes.list}>
+      <ListHead className={classes.row} titles={["Event", "Time", "What", "Where", "Details"]} ends={0} />
       <ul style={{ height: rows.getTotalSize() }}>
         {items.map(({ index, start }) => {
           const event = list[index] as HistoryEvent;

@@ -11,7 +11,9 @@ import { firstSeen, type Row, type Spans } from "./spans";
 import { ALONE, firstFrom, type LaneStrips, type Strips } from "./strips";
 
 /** Width of the names on the left. */
-export const LABELS = 190;
+export const LABELS = 196;
+/** Where labels begin, as everything on the page. */
+const GUTTER = 24;
 const AXIS = 26;
 const GAP = 10;
 const LANE = 16;
@@ -172,7 +174,7 @@ function drawRow(
   const rowHeight = place.lane * row.lanes;
   if (top > height || top + rowHeight < AXIS) return;
   context.fillStyle = colors.text;
-  context.fillText(fitted(context, row.label, LABELS - 24), 16, top + Math.min(rowHeight, LANE) / 2);
+  context.fillText(fitted(context, row.label, LABELS - 24 - GUTTER / 2), GUTTER, top + Math.min(rowHeight, LANE) / 2);
   if (place.lane > 4)
     for (const [at, lane] of lanes.entries()) drawWaits(context, drawing, lane, top + (at + 0.5) * place.lane);
   if (place.lane <= THIN) drawThin(context, drawing, lanes, top, place.lane);

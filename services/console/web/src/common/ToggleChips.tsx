@@ -1,0 +1,31 @@
+import classes from "./ToggleChips.module.css";
+import { shown } from "./text";
+
+interface Props {
+  /** What the chips choose between, for those who cannot see them. */
+  label: string;
+  names: readonly string[];
+  chosen: readonly string[];
+  onChange: (chosen: string[]) => void;
+}
+
+/** Filters of which any number is on. */
+export function ToggleChips({ label, names, chosen, onChange }: Props) {
+  const toggle = (name: string): void =>
+    onChange(chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name]);
+  return (
+    <fieldset className={classes.chips} aria-label={label}>
+      {names.map((name) => (
+        <button
+          key={name}
+          type="button"
+          className={classes.chip}
+          aria-pressed={chosen.includes(name)}
+          onClick={() => toggle(name)}
+        >
+          {shown(name)}
+        </button>
+      ))}
+    </fieldset>
+  );
+}
