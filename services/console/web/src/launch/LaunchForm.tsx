@@ -12,7 +12,7 @@ import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import type { Workflow } from "../gen/kaonapi/workflow/v1/workflow_service_pb";
 import { CopyPanel } from "./CopyPanel";
 import { readLabels, useForm } from "./draft";
-import { draftOf, encodeDraft } from "./form";
+import { draftOf, encodeDraft, requiredFirst } from "./form";
 import classes from "./LaunchForm.module.css";
 import { ParameterField } from "./ParameterField";
 import { checkQuery, refusalOf } from "./queries";
@@ -27,7 +27,7 @@ interface Props {
 /** Submits a run of a workflow. What is typed stays until it was sent, even when the session ends meanwhile. */
 export function LaunchForm({ workflow, recent, like }: Props) {
   const { readOnly } = useSession();
-  const parameters = workflow.definition?.parameters ?? [];
+  const parameters = requiredFirst(workflow.definition?.parameters ?? []);
   const { form, change, clear } = useForm(workflow.name, like && formLike(workflow, like));
   const { params, problems } = encodeDraft(parameters, form.values);
   const { labels, problem: labelProblem } = readLabels(form.labels);

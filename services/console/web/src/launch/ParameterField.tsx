@@ -31,7 +31,7 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
         <span className={classes.type}>{typeName(parameter)}</span>
         {parameter.computed !== undefined && value === undefined && <span className={classes.type}>computed</span>}
         {isRequired(parameter) && <span className={classes.required}>required</span>}
-        {parameter.optional && standing === NULL && <span className={classes.type}>null</span>}
+        {parameter.optional && standing === NULL && <span className={classes.type}>now null</span>}
         {parameter.optional && standing !== NULL && fallback !== NULL && (
           <button type="button" className={classes.reset} onClick={() => onChange(NULL)}>
             Set to null

@@ -11,6 +11,7 @@ import {
   NULL,
   problemsByField,
   recentValues,
+  requiredFirst,
   textsOf,
   typeName,
   zonedTime,
@@ -121,4 +122,14 @@ test("a time is typed in the browser's zone and sent with its own", () => {
   expect(zonedTime(localTime(zoned))).toBe(zoned);
   expect(localTime("")).toBe("");
   expect(zonedTime("")).toBe("");
+});
+
+test("what has to be filled in stands first", () => {
+  const all = [
+    parameter(ValueType.INT, { name: "count", defaultJson: "3" }),
+    parameter(ValueType.STRING, { name: "table" }),
+    parameter(ValueType.BOOL, { name: "dry", defaultJson: "false" }),
+    parameter(ValueType.DATE, { name: "start" }),
+  ];
+  expect(requiredFirst(all).map(({ name }) => name)).toEqual(["table", "start", "count", "dry"]);
 });

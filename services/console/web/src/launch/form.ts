@@ -56,6 +56,11 @@ export function isRequired(parameter: Parameter): boolean {
   return parameter.defaultJson === undefined && parameter.computed === undefined && !parameter.optional;
 }
 
+/** What has to be filled in stands before what only may be. */
+export function requiredFirst(parameters: readonly Parameter[]): Parameter[] {
+  return [...parameters.filter(isRequired), ...parameters.filter((parameter) => !isRequired(parameter))];
+}
+
 /** Returns how a value stands in its field: texts without their quotes, everything else as JSON. */
 export function fieldText(parameter: Parameter, json: string): string {
   if (json === "null" && parameter.optional) return NULL;
