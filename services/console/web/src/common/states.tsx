@@ -4,7 +4,7 @@ import type { ReactNode } from "react";
 import { type Fault, faultOf } from "../api/fault";
 import { useNow } from "./clock";
 import classes from "./states.module.css";
-import { shown } from "./text";
+import { sentence, shown } from "./text";
 import { formatAgo } from "./time";
 
 interface PlaceProps {
@@ -47,7 +47,7 @@ export function LoadingState({ label = "Loading" }: { label?: string }) {
 export function ForbiddenState({ fault }: { fault: Fault }) {
   return (
     <Place icon={<IconLock size={22} stroke={1.5} />} title="You may not see this" role="alert">
-      {shown(fault.message)}
+      {shown(sentence(fault.message))}
     </Place>
   );
 }
@@ -66,7 +66,7 @@ export function ErrorState({ error, retry }: { error: unknown; retry?: () => voi
     );
   return (
     <Place icon={icon} title={fault.title} role="alert">
-      <p className={classes.message}>{shown(fault.message)}</p>
+      <p className={classes.message}>{shown(sentence(fault.message))}</p>
       {retry && fault.kind !== "missing" && (
         <Button variant="default" onClick={retry}>
           Try again

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { clipped, counted, csv, csvCell, formatCount, makerText, shortId, shown } from "./text";
+import { clipped, counted, csv, csvCell, formatCount, makerText, sentence, shortId, shown } from "./text";
 
 test("marks that turn text around are spelled out", () => {
   expect(shown("invoice\u202Egpj.exe")).toBe("invoice⟨U+202E⟩gpj.exe");
@@ -44,4 +44,9 @@ test("says who made a run in few words", () => {
   expect(makerText({ origin: "run:01m8mm0z2bsygsm6dz50b2zdcg", submitter: "ada" })).toBe("run 50b2zdcg");
   expect(makerText({ origin: "rerun:01m8mm0z2bsygsm6dz50b2zdcg", submitter: "ada" })).toBe("rerun of 50b2zdcg");
   expect(makerText({ origin: "from: a newer server", submitter: "ada" })).toBe("from: a newer server");
+});
+
+test("begins a message as a sentence begins", () => {
+  expect(sentence("there is no run 'x'")).toBe("There is no run 'x'");
+  expect(sentence("")).toBe("");
 });

@@ -9,6 +9,11 @@ export function shown(text: string): string {
   return text.replace(UNSEEN, (char) => `⟨U+${char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}⟩`);
 }
 
+/** Begins a message of the server as a sentence begins. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 /** Cuts text at a length and says how much is missing. */
 export function clipped(text: string, length: number): string {
   return text.length <= length

@@ -3,6 +3,7 @@ import { IconArrowLeft, IconLasso, IconSortAscending, IconSortDescending } from 
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
+import { statusLook } from "../../common/status";
 import { formatCount, shown } from "../../common/text";
 import { formatDuration } from "../../common/time";
 import { metricText } from "../charts/format";
@@ -22,7 +23,8 @@ import { useRamp } from "./usePalette";
 
 /** The cells of one foreach: a heatmap, and a table beside it. */
 export function CellsView({ scrub }: { scrub: Scrub }) {
-  const { search, go, runId, graph, seq } = useRunPage();
+  const { search, go, runId, graph, seq, view } = useRunPage();
+  const ended = view.run !== undefined && statusLook(view.run.status).terminal;
   const block = search.cells;
   const [node, setNode] = useState("");
   const [metric, setMetric] = useState("");
@@ -125,7 +127,9 @@ export function CellsView({ scrub }: { scrub: Scrub }) {
       </div>
       {cells.total === 0 ? (
         live.version > 0 || seq !== undefined ? (
-          <EmptyState title="This foreach has no cells yet">Its items are known when it begins.</EmptyState>
+          <EmptyState title={ended ? "This foreach had no cells" : "This foreach has no cells yet"}>
+            {ended ? "The run ended before it began, or it had no items." : "Its items are known when it begins."}
+          </EmptyState>
         ) : (
           <LoadingState label="Loading the cells" />
         )
