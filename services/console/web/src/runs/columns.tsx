@@ -20,17 +20,18 @@ export interface Column {
   readonly end?: boolean;
 }
 
+// The table is as wide as its columns want to be: a share in the proportion of its least width widens nothing.
 export const COLUMNS: readonly Column[] = [
   {
     id: "status",
     title: "Status",
-    width: "minmax(132px, 0.9fr)",
+    width: "minmax(124px, 1.24fr)",
     cell: ({ status }) => <StatusLabel status={status} />,
   },
   {
     id: "workflow",
     title: "Workflow",
-    width: "minmax(140px, 1.6fr)",
+    width: "minmax(140px, 2fr)",
     cell: (run) => <span className={classes.workflow}>{shown(run.workflow)}</span>,
   },
   {
@@ -43,12 +44,12 @@ export const COLUMNS: readonly Column[] = [
       </code>
     ),
   },
-  { id: "steps", title: "Steps", width: "minmax(132px, 0.9fr)", cell: (run) => <Steps run={run} /> },
-  { id: "labels", title: "Labels", width: "minmax(90px, 1fr)", cell: (run) => <Labels labels={run.labels} /> },
+  { id: "steps", title: "Steps", width: "minmax(128px, 1.28fr)", cell: (run) => <Steps run={run} /> },
+  { id: "labels", title: "Labels", width: "minmax(90px, 1.1fr)", cell: (run) => <Labels labels={run.labels} /> },
   {
     id: "by",
     title: "Submitter",
-    width: "minmax(110px, 1fr)",
+    width: "minmax(110px, 1.2fr)",
     cell: (run) => <span title={shown(run.origin || run.submitter)}>{shown(makerText(run))}</span>,
   },
   {
