@@ -171,14 +171,22 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
   const { setViewport, setCenter, getZoom } = useReactFlow();
   const selectedBox = useRef<Box>(undefined);
   selectedBox.current = layout.nodes[nodeName(search.step)];
-  const fitted = useRef("");
-  const shape = `${layout.width}x${layout.height} in ${size.width > 0}`;
+  const fitted = useRef({ shape: "", room: "" });
+  const shape = `${layout.width}x${layout.height}`;
+  // Who has moved the drawing keeps it where it is, also when a drawer takes some of its room.
+  const held = useRef(false);
+  const hold = useCallback(() => {
+    held.current = true;
+  }, []);
   useEffect(() => {
-    if (fitted.current === shape || size.width === 0) return;
-    fitted.current = shape;
-    const frame = requestAnimationFrame(
-      () => void setViewport(startView(layout, size, selectedBox.current, direction)),
-    );
+    const room = `${size.width}x${size.height}`;
+    const before = fitted.current;
+    if (size.width === 0 || (before.shape === shape && (held.current || before.room === room))) return;
+    const frame = requestAnimationFrame(() => {
+      if (before.shape !== shape) held.current = false;
+      fitted.current = { shape, room };
+      void setViewport(startView(layout, size, selectedBox.current, direction));
+    });
     return () => cancelAnimationFrame(frame);
   }, [shape, layout, size, direction, setViewport]);
   const into = useZoomInto(getZoom, (name) => {
@@ -232,28 +240,39 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
         onlyRenderVisibleElements={nodes.length > 120}
         onNodeClick={click}
         onNodeDoubleClick={openCells}
+        onMoveStart={(event) => event !== null && hold()}
         onPaneClick={unselect}
         proOptions={NO_ATTRIBUTION}
       >
         <Background gap={22} size={1} color="var(--line)" />
-        <Zooming position={direction === "TB" ? "top-right" : "bottom-right"} />
+        <Zooming position={direction === "TB" ? "top-right" : "bottom-right"} hold={hold} />
       </ReactFlow>
     </div>
   );
 }
 
+interface ZoomingProps {
+  position: "top-right" | "bottom-right";
+  /** The drawing stays as somebody has it now. */
+  hold: () => void;
+}
+
 /** On a narrow page the scrubber may lie over the lower corners. */
-const Zooming = memo(function Zooming({ position }: { position: "top-right" | "bottom-right" }) {
+const Zooming = memo(function Zooming({ position, hold }: ZoomingProps) {
   const { zoomIn, zoomOut, fitView } = useReactFlow();
+  const held = (move: () => unknown) => () => {
+    hold();
+    void move();
+  };
   return (
     <Panel position={position} className={classes.zoom}>
       <Tooltip label="Zoom in">
-        <ActionIcon aria-label="Zoom in" onClick={() => void zoomIn({ duration: 150 })}>
+        <ActionIcon aria-label="Zoom in" onClick={held(() => zoomIn({ duration: 150 }))}>
           <IconPlus size={15} />
         </ActionIcon>
       </Tooltip>
       <Tooltip label="Zoom out">
-        <ActionIcon aria-label="Zoom out" onClick={() => void zoomOut({ duration: 150 })}>
+        <ActionIcon aria-label="Zoom out" onClick={held(() => zoomOut({ duration: 150 }))}>
           <IconMinus size={15} />
         </ActionIcon>
       </Tooltip>
