@@ -20,6 +20,7 @@ from kaon_coordinator.view.span_page import page
 from kaon_coordinator.view.spans import Spans
 from kaonapi.view.v1 import run_view_pb2
 
+from ..engine.test_golden import GOLDEN
 from ..engine.test_random_runs import play
 from .fold_vectors import VECTORS, counted, text, vectors
 
@@ -28,7 +29,7 @@ def test_the_file_holds_what_the_golden_histories_give() -> None:
     assert VECTORS.read_text() == text(), "write it anew: see fold_vectors.py"
 
 
-@pytest.mark.parametrize("name", sorted(vectors()))
+@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN))
 def test_folded_attempts_are_the_state_after_every_event(name: str) -> None:
     vector = vectors()[name]
     told = run_view_pb2.GetSpansResponse.FromString(base64.b64decode(vector["spans"]))
