@@ -240,7 +240,10 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
         onlyRenderVisibleElements={nodes.length > 120}
         onNodeClick={click}
         onNodeDoubleClick={openCells}
-        onMoveStart={(event) => event !== null && hold()}
+        onMove={(event) => {
+          // A press alone moves nothing, and what the page moves has no event.
+          if (event) hold();
+        }}
         onPaneClick={unselect}
         proOptions={NO_ATTRIBUTION}
       >
