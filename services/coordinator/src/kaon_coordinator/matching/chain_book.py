@@ -24,6 +24,10 @@ class ChainBook:
         # In the order in which their runners were told.
         self._told: dict[Ticket, None] = {}
 
+    def __bool__(self) -> bool:
+        """Tell whether there are chains."""
+        return bool(self._kinds or self._told)
+
     def __contains__(self, ticket: Ticket) -> bool:
         """Tell whether the ticket leads a chain that goes on as far as its runner was told."""
         return ticket in self._kinds.get(kind_of(ticket), ())
@@ -53,6 +57,8 @@ class ChainBook:
 
     def discard(self, ticket: Ticket) -> None:
         """Forget a chain, if the ticket leads one."""
+        if not self:
+            return
         self._told.pop(ticket, None)
         kind = kind_of(ticket)
         alike = self._kinds.get(kind)

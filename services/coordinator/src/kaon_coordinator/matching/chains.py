@@ -84,8 +84,6 @@ class _Rivals:
 
 def take_offered(request: step_pb2.StepRequest, lane: Lane, lanes: Lanes) -> tuple[Follower, ...]:
     """Take the offered successors out of a request of the lane."""
-    if not request.offered:
-        return ()
     resources, labels = request.resources, request.labels
     followers = []
     for offered in request.offered:
@@ -105,14 +103,18 @@ def take_offered(request: step_pb2.StepRequest, lane: Lane, lanes: Lanes) -> tup
 
 def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> None:
     """Allow successors to the steps that a round has placed, and end older chains for whom it left waiting."""
+    leaders = [ticket for ticket in placed if ticket.followers]
+    if not leaders and not state.chains:
+        # Nothing to compare with those who wait.
+        return
     rivals = _Rivals(state, _rivals(state, now) if len(state.waiting) else [])
     if rivals:
         for ticket in _outranked(state, rivals, now):
             ticket.chain_ended = now
             state.chains.quieten(ticket)
             state.effects.append(EndChain(incarnation=ticket.incarnation, key=ticket.key))
-    for ticket in placed:
-        runner = state.fleet.get(ticket.incarnation) if ticket.followers else None
+    for ticket in leaders:
+        runner = state.fleet.get(ticket.incarnation)
         if runner is None:
             continue
         ticket.allowed = _allowed(ticket, runner, rivals)
@@ -177,10 +179,8 @@ def _could_start(runner: RunnerState, occupied: Amount, asked: Sequence[_Asked])
     if not asked or runner.group is None:
         return False
     others = minus(runner.outstanding, occupied)
-    return any(
-        runner.group in groups and fits_beside(need, others, runner.capacity)
-        for need, groups in asked
-    )
+    group, capacity = runner.group, runner.capacity
+    return any(group in groups and fits_beside(need, others, capacity) for need, groups in asked)
 
 
 def _rivals(state: PoolState, now: float) -> list[_Rival]:

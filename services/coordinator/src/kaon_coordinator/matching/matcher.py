@@ -187,7 +187,7 @@ class PoolMatcher:
         if known is not None and generation <= known.generation:
             return
         lane = state.lanes.of(request)
-        followers = take_offered(request, lane, state.lanes)
+        followers = take_offered(request, lane, state.lanes) if request.offered else ()
         ticket = Ticket(
             step=step,
             followers=followers,

@@ -144,6 +144,21 @@ def test_chains_that_nobody_outranks_are_not_looked_at(monkeypatch: pytest.Monke
     assert len(looked) == 50, "nor those whose runner has just been told"
 
 
+def test_without_chains_nobody_is_ranked_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranked: list[float] = []
+    rivals = chains._rivals
+    monkeypatch.setattr(
+        chains, "_rivals", lambda state, now: ranked.append(now) or rivals(state, now)
+    )
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(request("a", tenant="x"), request("later", tenant="y"))
+    pool.ask(request("last", tenant="y"))
+    assert ranked == []
+    pool = Pool(Host("r1", slots=1))
+    pool.ask(_leading("a", request("b"), tenant="x"), request("later", tenant="y"))
+    assert len(ranked) == 1
+
+
 def test_a_chain_goes_on_for_a_tenant_that_has_less() -> None:
     pool = Pool(Host("r1", slots=1), Host("r2", slots=2))
     pool.ask(request("y1", tenant="y", slots=2))
