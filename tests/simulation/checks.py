@@ -636,10 +636,17 @@ class Checks(Witness):
             self._compare_inputs(place, begun, step.inputs)
 
     def taken(self, execution: Played) -> None:
-        """A runner that drains takes nothing by succession."""
+        """A runner that drains takes nothing by succession, and what follows has the generation of the step before it."""
         lease, incarnation = execution.lease, execution.world.incarnation
-        if lease.phase is Phase.FOLLOWING and self._runners[incarnation]._draining:
+        if lease.phase is not Phase.FOLLOWING:
+            return
+        runner = self._runners[incarnation]
+        if runner._draining:
             self.fail("succession", f"{lease.key.path} follows at {incarnation}, which drains")
+        for other in runner._leases.leases():
+            if other.chain is lease.chain and other.key.generation != lease.key.generation:
+                said = f"{lease.key.path} follows under {lease.key.generation}"
+                self.fail("succession", f"{said}, {other.key.path} has {other.key.generation}")
 
     def works(self, incarnation: str, runner: Runner) -> None:
         self._runners[incarnation] = runner

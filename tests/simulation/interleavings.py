@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from kaon_coordinator.matching.match_effects import EndChain, Release
+from kaon_coordinator.matching.match_effects import EndChain, Extend, Release
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.transport.base import Send
 from kaon_wire import topics
@@ -18,9 +19,10 @@ from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .broker import Written
+from .extensions import CHAIN_STEPS, extensions_in
 from .loop import Process
 from .plan import Fault, Plan, Wish
-from .workflows import CHILD, TENANT, output
+from .workflows import CHILD, TENANT, output, row
 from .world import World
 
 _Event = history_pb2.HistoryEvent
@@ -57,6 +59,7 @@ class _Script:
     def __init__(self, plan: Plan) -> None:
         self.world = World(plan)
         self.world.behaviour.fails = self.world.behaviour.breaks = 0.0
+        self.world.extensions.hostile = False
         self.told: list[tuple[float, _Event, str]] = []
         self._reactions: list[tuple[str, Callable[[_Event, str], None]]] = []
         self._fold = self.world.checks._fold
@@ -520,16 +523,9 @@ def _times_of(world: World, call: str) -> list[float]:
     return times
 
 
-def _chain(seed: int = 1, **changes: object) -> _Script:
-    """A world in which three steps follow one another at the only runner."""
-    blocks = []
-    for name, before in (("a", ""), ("b", "a"), ("c", "b")):
-        step = d.Step(type="python", outputs={"out": d.VALUE_TYPE_ANY})
-        if before:
-            step.inputs["x"].CopyFrom(output(before))
-        blocks.append(d.Block(name=name, step=step))
-    edges = [d.Edge(source="a", target="b"), d.Edge(source="b", target="c")]
-    definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=blocks, edges=edges))
+def _chain(seed: int = 1, names: str = "abc", **changes: object) -> _Script:
+    """A world in which steps follow one another at the only runner."""
+    definition = row("w", names)
     wishes = (Wish(at=2.0, kind="submit", run=0, draw=_WHOLE),)
     plan = _plan(seed, definitions=(definition,), runners=1, slots=1, wishes=wishes)
     return _Script(replace(plan, **changes))  # type: ignore[arg-type]
@@ -734,20 +730,163 @@ def a_runner_goes_on_that_did_not_hold_the_success() -> None:
     assert _ended(script)
 
 
+_LONG = "abcdefghi"
+
+
+def _on_extensions(script: _Script, do: Callable[[str, Send], Sequence[Send]]) -> None:
+    """Replaces each record that lets a chain go on by what `do` makes of it."""
+    broker, append = script.world.broker, script.world.broker.append
+
+    def watched(sender: str, sends: Sequence[Send]) -> None:
+        made = [do(sender, send) if extensions_in(send) else [send] for send in sends]
+        append(sender, list(itertools.chain.from_iterable(made)))
+
+    broker.append = watched  # type: ignore[method-assign]
+
+
+def _on_lease(script: _Script, path: str, generation: int, do: Callable[[_Event], None]) -> None:
+    """Reacts to the lease of one issue of a step."""
+
+    def look(event: _Event, owner: str) -> None:
+        if (event.step_leased.path, event.step_leased.generation) == (path, generation):
+            do(event)
+        else:
+            script.once("step_leased", look)
+
+    script.once("step_leased", look)
+
+
+def _successions(script: _Script) -> list[bool]:
+    """Of each lease, in order: whether the step was begun by succession."""
+    leased = [event.step_leased for _, event, _ in script.told if event.HasField("step_leased")]
+    return [each.succession for each in leased]
+
+
+def a_long_chain_goes_on_before_it_ends() -> None:
+    """Only its first step goes the whole way."""
+    script = _chain(names=_LONG, calm=40.0)
+    script.run()
+    assert _successions(script) == [False] + [True] * 8
+    assert _ended(script)
+
+
+def a_chain_whose_extensions_come_twice_and_late_goes_on_once() -> None:
+    script = _chain(names=_LONG, calm=40.0)
+    world = script.world
+
+    def repeat(sender: str, send: Send) -> Sequence[Send]:
+        world.scheduler.after(5.0, world.extensions.append, sender, [send])
+        return [send, send]
+
+    _on_extensions(script, repeat)
+    script.run()
+    assert _successions(script) == [False] + [True] * 8
+    assert [len(_told(script, "step_leased", path)) for path in _LONG] == [1] * 9
+    assert _ended(script)
+
+
+def a_chain_whose_extensions_are_lost_is_requested_where_it_ends() -> None:
+    script = _chain(names=_LONG, calm=40.0)
+    _on_extensions(script, lambda sender, send: ())
+    script.run()
+    assert _successions(script) == [place % CHAIN_STEPS != 0 for place in range(9)]
+    assert _ended(script)
+
+
+def who_sends_or_gets_an_extension_is_killed() -> None:
+    """Whether it has left or not: every step runs to its end, and what was accepted counts once."""
+    for whom, leaves in itertools.product(("sender", "runner"), (True, False)):
+        script = _chain(names=_LONG, calm=40.0, runners=2)
+        killed: list[str] = []
+
+        def kill(
+            sender: str,
+            send: Send,
+            script: _Script = script,
+            whom: str = whom,
+            leaves: bool = leaves,
+            killed: list[str] = killed,
+        ) -> Sequence[Send]:
+            if killed:
+                return [send]
+            incarnation = step_pb2.StepReleases.FromString(send.value).incarnation
+            killed.append(sender if whom == "sender" else incarnation)
+            script.kill(killed[0])
+            return [send] if leaves else ()
+
+        _on_extensions(script, kill)
+        script.run()
+        assert killed
+        assert [len(_told(script, "step_ended", path)) for path in _LONG] == [1] * 9
+        assert _ended(script)
+
+
+def an_extension_of_an_older_issue_comes_while_the_step_runs_again() -> None:
+    """Its runner slept and lost the lease; what was meant for that lease lets nothing follow the new one."""
+    for seed in range(1, 4):
+        script = _chain(seed, names=_LONG, calm=60.0)
+        world = script.world
+        world.behaviour.longest = 6.0
+        kept: list[Send] = []
+
+        def keep(sender: str, send: Send, kept: list[Send] = kept) -> Sequence[Send]:
+            # Others are lost, so that nothing else takes its place.
+            if not kept and extensions_in(send)[0].key.path == "c":
+                kept.append(send)
+            return ()
+
+        def sleep(event: _Event, script: _Script = script) -> None:
+            process = script.process(event.step_leased.incarnation)
+            script.world.scheduler.after(0.0, process.pause)
+            script.world.scheduler.after(12.0, process.resume)
+
+        def deliver(event: _Event, script: _Script = script, kept: list[Send] = kept) -> None:
+            script.world.scheduler.after(0.0, script.world.extensions._append, "nobody", kept)
+
+        _on_extensions(script, keep)
+        _on_lease(script, "c", 1, sleep)
+        _on_lease(script, "c", 2, deliver)
+        script.run()
+        assert kept
+        assert _ended(script)
+
+
+def another_tenant_waits_when_a_chain_would_go_on() -> None:
+    """The matcher lets a chain go on where it would let one begin: not while somebody with a better claim waits."""
+    for waits in (False, True):
+        matcher = PoolMatcher(pool="default", epoch=1, run_partitions=1, now=0.0)
+        matcher.heartbeat(_one_slot(), 0.0)
+        leader, other = _request("a", "x"), _request("y", "y")
+        held = step_pb2.StepHeld(key=_request("b", "x").key, incarnation="r", tenant="x")
+        held.offered.add(request=_request("c", "x"))
+        held.leads = True
+        ended = step_pb2.StepEnded(key=leader.key)
+        first = step_pb2.StepRequests(pool="default", epoch=1, requests=[leader])
+        matcher.requests(first, 0.0)
+        effects = matcher.tick(0.0)
+        if waits:
+            later = step_pb2.StepRequests(pool="default", epoch=1, requests=[other])
+            matcher.requests(later, 0.0)
+            effects += matcher.tick(0.0)
+        record = step_pb2.StepRequests(pool="default", epoch=1, ended=[ended], held=[held])
+        matcher.requests(record, 0.0)
+        effects += matcher.tick(0.0)
+        extended = [effect for effect in effects if isinstance(effect, Extend)]
+        assert len(extended) == (not waits), "a chain goes on although another tenant waits"
+
+
+def _one_slot() -> runner_pb2.RunnerHeartbeat:
+    capacity = d.Resources(slots=1)
+    return runner_pb2.RunnerHeartbeat(
+        pool="default", runner_id="r", incarnation="r", sequence=1, capacity=capacity
+    )
+
+
 def another_tenant_waits_while_a_chain_runs() -> None:
     """The matcher gives no successors away while somebody with a better claim waits, and ends the chain when one comes later."""
     for late in (False, True):
         matcher = PoolMatcher(pool="default", epoch=1, run_partitions=1, now=0.0)
-        matcher.heartbeat(
-            runner_pb2.RunnerHeartbeat(
-                pool="default",
-                runner_id="r",
-                incarnation="r",
-                sequence=1,
-                capacity=d.Resources(slots=1),
-            ),
-            0.0,
-        )
+        matcher.heartbeat(_one_slot(), 0.0)
         leader, other = _request("a", "x"), _request("y", "y")
         leader.offered.append(step_pb2.Successor(request=_request("b", "x")))
         asked = [[leader], [other]] if late else [[leader, other]]
@@ -778,6 +917,12 @@ SCENARIOS = (
     a_runner_drains_while_a_step_runs,
     a_runner_goes_on_that_did_not_hold_the_success,
     another_tenant_waits_while_a_chain_runs,
+    a_long_chain_goes_on_before_it_ends,
+    a_chain_whose_extensions_come_twice_and_late_goes_on_once,
+    a_chain_whose_extensions_are_lost_is_requested_where_it_ends,
+    who_sends_or_gets_an_extension_is_killed,
+    an_extension_of_an_older_issue_comes_while_the_step_runs_again,
+    another_tenant_waits_when_a_chain_would_go_on,
     an_old_failure_comes_again_while_the_next_attempt_runs,
     a_holder_dies_before_a_matcher_in_another_process_hears_of_its_started,
     a_stolen_runner_lies_about_all_steps,

@@ -25,13 +25,15 @@ from kaon_coordinator.engine.kinds import subworkflows as engine_subworkflows
 from kaon_coordinator.engine.scopes import rerun as engine_rerun
 from kaon_coordinator.engine.steps import attempts as engine_attempts
 from kaon_coordinator.engine.steps import leases as engine_leases
-from kaon_coordinator.matching import chains
+from kaon_coordinator.matching import chains, matcher
+from kaon_coordinator.matching.match_effects import Extend
 from kaon_coordinator.matching.matcher import PoolMatcher
 from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.ending import Endings
 from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.turn import FaultedRun, Turn
+from kaon_runner.leases import chain
 from kaon_runner.leases.table import LeaseTable, Phase
 from kaon_runner.runner import Runner
 from kaon_wire.lease_tokens import TOKEN_BYTES
@@ -238,6 +240,23 @@ def _successors_are_taken_away() -> None:
     chains._could_start = lambda runner, occupied, asked: False
 
 
+def _chains_go_on_as_they_begin() -> None:
+    """What an engine offers goes to the runner, whoever waits."""
+
+    def extend_chains(state: Any, now: float) -> None:
+        for ticket in state.extending:
+            ticket.allowed = ticket.followers
+            state.effects.append(Extend(incarnation=ticket.incarnation, ticket=ticket))
+        state.extending.clear()
+
+    matcher.extend_chains = extend_chains
+
+
+def _generation_of_an_extension() -> None:
+    """An extension counts for whatever issue of its step is here."""
+    chain._lease = lambda key: (key.run_id, key.path, 0)
+
+
 def _exclusive_steps_do_not_follow() -> None:
     _edit(followers, "_may_follow", "not step.exclusive", "True")
 
@@ -260,6 +279,8 @@ MUTANTS = (
     Mutant(name="generation of a follower", patch=_generation_of_a_follower),
     Mutant(name="holder of the success", patch=_holder_of_the_success),
     Mutant(name="successors are taken away", patch=_successors_are_taken_away),
+    Mutant(name="chains go on as they begin", patch=_chains_go_on_as_they_begin),
+    Mutant(name="generation of an extension", patch=_generation_of_an_extension),
     Mutant(name="exclusive steps do not follow", patch=_exclusive_steps_do_not_follow, seed=28),
     Mutant(name="nothing follows at a drain", patch=_nothing_follows_at_a_drain),
     Mutant(name="epoch fence", patch=_epoch_fence, seed=9),

@@ -14,7 +14,7 @@ from kaon_wire import topics
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 from .poison import PLACES
-from .workflows import CHILD, EVERY_OCCASION, Generator
+from .workflows import CHILD, EVERY_OCCASION, Generator, row
 
 ALL_FEATURES = frozenset(
     {
@@ -40,6 +40,7 @@ ALL_FEATURES = frozenset(
 # What definitions are called that have extremes in their fields, and the first of their submissions.
 HOSTILE = "hostile"
 _HOSTILE_RUNS = 100
+_ROWS = 200
 # What is wrong with such a definition; nothing that is large is simulated.
 problems_of = validator(Limits(foreach_items=60, iterations=20))
 
@@ -103,8 +104,9 @@ class Plan:
     skew: float = 0.0
     # When the faults end.
     calm: float = 10.0
-    # How long after that everything may take: three large runs on one slot are at work for more than two minutes.
-    patience: float = 300.0
+    # How long after that everything may take: three large runs on one slot are at work for more than two minutes, and for more
+    # than five where cells have steps that serve.
+    patience: float = 900.0
 
 
 _PROCESS_FAULTS = (
@@ -168,7 +170,35 @@ def make_plan(seed: int, features: frozenset[str] = ALL_FEATURES) -> Plan:
         skew=chance.choice((0.0, 0.0, 0.3, 1.0)),
         calm=calm,
     )
+    if "chains" in features:
+        plan = _with_rows(plan)
     return _with_hostile(plan) if "hostile" in features else plan
+
+
+def _with_rows(plan: Plan) -> Plan:
+    """In a third of the seeds runs of some steps in a row are submitted: chains that go on before they end.
+
+    From a stream of its own: other seeds stay as they are.
+    """
+    chance = random.Random(f"rows {plan.seed}")
+    if chance.random() > 0.33:
+        return plan
+    names = [f"r{number}" for number in range(chance.randint(5, 9))]
+    submit = Wish(
+        at=chance.uniform(0.0, plan.calm * 0.6),
+        kind="submit",
+        run=_ROWS,
+        workflow=len(plan.definitions),
+        draw=chance.random(),
+    )
+    kinds = ("pause", "resume", "restart", "retry", "set_breakpoint", "pass_breakpoint", "cancel")
+    wishes = [
+        Wish(at=submit.at + chance.uniform(0, 15), kind=kind, run=_ROWS, draw=chance.random())
+        for kind in chance.choices(kinds, k=chance.choice((0, 0, 2, 4)))
+    ]
+    both = tuple(sorted([*plan.wishes, submit, *wishes], key=lambda wish: wish.at))
+    definition = row("row", names, attempts=chance.choice((1, 3)))
+    return replace(plan, definitions=(*plan.definitions, definition), wishes=both)
 
 
 def _with_hostile(plan: Plan) -> Plan:

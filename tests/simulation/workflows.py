@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections.abc import Sequence
 
 from richer import call_otherwise
 
@@ -65,6 +66,19 @@ def literal(value: object) -> d.Binding:
 def output(step: str, name: str = "out") -> d.Binding:
     """An output of a step."""
     return d.Binding(output=d.OutputReference(step=step, output=name))
+
+
+def row(name: str, steps: Sequence[str], attempts: int = 1) -> d.WorkflowDefinition:
+    """Steps in a row, each with the output of the one before it: all may follow by succession."""
+    blocks = []
+    for step, before in zip(steps, ["", *steps], strict=False):
+        declared = d.Step(type="python", outputs={"out": d.VALUE_TYPE_ANY})
+        declared.retry.max_attempts = attempts
+        if before:
+            declared.inputs["x"].CopyFrom(output(before))
+        blocks.append(d.Block(name=step, step=declared))
+    edges = [d.Edge(source=a, target=b) for a, b in itertools.pairwise(steps)]
+    return d.WorkflowDefinition(name=name, body=d.Graph(blocks=blocks, edges=edges))
 
 
 class Generator:

@@ -29,7 +29,7 @@ from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import history_pb2
 from kaonapi.runner.v1 import runner_pb2
 
-from . import forger, poison, runners
+from . import extensions, forger, poison, runners
 from .artifact_io import SimArtifactIO
 from .broker import Broker, Group, RunnerTransport, SimTransport, Trouble
 from .checks import CheckedStore, Checks, Violation
@@ -93,6 +93,7 @@ class World:
         self._trace = trace
         self.scheduler = Scheduler(self.draws("order"))
         runners.play(self.scheduler)
+        extensions.shorten_chains()
         self.catalogue = catalogue(plan)
         self.trouble = Trouble(
             doubled=plan.noise.doubled, refused=plan.noise.refused, slow=plan.noise.slow
@@ -101,6 +102,7 @@ class World:
             refused=plan.noise.store_refused, slow=plan.noise.store_slow
         )
         self.broker = Broker(self.scheduler, self.catalogue, self.trouble, self.draws("network"))
+        self.extensions = extensions.LossyExtensions(self.broker, self.draws("extensions"))
         self.group = Group(self.broker, plan.session_seconds)
         keys = LeaseKeys((bytes(32),))
         self.proofs = LeaseProofs(lambda: keys)

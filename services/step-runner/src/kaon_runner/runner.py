@@ -102,6 +102,8 @@ class Runner:
             if isinstance(message, step_pb2.StepReleases) and message.incarnation == own:
                 for request in message.releases:
                     self._release(request)
+                for extension in message.extensions:
+                    self._extend_chain(extension)
             elif isinstance(message, runner_pb2.RunnerCommands) and self._is_meant(message):
                 for command in message.commands:
                     self._obey(command)
@@ -202,6 +204,14 @@ class Runner:
         execution = self._executions.get(step_id(lease.key)) if lease is not None else None
         if execution is not None:
             execution.grant()
+
+    def _extend_chain(self, extension: step_pb2.ChainExtension) -> None:
+        """Let a chain go on before it ends; an extension that is late, or of a succeeded owner, changes nothing."""
+        if self._draining or not extension.successors:
+            return
+        owner = extension.successors[0].request
+        if self._leases.note_epoch(owner.partition, owner.epoch):
+            self._leases.extend(extension)
 
     def _end_chain(self, key: step_pb2.StepKey) -> None:
         for lease in self._leases.leases():

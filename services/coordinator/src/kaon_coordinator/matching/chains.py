@@ -10,14 +10,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import TypeAlias
 
 from kaon_coordinator.matching.amounts import Amount, fits, fits_beside, minus
 from kaon_coordinator.matching.chain_book import ChainKind, kind_of
-from kaon_coordinator.matching.match_effects import EndChain
+from kaon_coordinator.matching.match_effects import EndChain, Extend
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerGroup, RunnerState
-from kaon_coordinator.matching.tickets import Follower, Lane, Lanes, Ticket, expressions
+from kaon_coordinator.matching.tickets import Follower, Lane, Lanes, Place, Ticket, expressions
 from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
 
@@ -40,6 +41,8 @@ class _Rival:
     tenant: str
     priority: int
     lane: Lane
+    # Of the first step in the line.
+    urgency: float
 
 
 class _Rivals:
@@ -48,11 +51,16 @@ class _Rivals:
     Args:
         state: The pool, which nobody changes during the review.
         waiting: The lines, the best claim first.
+        requested: Of chains that would go on: when their next steps would be requested. Whatever of the same tenant would then
+            stand before them has a better claim, too: else a chain without end would delay it without end.
     """
 
-    def __init__(self, state: PoolState, waiting: Sequence[_Rival]) -> None:
+    def __init__(
+        self, state: PoolState, waiting: Sequence[_Rival], requested: float = -inf
+    ) -> None:
         self._state = state
         self._waiting = waiting
+        self._requested = requested
         self._above: dict[ChainKind, tuple[_Asked, ...]] = {}
         fleet, lanes = state.fleet, [rival.lane for rival in waiting]
         for lane in lanes:
@@ -76,29 +84,47 @@ class _Rivals:
     def _find(self, kind: ChainKind) -> Iterator[Lane]:
         tenant, priority, lane = kind
         own = (-priority, self._state.shares.rank_without(tenant, lane.need))
+        urgency = self._requested - priority * self._state.settings.ageing
         for rival in self._waiting:
-            own_tenant = rival.tenant == tenant
-            if rival.priority > priority if own_tenant else rival.rank <= own:
+            before = rival.priority > priority or rival.urgency <= urgency
+            if before if rival.tenant == tenant else rival.rank <= own:
                 yield rival.lane
 
 
 def take_offered(request: step_pb2.StepRequest, lane: Lane, lanes: Lanes) -> tuple[Follower, ...]:
     """Take the offered successors out of a request of the lane."""
-    resources, labels = request.resources, request.labels
-    followers = []
-    for offered in request.offered:
-        following = offered.request
-        # Steps that follow mostly ask for the same, and finding a lane costs more than comparing.
-        alike = following.resources == resources and following.labels == labels
-        followers.append(
-            Follower(
-                following.key.path,
-                lane if alike else lanes.of(following),
-                offered.SerializeToString(),
-            )
-        )
+    found = followers_of(request.offered, lanes, request, lane)
     request.ClearField("offered")
+    return found
+
+
+def followers_of(
+    offered: Iterable[step_pb2.Successor],
+    lanes: Lanes,
+    before: step_pb2.StepRequest | None = None,
+    lane: Lane | None = None,
+) -> tuple[Follower, ...]:
+    """Return offered successors with their lanes.
+
+    Args:
+        offered: The successors, in order.
+        lanes: Where lanes are found.
+        before: The request of the step before the first of them, if it is known.
+        lane: The lane of that request.
+    """
+    followers = []
+    for each in offered:
+        following = each.request
+        # Steps that follow mostly ask for the same, and finding a lane costs more than comparing.
+        if lane is None or before is None or not _asks_alike(following, before):
+            lane = lanes.of(following)
+        before = following
+        followers.append(Follower(following.key.path, lane, each.SerializeToString()))
     return tuple(followers)
+
+
+def _asks_alike(one: step_pb2.StepRequest, other: step_pb2.StepRequest) -> bool:
+    return one.resources == other.resources and one.labels == other.labels
 
 
 def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> None:
@@ -120,6 +146,24 @@ def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> Non
         ticket.allowed = _allowed(ticket, runner, rivals)
         if ticket.allowed:
             state.chains.add(ticket)
+
+
+def extend_chains(state: PoolState, now: float) -> None:
+    """Let chains go on whose engine offers further steps, by the rules for those that begin, unless their own tenant waits."""
+    if not state.extending:
+        return
+    waiting = _rivals(state, now) if len(state.waiting) else []
+    rivals = _Rivals(state, waiting, requested=now)
+    for ticket in state.extending:
+        runner = state.fleet.get(ticket.incarnation)
+        if ticket.place is not Place.RELEASED or ticket.chain_ended is not None:
+            continue
+        if runner is None or not runner.is_open:
+            continue
+        ticket.allowed = _allowed(ticket, runner, rivals)
+        if ticket.allowed:
+            state.effects.append(Extend(incarnation=ticket.incarnation, ticket=ticket))
+    state.extending.clear()
 
 
 def _outranked(state: PoolState, rivals: _Rivals, now: float) -> list[Ticket]:
@@ -193,5 +237,6 @@ def _rivals(state: PoolState, now: float) -> list[_Rival]:
             if head is None or not state.shares.allows(tenant, line.lane.need):
                 continue
             level = line.priority + int((now - max(head.since, served)) / state.settings.ageing)
-            found.append(_Rival((-level, share), tenant, line.priority, line.lane))
+            urgency = state.waiting.urgency(head)
+            found.append(_Rival((-level, share), tenant, line.priority, line.lane, urgency))
     return heapq.nsmallest(_RIVALS, found, key=lambda rival: rival.rank)

@@ -25,6 +25,15 @@ class Release:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Extend:
+    """Let a runner start further steps by itself after one that it has begun so."""
+
+    incarnation: str
+    # With the steps that may follow it.
+    ticket: Ticket
+
+
+@dataclass(frozen=True, kw_only=True)
 class Withdraw:
     """Ask a runner to hand back a step that it has not started."""
 
@@ -62,4 +71,4 @@ class ReportPool:
     message: command_pb2.PoolReport
 
 
-Effect: TypeAlias = Release | Withdraw | EndChain | AskRunners | OpenPool | ReportPool
+Effect: TypeAlias = Release | Extend | Withdraw | EndChain | AskRunners | OpenPool | ReportPool

@@ -10,7 +10,12 @@ import sys
 from itertools import chain
 
 from kaon_coordinator.matching.amounts import wanted
-from kaon_coordinator.matching.chains import review_chains, take_offered
+from kaon_coordinator.matching.chains import (
+    extend_chains,
+    followers_of,
+    review_chains,
+    take_offered,
+)
 from kaon_coordinator.matching.explain import explain
 from kaon_coordinator.matching.heartbeats import apply_heartbeat
 from kaon_coordinator.matching.maintenance import review_runners, withdraw_queued
@@ -141,6 +146,7 @@ class PoolMatcher:
         if state.stirred and len(state.waiting) and len(state.fleet):
             self._match(now)
         state.stirred = False
+        extend_chains(state, now)
         if maintain:
             withdraw_queued(state, now)
         if now >= self._next_report:
@@ -249,6 +255,7 @@ class PoolMatcher:
             since=now,
             place=Place.RELEASED,
             incarnation=held.incarnation,
+            followers=followers_of(held.offered, state.lanes) if held.offered else (),
         )
         state.tickets[step] = ticket
         runner = state.fleet.get(held.incarnation)
@@ -260,6 +267,8 @@ class PoolMatcher:
         ticket.started = True
         if held.leads:
             state.chains.add(ticket)
+        if ticket.followers:
+            state.extending.append(ticket)
 
     def _end(self, key: step_pb2.StepKey, now: float) -> None:
         state = self._state

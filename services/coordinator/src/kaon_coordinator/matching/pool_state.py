@@ -40,6 +40,8 @@ class PoolState:
         # Tickets held by runners that have not sent a heartbeat yet.
         self.orphans: dict[str, dict[StepId, Ticket]] = defaultdict(dict)
         self.chains = ChainBook()
+        # Of the steps that lead chains, those whose engine offers further steps: until the next tick.
+        self.extending: list[Ticket] = []
         self.effects: list[Effect] = []
         # Dropped steps that were not reported yet.
         self.troubles: list[Trouble] = []

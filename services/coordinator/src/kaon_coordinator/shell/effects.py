@@ -20,7 +20,8 @@ from kaon_coordinator.engine.actions import (
 )
 from kaon_coordinator.engine.messages import AttemptTimedOut, Due, RetryDue
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.engine.state.state import RunState, StepState
+from kaon_coordinator.engine.steps.succession import is_renewal_due, leader_of
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.shell import requests
 from kaon_coordinator.shell.lease_book import LeaseBook, LeaseId
@@ -100,6 +101,9 @@ class _Letting:
     partition: int
     epoch: int
     now: float
+    # Steps that should have renewed a chain and have ended in the same turn, and those after them, by run and path: the next one
+    # that is at work renews it.
+    passed: set[tuple[str, str]] = field(default_factory=set)
 
     def out(self, state: RunState, action: Action) -> None:
         """Handle one action."""
@@ -135,10 +139,25 @@ class _Letting:
             return
         if step.status in t.AT_WORK:
             # By succession: its start came with the success before it.
-            self.effects.held[requests.pool_of(step)].append(requests.held_step(state, step))
+            self.effects.held[requests.pool_of(step)].append(self._held(state, step))
+        elif step.status == t.SUCCEEDED:
+            if self._renews(state, step):
+                self.passed.add((state.run_id, path))
         elif step.status == t.READY:
             request = requests.step_request(state, step, partition=self.partition, epoch=self.epoch)
             self.effects.requests[request.pool].append(request)
+
+    def _held(self, state: RunState, step: StepState) -> step_pb2.StepHeld:
+        if state.halted or not self._renews(state, step):
+            return requests.held_step(state, step)
+        return requests.held_with_further(state, step, partition=self.partition, epoch=self.epoch)
+
+    def _renews(self, state: RunState, step: StepState) -> bool:
+        """Tell whether a step that began by succession lets its chain go on."""
+        leader = leader_of(step)
+        if leader is not None and (state.run_id, leader.path) in self.passed:
+            return True
+        return is_renewal_due(step)
 
     def _command(
         self,

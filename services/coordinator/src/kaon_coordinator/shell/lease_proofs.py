@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from kaon_coordinator.matching.match_effects import Release
+from kaon_coordinator.matching.match_effects import Extend, Release
 from kaon_coordinator.matching.tickets import Ticket
 from kaon_wire.lease_tokens import TOKEN_BYTES, LeaseClaim, LeaseKeys
 from kaon_wire.packing import pack_repeated
@@ -51,6 +51,13 @@ class LeaseProofs:
             if ticket.request is not None
         ]
 
+    def extended(self, extend: Extend) -> bytes:
+        """Return the serialized ChainExtension of a runner, with the tokens of its successors."""
+        extension = step_pb2.ChainExtension(key=extend.ticket.key)
+        successors = list(self._successors(extend.ticket, extend.incarnation))
+        field = step_pb2.ChainExtension.SUCCESSORS_FIELD_NUMBER
+        return extension.SerializeToString() + pack_repeated(field, successors)
+
     def _parts(self, ticket: Ticket, request: bytes, incarnation: str) -> Iterator[bytes]:
         """Yield the parts of a serialized request: as it came, the token, and the successors with theirs."""
         keys = self._keys
@@ -58,12 +65,18 @@ class LeaseProofs:
         yield request
         if keys is not None:
             yield _TOKEN_FIELD + keys.sign(_claim_of(ticket, path, ticket.attempt, incarnation))
+        successors = list(self._successors(ticket, incarnation))
+        yield pack_repeated(step_pb2.StepRequest.SUCCESSORS_FIELD_NUMBER, successors)
+
+    def _successors(self, ticket: Ticket, incarnation: str) -> Iterator[bytes]:
+        """Yield the serialized successors that a matcher allows, each with its token."""
+        keys = self._keys
         for follower in ticket.allowed:
             data = follower.data
             if keys is not None:
                 claim = _claim_of(ticket, follower.path, 1, incarnation)
                 data += _SUCCESSORS_REQUEST + _TOKEN_FIELD + keys.sign(claim)
-            yield pack_repeated(step_pb2.StepRequest.SUCCESSORS_FIELD_NUMBER, [data])
+            yield data
 
     def prove(self, key: step_pb2.StepKey, tenant: str, incarnation: str) -> None:
         """Put the token of a lease into its key."""

@@ -63,16 +63,21 @@ class Outbox:
     def releases(self, pool: str, pool_epoch: int, by_runner: dict[str, list[bytes]]) -> None:
         """Release steps to runners: serialized StepRequests."""
         for incarnation, requests in by_runner.items():
-            partition = partition_of(incarnation, self._catalogue.runner_partitions)
-            record = step_pb2.StepReleases(
-                pool=pool, incarnation=incarnation, pool_epoch=pool_epoch
-            )
-            begin = record.SerializeToString()
             for chunk in _chunks(requests, len):
-                # The serialized parts of a repeated message can be concatenated, so serialized parts need not
-                # be parsed.
                 releases = pack_repeated(step_pb2.StepReleases.RELEASES_FIELD_NUMBER, chunk)
-                self._add(topics.step_ready(pool), partition, begin + releases)
+                self._to_runner(pool, pool_epoch, incarnation, releases)
+
+    def extension(self, pool: str, pool_epoch: int, incarnation: str, extension: bytes) -> None:
+        """Let a chain go on at a runner: a serialized ChainExtension."""
+        field = step_pb2.StepReleases.EXTENSIONS_FIELD_NUMBER
+        self._to_runner(pool, pool_epoch, incarnation, pack_repeated(field, [extension]))
+
+    def _to_runner(self, pool: str, pool_epoch: int, incarnation: str, content: bytes) -> None:
+        """Send a record of step-ready whose serialized content is a part of its message."""
+        record = step_pb2.StepReleases(pool=pool, incarnation=incarnation, pool_epoch=pool_epoch)
+        # The serialized parts of a message can be concatenated, so they need not be parsed.
+        partition = partition_of(incarnation, self._catalogue.runner_partitions)
+        self._add(topics.step_ready(pool), partition, record.SerializeToString() + content)
 
     def command(self, incarnation: str, commands: Iterable[runner_pb2.RunnerCommand]) -> None:
         """Send commands to one runner."""
@@ -123,14 +128,14 @@ def _chunks(requests: Iterable[T], size_of: Callable[[T], int]) -> Iterable[list
 
 
 def _split(record: step_pb2.StepRequests) -> Iterable[step_pb2.StepRequests]:
-    """Split into several records if one does not fit; the small parts travel with the first."""
-    chunks = list(_chunks(record.requests, step_pb2.StepRequest.ByteSize)) or [[]]
-    for index, chunk in enumerate(chunks):
-        part = step_pb2.StepRequests(
-            pool=record.pool, partition=record.partition, epoch=record.epoch, requests=chunk
-        )
+    """Split into several records if one does not fit; the ends, which are small, travel with the first."""
+    held = list(_chunks(record.held, step_pb2.StepHeld.ByteSize))
+    requests = list(_chunks(record.requests, step_pb2.StepRequest.ByteSize))
+    parts = [step_pb2.StepRequests(held=chunk) for chunk in held]
+    parts += [step_pb2.StepRequests(requests=chunk) for chunk in requests]
+    for part in parts or [step_pb2.StepRequests()]:
+        part.pool, part.partition, part.epoch = record.pool, record.partition, record.epoch
         part.answers_pool_epoch = record.answers_pool_epoch
-        if index == 0:
+        if not parts or part is parts[0]:
             part.ended.extend(record.ended)
-            part.held.extend(record.held)
         yield part

@@ -9,6 +9,7 @@ from kaon_coordinator.matching.match_effects import (
     AskRunners,
     Effect,
     EndChain,
+    Extend,
     OpenPool,
     Release,
     ReportPool,
@@ -177,6 +178,9 @@ class Pools:
             case Release(incarnation=incarnation):
                 requests = self._proofs.released(effect)
                 outbox.releases(matcher.pool, matcher.epoch, {incarnation: requests})
+            case Extend(incarnation=incarnation):
+                extension = self._proofs.extended(effect)
+                outbox.extension(matcher.pool, matcher.epoch, incarnation, extension)
             case Withdraw(incarnation=incarnation, key=key):
                 withdraw = runner_pb2.WithdrawStep(key=key, pool_epoch=matcher.epoch)
                 outbox.command(incarnation, [runner_pb2.RunnerCommand(withdraw=withdraw)])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from kaon_coordinator.engine.actions import (
     EndChain,
@@ -85,21 +85,19 @@ def step_request(
             f"the request of {step.path} has {size} bytes; a record of a topic has at most {RECORD_BYTES}"
         )
     if leads(step):
-        _offer(state, step, request, CHAIN_BYTES - size)
+        room = CHAIN_BYTES - size
+        request.offered.extend(_successors(state, step, room, partition=partition, epoch=epoch))
     return request
 
 
-def _offer(state: RunState, step: StepState, request: step_pb2.StepRequest, room: int) -> None:
-    """Add the steps that may follow, as many as fit."""
+def _successors(
+    state: RunState, step: StepState, room: int, *, partition: int, epoch: int
+) -> Iterator[step_pb2.Successor]:
+    """Yield the steps that may follow, as many as fit."""
     for follower in chain_after(state, step):
         issue = StepIssue(path=follower.step.path, attempt=1, generation=step.generation)
         following = _request(
-            state,
-            follower.step,
-            issue,
-            follower.known,
-            partition=request.partition,
-            epoch=request.epoch,
+            state, follower.step, issue, follower.known, partition=partition, epoch=epoch
         )
         successor = step_pb2.Successor(
             request=following,
@@ -115,7 +113,7 @@ def _offer(state: RunState, step: StepState, request: step_pb2.StepRequest, room
         room -= successor.ByteSize()
         if room < 0:
             return
-        request.offered.append(successor)
+        yield successor
 
 
 def _request(
@@ -195,6 +193,15 @@ def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:
         priority=priority_of(state, step),
         leads=leads(step),
     )
+
+
+def held_with_further(
+    state: RunState, step: StepState, *, partition: int, epoch: int
+) -> step_pb2.StepHeld:
+    """Describe a step that its runner has begun by itself, and offer the steps that the runner may start after it."""
+    held = held_step(state, step)
+    held.offered.extend(_successors(state, step, CHAIN_BYTES, partition=partition, epoch=epoch))
+    return held
 
 
 def revoke(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kaon_coordinator.matching import chains
-from kaon_coordinator.matching.match_effects import EndChain, Release
+from kaon_coordinator.matching.match_effects import EndChain, Extend, Release
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_wire.lease_tokens import LeaseClaim, LeaseKeys
@@ -190,3 +190,107 @@ def test_a_step_that_began_by_succession_leads_on(leads: bool) -> None:
     assert pool.where("y") == []
     pool.end("b")
     assert pool.where("y") == ["r1"]
+
+
+def _begin_by_succession(pool: Pool, path: str, after: str, *offered: str, **rest: object) -> None:
+    """An engine tells that a runner has begun a step by itself, and offers further ones."""
+    held = step_pb2.StepHeld(key=key(path), incarnation="r1", tenant="x", leads=True, **rest)  # type: ignore[arg-type]
+    held.offered.extend(step_pb2.Successor(request=request(each)) for each in offered)
+    ended = [step_pb2.StepEnded(key=key(after))]
+    record = step_pb2.StepRequests(pool="default", epoch=1, ended=ended, held=[held])
+    pool.matcher.requests(record, pool.now)
+    pool.tick()
+
+
+def _extended(pool: Pool, proofs: LeaseProofs | None = None) -> list[step_pb2.ChainExtension]:
+    found = [effect for effect in pool.effects if isinstance(effect, Extend)]
+    parsed = [(proofs or LeaseProofs()).extended(effect) for effect in found]
+    return [step_pb2.ChainExtension.FromString(data) for data in parsed]
+
+
+def _running(*hosts: Host) -> Pool:
+    """A pool whose runner r1 executes the first step of a chain, which takes a while."""
+    pool = Pool(*(hosts or (Host("r1", slots=1),)))
+    pool.ask(_leading("a", request("b"), request("c"), tenant="x"))
+    pool.start("a")
+    pool.wait(3.0)
+    return pool
+
+
+def test_a_chain_that_nobody_objects_to_goes_on_with_a_token_for_each_step() -> None:
+    keys = LeaseKeys((b"k" * 32,))
+    pool = _running()
+    _begin_by_succession(pool, "b", "a", "c", "d")
+    (extension,) = _extended(pool, LeaseProofs(lambda: keys))
+    assert extension.key == key("b")
+    assert [each.request.key.path for each in extension.successors] == ["c", "d"]
+    for each in extension.successors:
+        issue = each.request.key
+        claim = LeaseClaim(
+            tenant="x",
+            run_id=issue.run_id,
+            path=issue.path,
+            attempt=1,
+            generation=1,
+            incarnation="r1",
+        )
+        assert keys.verify(claim, issue.lease_token)
+    pool.wait(1.0)
+    assert len(_extended(pool)) == 1, "once"
+
+
+def test_another_tenant_that_waits_gets_the_place_of_a_chain_that_would_go_on() -> None:
+    pool = _running()
+    pool.ask(request("y", tenant="y"))
+    _begin_by_succession(pool, "b", "a", "c", "d")
+    assert _extended(pool) == []
+    assert _ended(pool) == ["a", "b"]
+    pool.end("b")
+    assert pool.where("y") == ["r1"]
+
+
+@pytest.mark.parametrize(("priority", "goes_on"), [(1, False), (0, False), (-1, True)])
+def test_a_chain_does_not_go_on_before_own_steps_that_would_stand_before_it(
+    priority: int, goes_on: bool
+) -> None:
+    pool = _running()
+    pool.ask(request("other", tenant="x", priority=priority))
+    _begin_by_succession(pool, "b", "a", "c")
+    assert bool(_extended(pool)) == goes_on
+
+
+def test_an_own_step_of_less_priority_that_has_waited_for_longer_than_that_is_worth_comes_first() -> (
+    None
+):
+    pool = _running()
+    pool.ask(request("other", tenant="x", priority=-1))
+    pool.wait(61.0)
+    _begin_by_succession(pool, "b", "a", "c")
+    assert _extended(pool) == []
+
+
+def test_a_chain_goes_on_as_far_as_needs_and_labels_allow() -> None:
+    pool = _running(Host("r1", slots=1, labels={"spark": "4"}))
+    held = step_pb2.StepHeld(key=key("b"), incarnation="r1", tenant="x", leads=True)
+    for each in (request("c", labels=("spark=4",)), request("d", labels=("r",)), request("e")):
+        held.offered.add(request=each)
+    ended = [step_pb2.StepEnded(key=key("a"))]
+    record = step_pb2.StepRequests(pool="default", epoch=1, ended=ended, held=[held])
+    pool.matcher.requests(record, pool.now)
+    pool.tick()
+    (extension,) = _extended(pool)
+    assert [each.request.key.path for each in extension.successors] == ["c"]
+
+
+def test_no_chain_goes_on_at_a_runner_that_drains() -> None:
+    pool = _running()
+    pool.hosts["r1"].draining = True
+    pool.beat()
+    _begin_by_succession(pool, "b", "a", "c")
+    assert _extended(pool) == []
+
+
+def test_no_chain_goes_on_of_a_step_that_is_over_when_its_start_is_heard() -> None:
+    pool = _running()
+    _begin_by_succession(pool, "b", "b", "c")
+    assert _extended(pool) == []

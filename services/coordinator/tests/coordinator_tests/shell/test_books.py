@@ -107,3 +107,39 @@ def test_history_leaves_in_order_in_records_of_bounded_size() -> None:
     ]
     assert len(sends) > 1
     assert seqs == list(range(1, 13))
+
+
+def test_held_steps_with_long_offers_are_split_like_requests() -> None:
+    outbox = Outbox(catalogue())
+    offered = [step_pb2.Successor(request=_request("x" * 60_000))]
+    held = [
+        step_pb2.StepHeld(key=step_pb2.StepKey(path=str(n)), offered=offered) for n in range(20)
+    ]
+    record = step_pb2.StepRequests(
+        pool="default", partition=1, epoch=4, held=held, requests=[_request("")]
+    )
+    outbox.step_requests(record)
+    records = [step_pb2.StepRequests.FromString(send.value) for send in outbox.take()]
+    assert all(each.ByteSize() < RECORD_BYTES + 70_000 for each in records)
+    assert {(each.pool, each.partition, each.epoch) for each in records} == {("default", 1, 4)}
+    assert [each.key.path for record in records for each in record.held] == [
+        str(n) for n in range(20)
+    ]
+    assert sum(len(each.requests) for each in records) == 1
+
+
+def _request(config: str) -> step_pb2.StepRequest:
+    return step_pb2.StepRequest(spec=step_pb2.StepSpec(config_json=config))
+
+
+def test_an_extension_goes_to_its_runner_by_the_topic_of_its_pool_which_other_pools_do_not_read() -> (
+    None
+):
+    outbox = Outbox(catalogue())
+    extension = step_pb2.ChainExtension(key=step_pb2.StepKey(path="b"))
+    outbox.extension("gpu", 7, "runner-1", extension.SerializeToString())
+    (send,) = outbox.take()
+    assert (send.topic, send.partition) == (topics.step_ready("gpu"), partition_of("runner-1", 3))
+    record = step_pb2.StepReleases.FromString(send.value)
+    assert (record.pool, record.incarnation, record.pool_epoch) == ("gpu", "runner-1", 7)
+    assert list(record.extensions) == [extension]

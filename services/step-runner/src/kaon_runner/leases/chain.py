@@ -23,18 +23,40 @@ class Chain:
 
     def __init__(self, request: step_pb2.StepRequest) -> None:
         self.ended = False
-        self._key = request.key
+        # The step that the successors' inputs name as step 0: the released one, later one that an extension named.
+        self._first = request.key
         self._successors: Sequence[step_pb2.Successor] = request.successors
-        # Of the steps that have succeeded, in order.
+        # Of the first step and those after it, as far as they have succeeded.
         self._outputs: list[Mapping[str, str]] = []
 
     def includes(self, key: step_pb2.StepKey) -> bool:
         """Tell whether a lease belongs to this chain: one of an earlier generation of its steps does not."""
-        keys = (self._key, *(each.request.key for each in self._successors))
-        return any(
-            (key.run_id, key.path, key.generation) == (each.run_id, each.path, each.generation)
-            for each in keys
-        )
+        return self._place(key) is not None
+
+    def extend(self, extension: step_pb2.ChainExtension) -> bool:
+        """Go on with other successors after a step of the chain that has begun; return False when they do not continue this chain.
+
+        Those that have begun must be the same, and nothing is added to a chain that has ended.
+        """
+        place = self._place(extension.key)
+        if place is None or place > len(self._outputs) or self.ended:
+            return False
+        begun = self._successors[place : len(self._outputs)]
+        same = [_lease(each.request.key) for each in begun] == [
+            _lease(each.request.key) for each in extension.successors[: len(begun)]
+        ]
+        if not same:
+            return False
+        self._first, self._successors = extension.key, extension.successors
+        # What came before was bound when the extension was made, so a long chain keeps no more than a short one.
+        self._outputs = self._outputs[place:]
+        return True
+
+    def _place(self, key: step_pb2.StepKey) -> int | None:
+        """Return the place of a lease among the chain's steps, from 0; None when it is none of them."""
+        keys = (self._first, *(each.request.key for each in self._successors))
+        places = (place for place, each in enumerate(keys) if _lease(each) == _lease(key))
+        return next(places, None)
 
     def after(
         self, spec: step_pb2.StepSpec, succeeded: step_pb2.StepSucceeded
@@ -58,6 +80,10 @@ class Chain:
             return None
         request.key.succession = inputs_digest(inputs)
         return request
+
+
+def _lease(key: step_pb2.StepKey) -> tuple[str, str, int]:
+    return key.run_id, key.path, key.generation
 
 
 def _typed(spec: step_pb2.StepSpec, outputs: Mapping[str, str]) -> Mapping[str, str]:

@@ -141,6 +141,12 @@ class LeaseTable:
         self._leases[step] = lease
         return lease
 
+    def extend(self, extension: step_pb2.ChainExtension) -> None:
+        """Let the chain of which a lease is here go on with further steps."""
+        for lease in self._leases.values():
+            if lease.chain is not None and lease.chain.extend(extension):
+                return
+
     def forget(self, lease: Lease) -> None:
         """Give up a lease that was taken by succession and that nobody has heard of."""
         del self._leases[lease.step]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from kaon_coordinator.engine.definition.followers import followers
+from kaon_coordinator.engine.definition.followers import followers, places
 from kaon_coordinator.engine.definition.servers import needed_by, served_by
 from kaon_wire.definitions import conditions
 from kaon_wire.definitions.graphs import all_blocks, inner_graphs
@@ -89,6 +89,8 @@ class CompiledGraph:
     followers: Mapping[str, str]
     # By follower: the step that it may follow.
     leaders: Mapping[str, str]
+    # By follower: how many steps may come before it by succession, one after the other.
+    places: Mapping[str, int]
     # By block that has any: the paths of the fields of its policies that are known only when it begins, sorted.
     bound: Mapping[str, tuple[tuple[str, d.Binding], ...]]
     # The steps that serve others, each with the blocks that need it: those after it, as far as all before them must have passed.
@@ -199,6 +201,7 @@ def _compile_graph(
         finishes=finishes,
         followers=following,
         leaders={after: name for name, after in following.items()},
+        places=places(following),
         bound={
             block.name: tuple(sorted(block.bound.items(), key=itemgetter(0)))
             for block in graph.blocks

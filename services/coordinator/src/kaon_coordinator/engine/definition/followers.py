@@ -47,6 +47,21 @@ def followers(
     return found
 
 
+def places(following: Mapping[str, str]) -> dict[str, int]:
+    """Return for each step that may follow another one how many may come before it, one after the other.
+
+    Args:
+        following: By step: the step that may follow it.
+    """
+    found: dict[str, int] = {}
+    for first in following.keys() - set(following.values()):
+        place, name = 1, following.get(first)
+        while name is not None:
+            found[name] = place
+            place, name = place + 1, following.get(name)
+    return found
+
+
 def _may_follow(leader: d.Block, block: d.Block) -> bool:
     step = block.step
     return (

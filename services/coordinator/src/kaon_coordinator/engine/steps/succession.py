@@ -19,6 +19,9 @@ from kaon_wire.errors import KaonError
 from kaon_wire.successions import LONGEST_CHAIN, element, inputs_digest
 from kaonapi.workflow.v1 import definition_pb2 as d
 
+# Of so many steps that follow one another, one lets the chain go on before it ends.
+RENEWED_EVERY = LONGEST_CHAIN // 2
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FromChain:
@@ -105,6 +108,17 @@ def chain_after(state: RunState, step: StepState) -> list[Follower]:
         chain.append(follower)
         members[following.block.name] = len(members)
     return chain
+
+
+def is_renewal_due(step: StepState) -> bool:
+    """Tell whether a runner that begins this step by itself is to get the steps that may follow it.
+
+    Whichever step of the chain was released, it has now at least half of a chain left, or less than that comes at all.
+    """
+    place = step.scope.graph.places.get(step.block.name, 0)
+    if not place or place % RENEWED_EVERY:
+        return False
+    return sum(1 for _ in _after(step)) >= LONGEST_CHAIN - RENEWED_EVERY
 
 
 def is_followed(step: StepState, name: str, path: str) -> bool:
