@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from benchmarks import report
+from benchmarks import report, trace_hop
 from benchmarks.celery_side import CelerySide
 from benchmarks.kaon_side import KaonSide
 from benchmarks.measure import Bench, Result
@@ -48,6 +48,9 @@ def main() -> int:
     """Entry point; returns the exit code."""
     options = _options()
     state = ROOT / ".kaon" / "bench"
+    if options.trace_hop:
+        _trace(state, options)
+        return 0
     results: list[Result] = []
     for round_ in range(options.rounds):
         for name, coordinators in _turns(options):
@@ -55,6 +58,17 @@ def main() -> int:
             results += _measure(name, coordinators, state, round_, options)
     print(report.table(results))
     return 0
+
+
+def _trace(state: Path, options: argparse.Namespace) -> None:
+    """Tell where the time of a hop and of a trigger goes, on each of our sides."""
+    for name, coordinators in _turns(options):
+        shutil.rmtree(state, ignore_errors=True)
+        ledgers = state / "ledgers"
+        ledgers.mkdir(parents=True)
+        with _our_side(name, coordinators, state, options) as side:
+            Bench(side, ledgers).warm(options.warm)
+            print(trace_hop.trace(side, ledgers, options.repeats))
 
 
 def _turns(options: argparse.Namespace) -> list[tuple[str, tuple[int, int]]]:
@@ -95,6 +109,12 @@ def _side(
 ) -> KaonSide | CelerySide:
     if name == "celery":
         return CelerySide(state, processes=options.processes)
+    return _our_side(name, coordinators, state, options)
+
+
+def _our_side(
+    name: str, coordinators: tuple[int, int], state: Path, options: argparse.Namespace
+) -> KaonSide:
     return KaonSide(
         state,
         durability="synchronous" if name == "closed" else name,
@@ -147,6 +167,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--processes", type=int, default=4, help="tasks that Celery executes at once"
     )
+    parser.add_argument(
+        "--trace-hop",
+        action="store_true",
+        help="instead of workloads: the stages of a hop and of a trigger; for the sides synchronous and relaxed",
+    )
     parser.add_argument("--json", default="", metavar="FILE", help="JSON lines are appended here")
     options = parser.parse_args()
     options.workloads = _known(parser, options.workloads or _SHORT, _WORKLOADS)
@@ -155,6 +180,8 @@ def _options() -> argparse.Namespace:
         parser.error("--coordinators: the closed side has its tenants in SQLite")
     sides: Sequence[str] = [*options.sides.split(","), *filter(None, [options.peer])]
     options.sides = _known(parser, sides, ("synchronous", "relaxed", "closed", "celery"))
+    if options.trace_hop and not {*options.sides} <= {"synchronous", "relaxed"}:
+        parser.error("--trace-hop: the benchmark reads topics of open brokers of our own only")
     return options
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from itertools import cycle
@@ -24,7 +24,7 @@ from kaon_local.system import System, SystemConfig, closed_in
 from kaon_wire import canonical
 from kaon_wire.channels import ChannelSecurity
 from kaon_wire.topics import Catalogue
-from kaonapi.run.v1 import run_pb2, run_service_pb2, run_service_pb2_grpc
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.workflow.v1 import workflow_service_pb2, workflow_service_pb2_grpc
 
 _FLOWS = Path(__file__).parent / "flows" / "workflows.py"
@@ -128,17 +128,28 @@ class KaonSide:
 
     def settle(self) -> None:
         """See `Side.settle`."""
+        for run_id in self._submitted():
+            ends = [event.run_ended for event in self._watch(run_id) if event.HasField("run_ended")]
+            _check(run_id, ends)
+
+    def histories(self) -> dict[str, list[history_pb2.HistoryEvent]]:
+        """Settle, and return the events of the runs, by id of the run."""
+        found = {run_id: list(self._watch(run_id)) for run_id in self._submitted()}
+        for run_id, events in found.items():
+            _check(run_id, [event.run_ended for event in events if event.HasField("run_ended")])
+        return found
+
+    def _submitted(self) -> list[str]:
+        """Return the runs that were not settled yet, once."""
         runs, self._runs = self._runs, []
-        for run_id in runs:
-            # Not by GetRun, whose answer has every step: for 100,000 it is larger than a client of gRPC takes.
-            watched = self._stubs[0].WatchRun(
-                run_service_pb2.WatchRunRequest(run_id=run_id), timeout=_SECONDS
-            )
-            ends = [
-                answer.event.run_ended for answer in watched if answer.event.HasField("run_ended")
-            ]
-            if [end.status for end in ends] != [run_pb2.STATUS_SUCCEEDED]:
-                raise RuntimeError(f"run {run_id} did not succeed: {ends}")
+        return runs
+
+    def _watch(self, run_id: str) -> Iterator[history_pb2.HistoryEvent]:
+        # Not by GetRun, whose answer has every step: for 100,000 it is larger than a client of gRPC takes.
+        watched = self._stubs[0].WatchRun(
+            run_service_pb2.WatchRunRequest(run_id=run_id), timeout=_SECONDS
+        )
+        return (answer.event for answer in watched)
 
     def parts(self) -> Mapping[str, Sequence[int]]:
         """See `Side.parts`."""
@@ -170,6 +181,11 @@ class KaonSide:
             version=version,
             params_json={key: canonical.dumps(value) for key, value in given.items()},
         )
+
+
+def _check(run_id: str, ends: Sequence[history_pb2.RunEnded]) -> None:
+    if [end.status for end in ends] != [run_pb2.STATUS_SUCCEEDED]:
+        raise RuntimeError(f"run {run_id} did not succeed: {ends}")
 
 
 def _register(channel: grpc.Channel, workflow: Workflow) -> tuple[str, str]:
