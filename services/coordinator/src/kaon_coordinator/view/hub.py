@@ -18,8 +18,8 @@ from kaonapi.run.v1 import run_pb2
 
 # Ticks whose runs are remembered: a minute when something happens all the time.
 _TICKS = 1_200
-# Runs whose progress is remembered.
-_PROGRESS_RUNS = 2_000
+# Steps whose progress is remembered, of all runs together.
+_PROGRESS_STEPS = 20_000
 # So many watch at the usual pace; with more of them ticks are rarer, up to a bound.
 _FEW = 25
 _SLOWEST = 5.0
@@ -49,7 +49,10 @@ class Hub:
         self._changed: set[str] = set()
         self._heard = asyncio.Event()
         self._ticks: deque[tuple[int, frozenset[str]]] = deque(maxlen=_TICKS)
-        self._progress: OrderedDict[str, dict[str, tuple[int, run_pb2.StepView]]] = OrderedDict()
+        # By run, then by path; what was told last comes last.
+        self._progress: OrderedDict[str, OrderedDict[str, tuple[int, run_pb2.StepView]]]
+        self._progress = OrderedDict()
+        self._progress_steps = 0
         # What was made for one watcher since the last tick, for the others.
         self._made: dict[Hashable, asyncio.Task[Any]] = {}
 
@@ -68,11 +71,13 @@ class Hub:
 
     def progress(self, run_id: str, view: run_pb2.StepView) -> None:
         """Note how far a running step has come."""
-        steps = self._progress.setdefault(run_id, {})
+        steps = self._progress.setdefault(run_id, OrderedDict())
         self._progress.move_to_end(run_id)
+        self._progress_steps += view.path not in steps
         steps[view.path] = (self.tick + 1, view)
-        while len(self._progress) > _PROGRESS_RUNS:
-            self._progress.popitem(last=False)
+        steps.move_to_end(view.path)
+        while self._progress_steps > _PROGRESS_STEPS:
+            self._forget_oldest_progress()
         self.changed([run_id])
 
     def progress_of(self, run_id: str, after_tick: int = -1) -> dict[str, run_pb2.StepView]:
@@ -122,6 +127,13 @@ class Hub:
         for each in list(self._watching):
             each.note(changed)
 
+    def _forget_oldest_progress(self) -> None:
+        run_id, steps = next(iter(self._progress.items()))
+        steps.popitem(last=False)
+        self._progress_steps -= 1
+        if not steps:
+            del self._progress[run_id]
+
     async def _beat(self) -> None:
         while True:
             await self._heard.wait()
@@ -132,10 +144,12 @@ class Hub:
             await asyncio.sleep(slower * self._parts.interval_seconds)
 
     async def _poll(self) -> None:
-        """Look whether runs that are watched have changed: hints may be lost."""
+        """Look whether runs that are watched have changed, for hints may be lost, and forget those that nobody looks at."""
         known: dict[str, int] = {}
         while True:
             await asyncio.sleep(self._parts.poll_seconds)
+            self._parts.states.sweep()
+            self._parts.spans.sweep()
             wanted = {run_id for each in self._watching for run_id in each.run_ids}
             if not wanted:
                 known = {}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.store.view_reads import ViewReads
 from kaon_coordinator.view.folding import folded
+from kaon_coordinator.view.recent import Recent
 from kaonapi.run.v1 import history_pb2
 
 NO_RUNNER = 65_535
 _PAGE = 1_000
 # Spans that are kept in memory, of all runs together.
-_MOST_SPANS = 2_000_000
+_MOST_SPANS = 500_000
 
 
 class Spans:
@@ -238,17 +238,11 @@ class SpanBook:
 
     def __init__(self, reads: ViewReads) -> None:
         self._reads = reads
-        self._lock = threading.Lock()
-        self._kept: OrderedDict[str, Spans] = OrderedDict()
+        self._kept: Recent[str, Spans] = Recent(most=_MOST_SPANS, weight=len)
 
     def of(self, run: RunRecord) -> Spans:
         """Return the spans of a run up to its newest event at least. Blocks."""
-        with self._lock:
-            spans = self._kept.setdefault(run.run_id, Spans())
-            self._kept.move_to_end(run.run_id)
-            total = sum(map(len, self._kept.values()))
-            while total > _MOST_SPANS and len(self._kept) > 1:
-                total -= len(self._kept.popitem(last=False)[1])
+        spans = self._kept.get_or_put(run.run_id, Spans)
         with spans.lock:
             if not spans.seq and run.fork_run_id:
                 self._inherit(spans, run)
@@ -258,6 +252,10 @@ class SpanBook:
                     break
                 spans.fold(events)
         return spans
+
+    def sweep(self) -> None:
+        """Forget the spans of runs that nobody has looked at for a while."""
+        self._kept.sweep()
 
     def _inherit(self, spans: Spans, run: RunRecord) -> None:
         while run.fork_run_id:

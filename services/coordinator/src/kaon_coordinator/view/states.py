@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,11 +13,12 @@ from kaon_coordinator.shell.fork_states import definitions
 from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.store.view_reads import ViewReads
 from kaon_coordinator.view.live_run import LiveRun
+from kaon_coordinator.view.recent import Recent
 from kaon_wire.errors import InvalidValue
 from kaonapi.view.v1 import run_view_pb2
 
 # Steps, blocks and cells that are kept in memory, of all runs together; the run that is looked at is kept whatever its size.
-_MOST_NODES = 500_000
+_MOST_NODES = 200_000
 _PAGE = 1_000
 # A run with more steps is shown from its rows until its state has been read.
 MANY_STEPS = 2_000
@@ -38,8 +38,10 @@ class States:
         self._reads = reads
         self._compiled = definitions(reads.store)
         self._lock = threading.Lock()
-        # By run; True for the newest state. What was used last comes last.
-        self._kept: OrderedDict[tuple[str, bool], LiveRun] = OrderedDict()
+        # By run; True for the newest state.
+        self._kept: Recent[tuple[str, bool], LiveRun] = Recent(
+            most=_MOST_NODES, weight=lambda live: live.size
+        )
         self._loading: dict[tuple[str, bool], threading.Lock] = {}
 
     @contextmanager
@@ -75,8 +77,7 @@ class States:
         """Tell whether it takes long to read the newest state of a run: it has many steps, and is not kept or far behind."""
         if run.row.steps_total <= MANY_STEPS:
             return False
-        with self._lock:
-            live = self._kept.get((run.run_id, True))
+        live = self._kept.peek((run.run_id, True))
         few = max(MANY_EVENTS, EVENTS_OF_STEPS * run.row.steps_total)
         return live is None or run.row.seq - live.state.seq > few
 
@@ -91,22 +92,23 @@ class States:
 
     def drop(self, run_id: str) -> None:
         """Forgets a run."""
-        with self._lock:
-            for newest in (True, False):
-                self._kept.pop((run_id, newest), None)
+        for newest in (True, False):
+            self._kept.drop((run_id, newest))
+
+    def sweep(self) -> None:
+        """Forget runs that nobody has looked at for a while."""
+        self._kept.sweep()
 
     def _found(self, run: RunRecord) -> LiveRun:
         key = (run.run_id, True)
+        known = self._kept.get(key)
+        if known is not None:
+            return known
         with self._lock:
-            known = self._kept.get(key)
-            if known is not None:
-                self._kept.move_to_end(key)
-                return known
             loading = self._loading.setdefault(key, threading.Lock())
         # Whoever wants the same run meanwhile waits for the one that reads it.
         with loading:
-            with self._lock:
-                known = self._kept.get(key)
+            known = self._kept.get(key)
             if known is None:
                 known = LiveRun(self._stored(run))
                 self._keep(key, known)
@@ -123,8 +125,7 @@ class States:
     @contextmanager
     def _past(self, run: RunRecord, seq: int) -> Iterator[LiveRun]:
         key = (run.run_id, False)
-        with self._lock:
-            known = self._kept.get(key)
+        known = self._kept.get(key)
         if known is not None:
             with known.lock:
                 if known.state.seq < seq and not self._is_kept_between(run, known.state.seq, seq):
@@ -152,11 +153,7 @@ class States:
     def _keep(self, key: tuple[str, bool], live: LiveRun) -> None:
         with self._lock:
             self._loading.pop(key, None)
-            self._kept[key] = live
-            self._kept.move_to_end(key)
-            total = sum(each.size for each in self._kept.values())
-            while total > _MOST_NODES and len(self._kept) > 1:
-                total -= self._kept.popitem(last=False)[1].size
+        self._kept.put(key, live)
 
 
 def seq_of(reads: ViewReads, run: RunRecord, moment: run_view_pb2.Moment) -> int:
