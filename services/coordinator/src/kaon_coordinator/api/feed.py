@@ -73,6 +73,7 @@ class RunFeed:
         self._subscriptions: dict[str, set[Subscription]] = defaultdict(set)
         self._progress: dict[str, dict[str, run_pb2.StepView]] = {}
         self._listeners: list[Listener] = []
+        self._at_end: dict[str, set[asyncio.Event]] = defaultdict(set)
         # Set while any run has a subscription.
         self.someone_watches = asyncio.Event()
 
@@ -83,6 +84,9 @@ class RunFeed:
             listener.changed({event.run_id for event in events})
         for event in events:
             self._forget_progress(event)
+            if event.HasField("run_ended"):
+                for waiting in self._at_end.get(event.run_id, ()):
+                    waiting.set()
             for subscription in self._subscriptions.get(event.run_id, ()):
                 subscription.add_event(event)
 
@@ -117,6 +121,17 @@ class RunFeed:
                 del self._subscriptions[run_id]
             if not self._subscriptions:
                 self.someone_watches.clear()
+
+    @contextmanager
+    def set_at_end(self, run_id: str, event: asyncio.Event) -> Iterator[None]:
+        """Set an event of the event loop whenever the run ends, within the context."""
+        self._at_end[run_id].add(event)
+        try:
+            yield
+        finally:
+            self._at_end[run_id].discard(event)
+            if not self._at_end[run_id]:
+                del self._at_end[run_id]
 
     @contextmanager
     def listen(self, listener: Listener) -> Iterator[None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator.api import places, whole_log
+from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.api.log_archive import LogSource
 from kaon_coordinator.bounded_wait import came
 from kaon_coordinator.engine.state import transitions as t
@@ -26,8 +27,12 @@ class LogParts:
 
     store: StoreCalls[places.PlaceStore]
     source: LogSource
+    # Tells of the ends of runs.
+    feed: RunFeed
     # The storage of whole logs.
     artifacts: ArtifactStore
+    # Returns microseconds since the epoch.
+    now_us: Callable[[], int]
     # Seconds between reads of a quiet run's lines from the store: another process may archive them.
     poll_seconds: float = 0.5
     # Lines travel separately from events: the last ones may arrive this long after the run's end.
@@ -54,8 +59,11 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         )
         seen, gaps, backlog = 0, _Gaps(), _Backlog(request.tail)
         loop = asyncio.get_running_loop()
-        last_news = loop.time()
-        with self._parts.source.follow(request.run_id) as news:
+        # When the last lines came, or the run ended: what is there when the reader comes is no news.
+        last_news = loop.time() - (self._seconds_since(run.row.end_us) if ended else 0)
+        came_first = False
+        follow = self._parts.source.follow(request.run_id)
+        with follow as news, self._parts.feed.set_at_end(request.run_id, news):
             while True:
                 news.clear()
                 while chunks := await self._parts.source.read(request.run_id, around, seen):
@@ -65,13 +73,17 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
                         )
                         if is_wanted and not backlog.takes(record := gaps.told(chunk)):
                             yield log_pb2.ReadLogsResponse(lines=record)
-                    seen, last_news = chunks[-1].chunk_id, loop.time()
+                    seen = chunks[-1].chunk_id
+                    last_news = loop.time() if came_first else last_news
+                came_first = True
                 for record in backlog.end():
                     yield log_pb2.ReadLogsResponse(lines=record)
-                settled = ended and loop.time() - last_news >= self._parts.settle_seconds
-                if settled or not request.follow:
+                left = last_news + self._parts.settle_seconds - loop.time()
+                if not request.follow or (ended and left <= 0):
                     return
-                await came(news, self._parts.poll_seconds)
+                await came(
+                    news, min(self._parts.poll_seconds, left) if ended else self._parts.poll_seconds
+                )
                 if not ended and (await self._run(tenant, request.run_id)).row.status in t.TERMINAL:
                     ended, last_news = True, loop.time()
 
@@ -86,6 +98,10 @@ class LogServicer(log_pb2_grpc.LogServiceServicer):
         )
         async for piece in whole_log.read(self._parts.artifacts, stored, request.offset):
             yield piece
+
+    def _seconds_since(self, time_us: int) -> float:
+        # Never negative: the clock that wrote the time may be ahead of ours.
+        return max(0, self._parts.now_us() - time_us) / 1e6
 
     async def _run(self, tenant: str, run_id: str) -> RunRecord:
         return await self._parts.store.read(self._parts.store.store.get_run, tenant, run_id)

@@ -167,7 +167,9 @@ class ApiServer(GrpcServer):
         logs = LogParts(
             store=parts.store,
             source=parts.logs,
+            feed=parts.feed,
             artifacts=parts.artifacts,
+            now_us=parts.now_us,
             poll_seconds=parts.poll_seconds,
             settle_seconds=parts.settle_seconds,
         )

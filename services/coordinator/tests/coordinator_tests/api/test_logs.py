@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from grpc import StatusCode, aio
 
+from kaon_coordinator.api.server import ApiServer
 from kaon_coordinator.store.base import RunRecord
 from kaon_coordinator.store.log_bounds import LogBounds
-from kaonapi.log.v1 import log_pb2
+from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
 
 from ..store.build import batch, step_row
-from .conftest import Api
+from .conftest import NOW_US, Api
 
 
 def _lines(run: run_pb2.Run, *numbers: int, path: str = "work") -> log_pb2.LogLines:
@@ -126,6 +129,39 @@ async def test_following_ends_with_the_run_and_with_its_last_lines(
     # Lines may come after the end of the run.
     await archive([_lines(run, 3)])
     assert await _all(call) == [_lines(run, 3)]
+
+
+@asynccontextmanager
+async def _served(api: Api, **changes: Any) -> AsyncIterator[log_pb2_grpc.LogServiceAsyncStub]:
+    """The logs of the same system from a server with other settings."""
+    server = ApiServer(replace(api.parts, **changes))
+    address = f"127.0.0.1:{await server.start('127.0.0.1:0')}"
+    try:
+        async with aio.insecure_channel(address) as channel:
+            yield log_pb2_grpc.LogServiceStub(channel)  # type: ignore[misc]
+    finally:
+        await server.stop(grace=0)
+
+
+async def test_whoever_follows_a_run_that_ended_long_ago_does_not_wait(api: Api) -> None:
+    run = await _begin(api)
+    records = [_lines(run, number) for number in range(1, 251)]
+    await api.archive.archive(records)
+    api.end(run)
+    changes = {"settle_seconds": 3600, "now_us": lambda: NOW_US + 3600 * 10**6}
+    async with _served(api, **changes) as logs:
+        call = logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, follow=True))
+        assert await _all(call) == records
+
+
+async def test_a_follower_need_not_ask_whether_the_run_has_ended(api: Api) -> None:
+    run = await _begin(api)
+    await api.archive.archive([_lines(run, 1)])
+    async with _served(api, poll_seconds=3600, settle_seconds=0.01) as logs:
+        call = logs.ReadLogs(log_pb2.ReadLogsRequest(run_id=run.run_id, follow=True))
+        assert await _next(call) == _lines(run, 1)
+        api.end(run)
+        assert await _all(call) == []
 
 
 def _gap(first: int, last: int) -> log_pb2.LogGap:
