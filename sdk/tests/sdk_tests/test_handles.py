@@ -107,19 +107,30 @@ def test_printed_lines_are_told_with_their_step(run: RunHandle, world: World) ->
 def test_metrics_are_records_in_the_order_of_the_reports(
     client: Client, run: RunHandle, world: World
 ) -> None:
-    def reported(seq: int, value: float, step: int = 0) -> history_pb2.HistoryEvent:
-        metric = step_pb2.StepMetric(name="rmse", value=value, step=step)
+    def reported(
+        seq: int, value: float, step: int = 0, given: bool = False
+    ) -> history_pb2.HistoryEvent:
+        metric = step_pb2.StepMetric(
+            name="rmse", value=value, step=step, step_given=step == 0 and given
+        )
         return event(seq, step_reported=history_pb2.StepReported(path="a", metric=metric))
 
-    head, tail = short_history()[:4], event(7, run_ended=history_pb2.RunEnded())
-    world.history = [*head, reported(5, 0.9), reported(6, 0.5, step=10), tail]
-    world.runs["r1"].last_seq = 7
+    head, tail = short_history()[:4], event(8, run_ended=history_pb2.RunEnded())
+    world.history = [
+        *head,
+        reported(5, 0.9),
+        reported(6, 0.5, step=10),
+        reported(7, 0.4, given=True),
+        tail,
+    ]
+    world.runs["r1"].last_seq = 8
     assert client.metrics(run) == run.metrics()
     assert [
         (each["path"], each["name"], each["step"], each["value"]) for each in run.metrics()
     ] == [
         ("a", "rmse", 1, 0.9),
         ("a", "rmse", 10, 0.5),
+        ("a", "rmse", 0, 0.4),
     ]
 
 

@@ -346,7 +346,9 @@ class Client(RunCommands):
                 {
                     "path": path,
                     "name": metric.name,
-                    "step": metric.step or counts[path, metric.name],
+                    "step": metric.step
+                    if metric.step_given
+                    else metric.step or counts[path, metric.name],
                     "value": metric.value,
                     "time": datetime.fromtimestamp(event.time_us / 1e6, UTC),
                 }

@@ -46,11 +46,14 @@ object Kaon {
     send(event.put("message", message.take(1000)))
   }
 
+  /** Reports a number. */
+  def metric(name: String, value: Double): Unit = send(reported(name, value))
+
   /** Reports a number; `step` says how far the step has come, such as its epoch. */
-  def metric(name: String, value: Double, step: Long = 0): Unit = {
-    val event = mapper.createObjectNode().put("kind", "metric").put("name", name.take(200)).put("value", value)
-    send(event.put("step", step))
-  }
+  def metric(name: String, value: Double, step: Long): Unit = send(reported(name, value).put("step", step))
+
+  private def reported(name: String, value: Double): ObjectNode =
+    mapper.createObjectNode().put("kind", "metric").put("name", name.take(200)).put("value", value)
 
   /** The next message to this step, with "name", "payload" and "seq"; waits until there is one. */
   def nextSignal(): JsonNode = Iterator.continually(mapper.readTree(commands.readLine())).map(whole).find(isNew).get

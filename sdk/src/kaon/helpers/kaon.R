@@ -22,7 +22,7 @@ kaon_artifact_path <- function(name, extension = "") ..kaon_artifact_path(name, 
 kaon_progress <- function(fraction, message = "") invisible(..kaon_progress(fraction, message))
 
 # Reports a number; `step` says how far the step has come, such as its epoch.
-kaon_metric <- function(name, value, step = 0) invisible(..kaon_metric(name, value, step))
+kaon_metric <- function(name, value, step = integer(0)) invisible(..kaon_metric(name, value, step))
 
 # The messages to this step that have come since the last call: a list of lists with name, payload and seq.
 kaon_signals <- function() ..kaon_signals()

@@ -205,13 +205,13 @@ class StepContext:
             }
         )
 
-    def metric(self, name: str, value: float, step: int = 0) -> None:
+    def metric(self, name: str, value: float, step: int | None = None) -> None:
         """Report a number.
 
         Args:
             name: of the series, such as "rmse".
             value: the number.
-            step: how far the step has come, such as its epoch; 0 means the number of this report.
+            step: how far the step has come, such as its epoch, from 0 or 1 on; None means the number of this report.
 
         Raises:
             ValueError: the name has more than 200 characters.
@@ -220,7 +220,8 @@ class StepContext:
             raise ValueError(
                 f"the name of a metric has {len(str(name))} characters, the limit is {_METRIC_NAME_CHARACTERS}"
             )
-        self._emit({"kind": "metric", "name": str(name), "value": float(value), "step": int(step)})
+        at = {} if step is None else {"step": int(step)}
+        self._emit({"kind": "metric", "name": str(name), "value": float(value), **at})
 
     def signals(self) -> list[Signal]:
         """Return the messages to this step since the last call, in their order."""

@@ -120,9 +120,13 @@ def test_progress_stays_between_0_and_1(tmp_path: Path) -> None:
     step, events = context(tmp_path)
     step.progress(1.5, "done")
     step.metric("rmse", 1, step=7)
+    step.metric("rmse", 1, step=0)
+    step.metric("rmse", 1)
     assert events == [
         {"kind": "progress", "fraction": 1.0, "message": "done"},
         {"kind": "metric", "name": "rmse", "value": 1.0, "step": 7},
+        {"kind": "metric", "name": "rmse", "value": 1.0, "step": 0},
+        {"kind": "metric", "name": "rmse", "value": 1.0},
     ]
 
 

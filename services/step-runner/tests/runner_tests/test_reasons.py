@@ -15,6 +15,7 @@ from harness import MemorySystem, python, request
 from kaon_artifacts import ArtifactStore
 from kaon_runner.logs.step_log import STDOUT, StepLog
 from kaon_runner.logs.store import LogStore
+from kaon_runner.outbox import reports
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -39,6 +40,17 @@ def error(system: MemorySystem, wanted: step_pb2.StepRequest) -> step_pb2.StepEr
     event = system.final(wanted.key)
     assert event.WhichOneof("event") == "failed", event
     return event.failed.error
+
+
+def test_an_epoch_of_0_is_not_a_missing_one() -> None:
+    key, line = step_pb2.StepKey(path="s"), {"kind": "metric", "name": "loss", "value": 1.0}
+    first, uncounted = (
+        reports.from_protocol(key, {**line, "step": 0}),
+        reports.from_protocol(key, line),
+    )
+    assert first is not None
+    assert uncounted is not None
+    assert (first.metric.step_given, uncounted.metric.step_given) == (True, False)
 
 
 @pytest.mark.parametrize("isolation", ["WARM", "PROCESS"])

@@ -136,7 +136,9 @@ def _step_text(fact: object) -> str | None:
             )
             return f"{fact.path}  SERVING{given}"
         case h.StepReported() if fact.HasField("metric"):
-            at = f" at step {fact.metric.step}" if fact.metric.step else ""
+            at = (
+                f" at step {fact.metric.step}" if fact.metric.step or fact.metric.step_given else ""
+            )
             return f"{fact.path}  {fact.metric.name} = {fact.metric.value:.6g}{at}"
         case h.StepReported():
             return f"{fact.path}  saved a checkpoint"

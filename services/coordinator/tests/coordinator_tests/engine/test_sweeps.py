@@ -138,6 +138,17 @@ def test_a_cell_worse_than_the_median_of_enough_others_is_stopped_and_counts_as_
     driver.take_over()
 
 
+def test_a_first_epoch_may_be_0_and_without_one_the_reports_are_counted() -> None:
+    driver = running(MEDIAN)
+    lease = driver.lease("f[a]/s")
+    for given in ({"step": 0, "step_given": True}, {"step": 1, "step_given": True}, {}):
+        metric = step_pb2.StepMetric(name="loss", value=1.0, **given)
+        driver.tell(Reported(lease=lease, metric=metric))
+    told = [e.step_reported.metric.step for e in driver.history if e.HasField("step_reported")]
+    assert told == [0, 1, 3]
+    driver.check_replay()
+
+
 def test_a_metric_that_should_be_large_is_judged_the_other_way_round() -> None:
     rule = d.EarlyStopping()
     rule.CopyFrom(MEDIAN)

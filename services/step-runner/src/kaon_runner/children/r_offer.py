@@ -41,7 +41,7 @@ def offer(place: Any, context: StepContext, skips: list[str]) -> dict[str, Any]:
         return robjects.BoolVector([True])
 
     def metric(name: Any, value: Any, step: Any) -> Any:
-        context.metric(str(name[0]), float(value[0]), int(step[0]))
+        context.metric(str(name[0]), float(value[0]), int(step[0]) if len(step) else None)
         return robjects.BoolVector([True])
 
     def skip(why: Any) -> Any:

@@ -153,6 +153,7 @@ def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2
                     name=str(message["name"]),
                     value=float(message["value"]),
                     step=int(message.get("step", 0)),
+                    step_given="step" in message,
                 ),
             )
         case "checkpoint":

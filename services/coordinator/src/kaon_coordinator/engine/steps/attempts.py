@@ -110,7 +110,8 @@ def reported(decision: Decision, message: Reported) -> None:
         decision.emit(step_reported=report)
         return
     report.metric.CopyFrom(metric)
-    report.metric.step = metric.step or step.reports + 1
+    if not (metric.step or metric.step_given):
+        report.metric.step = step.reports + 1
     decision.emit(step_reported=report)
     if math.isfinite(metric.value):
         _stop_early(decision, step, report.metric)
