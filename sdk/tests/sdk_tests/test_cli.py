@@ -104,8 +104,15 @@ def test_watching_as_json_gives_a_line_for_each_update(kaon: Kaon, world: World,
 
 def test_runs_are_listed_shown_and_cancelled(kaon: Kaon, flow: str) -> None:
     assert "No runs found" in kaon("list")[1]
+    kaon("register", flow)
+    assert "did you mean w?" in kaon("list", "--workflow", "ww")[2]
+    assert kaon("list", "--workflow", "ww", "--json") == (0, "", "")
     kaon("submit", flow)
     assert "r1" in kaon("list")[1]
+    assert kaon("list", "--status", "failed")[1] == "No run is such as you ask for.\n"
+    assert (
+        "--status 'faild' is unknown; did you mean failed?" in kaon("list", "--status", "faild")[2]
+    )
     assert [json.loads(line)["run_id"] for line in kaon("list", "--json")[1].splitlines()] == ["r1"]
     shown = kaon("show", "r1")[1]
     assert "n = 1" not in shown  # the server of this test fills in no defaults
@@ -345,6 +352,7 @@ def test_runners_and_models_and_workflows_are_listed(kaon: Kaon, world: World, f
     kaon("submit", flow)
     assert "w" in kaon("workflows", "list")[1]
     assert "a: shell step" in kaon("workflows", "show", "w")[1]
+    assert "did you mean w?" in kaon("workflows", "show", "ww")[2]
 
 
 @pytest.mark.parametrize(
@@ -1027,7 +1035,11 @@ def test_validating_needs_no_server(kaon: Kaon, flow: str, world: World) -> None
     ("arguments", "code", "message"),
     [
         (("watch", "r9"), 1, "kaon: there is no run 'r9'\n"),
-        (("workflows", "show", "x"), 1, "kaon: there is no workflow 'x'\n"),
+        (
+            ("workflows", "show", "x"),
+            1,
+            "kaon: there is no workflow 'x'; see kaon workflows list, or register it first with kaon register FILE\n",
+        ),
         (("validate", "none.py"), 1, "kaon: there is no file none.py\n"),
         (("show",), 2, "kaon: Missing argument 'RUN' (see kaon show --help)\n"),
         (("nope",), 2, "kaon: No such command 'nope' (see kaon --help)\n"),

@@ -17,6 +17,8 @@ from kaonapi.step.v1 import step_pb2
 
 # Characters of a value; artifacts have none but their names.
 _LONGEST = 2_000
+# Names that an error lists.
+_MOST_NAMES = 12
 
 
 def show(
@@ -79,6 +81,9 @@ def _nothing(run_id: str, paths: list[str], written: str) -> str:
     names_of = [path.rsplit("/", 1)[-1] for path in paths]
     near = difflib.get_close_matches(written, dict.fromkeys([*names_of, *paths]), n=3)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    few = list(dict.fromkeys(names_of))
+    if not near and 0 < len(few) <= _MOST_NAMES:
+        hint = f"; it has {', '.join(few)}"
     return f"run {run_id} has no step, block or cell {written!r} (yet){hint}"
 
 

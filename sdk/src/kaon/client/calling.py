@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from kaon.client.bearer import Bearer
 from kaon.client.channel import Endpoints
-from kaon.client.errors import NotAuthenticated, translated
+from kaon.client.errors import COORDINATOR, NotAuthenticated, translated
 from kaon.client.retrying import Patience
 from kaon.client.stopping import STOPPER
 from kaon_wire.errors import Unavailable
@@ -23,6 +23,7 @@ class Caller:
         endpoints: who calls.
         patience: how long a call is tried again while nobody answers.
         complete: returns a request with what people have left out.
+        setting: what gives the address, for errors.
     """
 
     def __init__(
@@ -31,8 +32,10 @@ class Caller:
         endpoints: Endpoints,
         patience: Patience,
         complete: Callable[[Any], Any] = lambda request: request,
+        setting: str = COORDINATOR,
     ) -> None:
         self._complete = complete
+        self._setting = setting
         self.address = address
         self._endpoints = endpoints
         # The publisher accepts whom the coordinator accepts.
@@ -96,7 +99,7 @@ class Caller:
         """
         request = self._complete(request)
         try:
-            with translated(self.address):
+            with translated(self.address, self._setting):
                 return method(request, metadata=self.metadata)
         except Unavailable as error:
             raise Unavailable(
@@ -116,7 +119,7 @@ class Caller:
         request = self._complete(request)
         stopper, shown = STOPPER.get(), self.metadata
         try:
-            with translated(self.address):
+            with translated(self.address, self._setting):
                 # A call of gRPC can be cancelled, which the types of stubs do not say.
                 call: Any = method(request, metadata=shown)
                 if stopper is not None:
@@ -134,7 +137,7 @@ class Caller:
 
     def _send(self, send: Callable[[], T]) -> T:
         def attempt() -> T:
-            with translated(self.address):
+            with translated(self.address, self._setting):
                 return send()
 
         return self._patience.call(attempt)

@@ -36,6 +36,10 @@ class ServerError(KaonError):
     """The service failed; the caller is not at fault."""
 
 
+# What gives the address of a service.
+COORDINATOR = "--server or KAON_SERVER"
+PUBLISHER = "KAON_PUBLISHER"
+
 _KINDS: dict[grpc.StatusCode, type[KaonError]] = {
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidValue,
@@ -56,8 +60,8 @@ _BROKEN = frozenset({"Socket closed", "Connection reset by peer"})
 
 
 @contextmanager
-def translated(address: str) -> Iterator[None]:
-    """Convert errors of gRPC into errors of Kaon; `address` is named when no service answers.
+def translated(address: str, setting: str = COORDINATOR) -> Iterator[None]:
+    """Convert errors of gRPC into errors of Kaon; `address` is named when no service answers, and `setting`, which gives it.
 
     Raises:
         KaonError: one of the kinds above.
@@ -65,10 +69,10 @@ def translated(address: str) -> Iterator[None]:
     try:
         yield
     except grpc.RpcError as error:
-        raise _translate(error, address) from error
+        raise _translate(error, address, setting) from error
 
 
-def _translate(error: grpc.RpcError, address: str) -> KaonError:
+def _translate(error: grpc.RpcError, address: str, setting: str) -> KaonError:
     # What a stub raises is a grpc.Call too, which the types do not say.
     call: Any = error
     code: grpc.StatusCode = call.code() if hasattr(call, "code") else grpc.StatusCode.UNKNOWN
@@ -81,7 +85,7 @@ def _translate(error: grpc.RpcError, address: str) -> KaonError:
         # How a server that speaks TLS ends what does not.
         tls = ", or KAON_TLS_CA where it speaks TLS" if details in _BROKEN else ""
         return Unavailable(
-            f"no answer from {address} ({details}); check that it runs, or set --server or KAON_SERVER{tls}"
+            f"no answer from {address} ({details}); check that it runs, or set {setting}{tls}"
         )
     if kind is ServerError:
         return ServerError(f"{address} failed ({code.name}): {details}")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from kaon.client.audit import Audit
 from kaon.client.calling import Caller
 from kaon.client.channel import Endpoints, connect
+from kaon.client.errors import PUBLISHER
 from kaon.client.retrying import Patience
 from kaonapi.model.v1 import model_pb2, model_pb2_grpc
 
@@ -22,7 +23,7 @@ class Models:
     ) -> None:
         self._watch_patience = watch_patience
         self._channel = connect(endpoints.publisher, endpoints.security)
-        self._caller = Caller(endpoints.publisher, endpoints, patience)
+        self._caller = Caller(endpoints.publisher, endpoints, patience, setting=PUBLISHER)
         self._stub = model_pb2_grpc.ModelServiceStub(self._channel)
         # Of the publisher.
         self.audit = Audit(self._caller, self._channel)

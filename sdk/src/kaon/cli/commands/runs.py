@@ -10,16 +10,16 @@ from typing import Annotated, TypeAlias, TypedDict, Unpack
 
 import typer
 
-from kaon.cli import formatting, options, output
+from kaon.cli import formatting, options, output, registered
 from kaon.cli.following import Follower
 from kaon.cli.live import RunView
 from kaon.cli.log_selection import moment_us
 from kaon.cli.values import brief, json_or_text, named, status_text, took
-from kaon.client import Client, KaonError, NotFound, placement
+from kaon.client import Client, KaonError, placement
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
 from kaonapi.run.v1 import run_pb2, run_service_pb2
-from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2
+from kaonapi.workflow.v1 import definition_pb2
 
 # Submits a run, and returns it with its definition.
 Submission: TypeAlias = Callable[
@@ -137,30 +137,13 @@ def _of_name(
     def submitted(
         client: Client,
     ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
-        found = workflow_named(client, name, version)
+        found = registered.named(client, name, version)
         encoded = client.encode_params(found.definition, parameters.parse(found.definition, texts))
         given: SubmitOptions = {"key": "", **how}
         answer = client.submit_encoded(name, found.version, encoded, **given)
         return answer, found.definition
 
     return submitted
-
-
-def workflow_named(client: Client, name: str, version: str) -> workflow_service_pb2.Workflow:
-    """Return a registered workflow.
-
-    Raises:
-        NotFound: there is none; the error has the nearest names.
-    """
-    try:
-        return client.workflow(name, version)
-    except NotFound as error:
-        known = [each.name for each in client.workflows()]
-        if name in known:
-            raise
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see kaon workflows list"
-        raise NotFound(f"{error} with kaon register FILE; {hint}") from None
 
 
 def start(
@@ -253,16 +236,18 @@ def list_runs(
     """
     wanted = formatting.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
     if wanted is None:
-        known = ", ".join(
-            name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:]
-        )
-        raise typer.BadParameter(f"--status {status!r} is unknown; use one of {known}")
+        known = [name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:]]
+        near = difflib.get_close_matches(status.lower(), known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        raise typer.BadParameter(f"--status {status!r} is unknown; {hint}")
     labels = options.split_labels(label, may_lack_value=True)
     values = {name: json_or_text(text) for name, text in options.split_params(param).items()}
     with options.reached(server=server, state=state) as client:
         runs = client.runs(
             workflow, wanted, limit, labels, params=values, since_us=moment_us(since, "--since")
         )
+        if workflow and not runs and not json:
+            registered.named(client, workflow)
     if json:
         for run in runs:
             output.print_json(run)
@@ -287,7 +272,9 @@ def list_runs(
             )
             for run in runs
         ),
-        nothing="No runs found. Submit one: kaon submit FILE",
+        nothing="No run is such as you ask for."
+        if workflow or status or labels or values or since
+        else "No runs found. Submit one: kaon submit FILE",
     )
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import formatting, options, output, schedule_file
+from kaon.cli import formatting, options, output, registered, schedule_file
 from kaon.cli.log_selection import moment_us
 from kaon.client import params as parameters
 from kaonapi.schedule.v1 import schedule_pb2
@@ -252,7 +252,7 @@ def backfill(
     """
     texts = options.split_params(param)
     with options.client(server=server) as client:
-        definition = client.workflow(workflow, version).definition
+        definition = registered.named(client, workflow, version).definition
         found = client.schedules.backfill(
             workflow,
             parameter,

@@ -231,7 +231,7 @@ def block_details(block: run_pb2.BlockView) -> str:
     if block.memo_run_id:
         parts.append(f"from run {block.memo_run_id}")
     if block.HasField("due_time"):
-        parts.append(f"until {formatting.moment(block.due_time)}")
+        parts.append(f"until {formatting.moment(block.due_time)} {formatting.zone()}")
     parts += [f"{name}={brief(text)}" for name, text in sorted(block.outputs_json.items())]
     return "  ".join(parts) or block.kind.replace("_", "-")
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kaon.cli import formatting, kinds, options, output
+from kaon.cli import formatting, kinds, options, output, registered
 from kaon.dsl import Workflow, types
 from kaon_wire.definitions import conditions
 from kaon_wire.value_types import is_required, name_of
@@ -62,7 +62,7 @@ def show(
     kaon workflows show recommendations
     """
     with options.client(server=server) as client:
-        found = client.workflow(name, version)
+        found = registered.named(client, name, version)
     if json:
         output.print_json(found)
         return
