@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import StringIO
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -22,9 +25,11 @@ from kaon import (
     sub_workflow,
     timer,
 )
+from kaon.cli.following import Follower
 from kaon.cli.live import RunView
 from kaon.cli.live.lines import describe, line
 from kaon.cli.live.paths import label, split
+from kaon.client import Client, NotFound
 from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -384,6 +389,57 @@ def test_on_a_terminal_the_final_picture_stays() -> None:
     final = out.getvalue().rsplit("\x1b[2K", 1)[-1]
     assert "FAILED" in final
     assert "ValueError: bad data" in final
+
+
+def test_a_fork_shows_what_it_has_kept_of_the_runs_before_it() -> None:
+    first, second = steps.shell("a", argv=["x"]), steps.shell("b", argv=["x"])
+    third = steps.shell("c", argv=["x"])
+    flow = Workflow("w", first >> second >> third).definition()
+
+    def submitted(run_id: str, seq: int) -> dict[str, object]:
+        fork = h.RunFork(run_id=run_id, seq=seq)
+        return {"run_submitted": h.RunSubmitted(workflow="w", fork=fork)}
+
+    def ended(path: str, status: run_pb2.Status.ValueType) -> dict[str, object]:
+        return {"step_ended": h.StepEndedEvent(path=path, attempt=1, status=status)}
+
+    def run(run_id: str, *facts: dict[str, object]) -> list[h.HistoryEvent]:
+        return [
+            h.HistoryEvent(run_id=run_id, seq=seq, time_us=seq * 1_000_000, **fact)  # type: ignore[arg-type]
+            for seq, fact in enumerate(facts, 1)
+        ]
+
+    good, bad = run_pb2.STATUS_SUCCEEDED, run_pb2.STATUS_FAILED
+    failed = {"run_ended": h.RunEnded(status=bad)}
+    begun = {"run_submitted": h.RunSubmitted(workflow="w")}
+    histories = {
+        # The fork is of the state before step c had failed.
+        "r1": run("r1", begun, ended("a", good), ended("b", bad), ended("c", bad), failed),
+        "r2": run("r2", submitted("r1", 3), _again("b"), ended("b", good), ended("c", bad), failed),
+        "r3": run("r3", submitted("r2", 5), _again("c"), ended("c", good), _succeeded()),
+    }
+    client = SimpleNamespace(
+        watch=lambda run_id, _seq: [Update(event=each) for each in histories[run_id]],
+        history=lambda run_id: iter(histories[run_id]),
+    )
+    view = RunView(flow)  # type: ignore[arg-type]
+    code = Follower(cast("Client", client), "r3", flow, view, json=False).follow()  # type: ignore[arg-type]
+    assert (code, view.status) == (0, good)
+    assert "3 of 3 steps" in text(view)
+
+    def history(run_id: str) -> Iterator[h.HistoryEvent]:
+        raise NotFound(f"there is no run {run_id!r}")
+
+    client.history = history
+    assert Follower(cast("Client", client), "r3", flow, RunView(flow), json=False).follow() == 0  # type: ignore[arg-type]
+
+
+def _again(path: str) -> dict[str, object]:
+    return {"blocks_reset": h.BlocksReset(paths=[path], cause="fork")}
+
+
+def _succeeded() -> dict[str, object]:
+    return {"run_ended": h.RunEnded(status=run_pb2.STATUS_SUCCEEDED)}
 
 
 def _failing_history() -> list[h.HistoryEvent]:

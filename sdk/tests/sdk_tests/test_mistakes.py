@@ -182,7 +182,7 @@ MISTAKES = [
     ('body = step("c", v=param("n", int, check="size(value) > 1"))', 5, "size(int)"),
     ('body = step("c", v=param("n", int, check="value + 1"))', 5, "gives int; it must give true"),
     ('body = step("c", v=coalesce(1))', 5, "coalesce() takes two values or more"),
-    ('body = step("c", v=expr("x > y", x=1))', 5, "uses y; give each as an argument"),
+    ('body = step("c", v=expr("x > y", x=1))', 5, "uses y; give each as an argument, y=..."),
     ('body = step("c", v=expr("x > 1", x=1, y=2))', 5, "does not use y"),
     (
         'r = each("r", a["rows"]); body = a >> step("c", v=r)',
@@ -261,6 +261,21 @@ MISTAKES = [
         "c = step('c'); body = (a | c) >> b.when(a.succeeded)",
         5,
         "does not look at step 'c', which comes right before it; add c.ended where",
+    ),
+    (
+        "r = each('r', ['x']); c = step('c', v=r); body = (a | c**r) >> b.when(a.succeeded & c.ended)",
+        5,
+        "step 'c' does not come right before it; foreach 'each-r' does: write block = c ** r once, and use block in both",
+    ),
+    (
+        "r = each('r', ['x']); c = step('c', v=r); body = (a | c**r) >> b.when(a.succeeded & (c**r).ended)",
+        5,
+        "a.succeeded & (c ** r).ended, and foreach 'each-r' does not come right before it; foreach 'each-r' does: write",
+    ),
+    (
+        "r = each('r', ['x']); c = step('c', v=r); body = (a | c**r) >> b.when(a.succeeded)",
+        5,
+        "add block.ended with block = c ** r where its end does not matter",
     ),
     ("body = b >> sequence(a, step('c')).when_any()", 5, "belongs to one block"),
     ("body = b >> sequence(a, step('c')).optional()", 5, "optional() belongs to one block"),

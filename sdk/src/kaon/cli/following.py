@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from kaon.cli import formatting, output
 from kaon.cli.live import RunView
 from kaon.cli.prints import Prints
 from kaon.cli.waits import Waits
-from kaon.client import Client, KaonError
+from kaon.client import Client, KaonError, NotFound
 from kaon_wire.definitions.graphs import all_blocks
-from kaonapi.run.v1 import run_pb2, run_service_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
 # How the run ended, as an exit code.
@@ -97,9 +98,22 @@ class Follower:
     ) -> Iterator[run_service_pb2.WatchRunResponse]:
         for update in updates:
             self._waits.note(update.event)
+            if update.event.run_submitted.HasField("fork") and not self._json:
+                self._view.begins_with(self._kept(update.event.run_submitted.fork))
             yield update
             # What was not handled when Ctrl-C came is shown again.
             self._seq = max(self._seq, update.event.seq)
+
+    def _kept(self, fork: history_pb2.RunFork) -> Iterator[history_pb2.HistoryEvent]:
+        """Yield what happened in the run that was forked, and in what that one was forked from, until its state was taken."""
+        # It may have been deleted since.
+        with suppress(NotFound):
+            for event in self._client.history(fork.run_id):
+                if event.seq > fork.seq:
+                    return
+                if event.run_submitted.HasField("fork"):
+                    yield from self._kept(event.run_submitted.fork)
+                yield event
 
     def _stop(self) -> None:
         """Cancel the run and show it until its hooks have run."""

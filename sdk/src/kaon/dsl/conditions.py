@@ -49,7 +49,8 @@ class End(Condition):
     source: Source
 
     def __repr__(self) -> str:
-        return f"{self.block!r}.{self.word}"
+        block = repr(self.block)
+        return f"{block}.{self.word}" if " " not in block else f"({block}).{self.word}"
 
     def ends(self) -> Iterator[End]:
         """See `Condition`."""

@@ -287,12 +287,29 @@ def _check_triggers(scope: Scope) -> None:
             _check_condition(place, place.trigger.condition, before)
 
 
+def _meant(block: object, before: set[Block]) -> str:
+    """Tell which block the writer may have meant by one that is not right before."""
+    for other in before:
+        is_inside = any(unwrapped(body) is block for body in _bodies(other))
+        if is_inside or repr(other) == repr(block):
+            return (
+                f"; {other.label} does: write block = {other!r} once, and use block in both places"
+            )
+    return ""
+
+
+def _end_of(block: Block) -> str:
+    written = repr(block)
+    return f"block.ended with block = {written}" if " " in written else f"{written}.ended"
+
+
 def _check_condition(place: Place, condition: Condition, before: set[Block]) -> None:
     """Check that a condition looks at all blocks right before its own, and at no others."""
     for end in condition.ends():
         if end.block not in before:
             raise WorkflowError(
-                f"{place.block.label} starts by {condition!r}, and {end.block.label} does not come right before it",
+                f"{place.block.label} starts by {condition!r}, and {end.block.label} does not come right before it"
+                f"{_meant(end.block, before)}",
                 end.source,
             )
     looked_at = {end.block for end in condition.ends()}
@@ -300,7 +317,7 @@ def _check_condition(place: Place, condition: Condition, before: set[Block]) -> 
         if block in before and block not in looked_at:
             raise WorkflowError(
                 f"{place.block.label} starts by {condition!r}, which does not look at {block.label}, which comes right "
-                f"before it; add {block!r}.ended where its end does not matter",
+                f"before it; add {_end_of(block)} where its end does not matter",
                 condition.source,
             )
 

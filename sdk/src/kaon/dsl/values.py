@@ -400,7 +400,9 @@ def expr(text: str, /, **variables: Any) -> Expr:
     missing = sorted(used - set(variables))
     if missing:
         raise WorkflowError(
-            f"expr({text!r}) uses {', '.join(missing)}; give each as an argument", source
+            f"expr({text!r}) uses {', '.join(missing)}; give each as an argument, {missing[0]}=...: "
+            f"a parameter, an item or an output of a step, each by a name of its own",
+            source,
         )
     unused = sorted(set(variables) - used)
     if unused:

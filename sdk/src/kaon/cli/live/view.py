@@ -81,6 +81,13 @@ class RunView:
             elif message.HasField("progress"):
                 self.tree.progress(message.progress)
 
+    def begins_with(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
+        """Take over what has ended in other runs, as a fork does."""
+        for event in events:
+            # What became of those runs themselves says nothing of this one.
+            if not (event.WhichOneof("event") or "").startswith("run_"):
+                self.feed(event)
+
     def render(self, max_rows: int | None = None) -> RenderableType:
         """Return the picture, as it is now."""
         now_us = int(self._clock() * 1e6)
