@@ -518,6 +518,7 @@ def test_an_artifact_and_a_model_are_followed_both_ways(
     assert told("shop@3") == [*used, ("made", "train", "model"), ("published", "train", "shop 3")]
     assert "made of sha256:bbbbbbbbbbbb by step train of run r1" in kaon("lineage", "shop")[1]
     assert kaon("lineage", f"sha256:{'c' * 64}")[0] == 1
+    assert "write a digest with 8 to 64 hexadecimal digits" in kaon("lineage", "sha256:bb")[2]
     assert "MODEL@VERSION" in kaon("lineage", "shop@x")[2]
 
 

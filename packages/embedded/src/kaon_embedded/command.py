@@ -26,6 +26,7 @@ def run(
         Path | None,
         typer.Option(
             "--state",
+            metavar="DIR",
             help="Keep runs, logs and artifacts in this directory; default: delete them afterwards.",
         ),
     ] = None,

@@ -64,7 +64,8 @@ kaon why RUN [STEP]                         explain why a step or run does not g
 
 KAON_SERVER and KAON_PUBLISHER are the addresses of the services. kaon login or KAON_TOKEN identify you; where
 authentication is off, KAON_TENANT, KAON_PRINCIPAL and KAON_ROLES do.
-Exit codes: 0 success, 1 failure, 2 wrong usage (of watch and run also: the run was cancelled).""",
+Exit codes: 0 success, 1 failure, 2 wrong usage (of watch and run also: the run was cancelled), 3 a command that
+is kept until the run's coordinator answers, 130 Ctrl-C.""",
 )
 
 

@@ -55,7 +55,8 @@ NewCode: TypeAlias = Annotated[
     typer.Option(
         "--file",
         metavar="FILE",
-        help="Go on with the workflow of this file, in a new run that keeps what fits it.",
+        help="Go on with the workflow of this file, in a new run that keeps what fits it. Sub-workflows that have not "
+        "succeeded begin anew.",
     ),
 ]
 WorkflowName: TypeAlias = Annotated[

@@ -49,6 +49,8 @@ def lineage(
     kaon lineage recommender@3
     kaon lineage sha256:9f86d081 --workflow recommendations --limit 500
     """
+    if target.startswith("sha256:") and not _DIGEST.fullmatch(target):
+        raise typer.BadParameter(f"{target!r}: write a digest with 8 to 64 hexadecimal digits")
     with options.client(server=server) as client:
         if _DIGEST.fullmatch(target):
             digest = target if target.startswith("sha256:") else f"sha256:{target}"
