@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 import io
+import time
+from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
-from kaon.cli import formatting, output
+from kaon.cli import commands, formatting, output
 from kaon.cli.main import execute
 from kaon.cli.screen import Screen, shown
 from kaonapi.log.v1 import log_pb2
 
 # Sets the clipboard, clears the screen, turns the direction of writing, overwrites a line, and hides itself.
 HOSTILE = "a\x1b]52;c;ZXZpbA==\x07b\x1b[2Jc\u202etxt.exe\u2066d\x9b31me\x00f\u200bg"
+
+
+def test_a_time_stands_with_its_zone_or_in_a_column_whose_heading_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert formatting.moment(Timestamp(seconds=1_764_500_000)) == "2025-11-30 11:53:20 CET"
+        assert formatting.moment(Timestamp(seconds=1_751_000_000)) == "2025-06-27 06:53:20 CEST"
+        assert formatting.moment(Timestamp()) == ""
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    for file in Path(commands.__file__).parent.glob("*.py"):
+        text = file.read_text()
+        assert text.count("moment_in_column(") == text.count("({formatting.zone()})"), file.name
 
 
 def printed(renderable: object, *, terminal: bool) -> str:

@@ -98,7 +98,15 @@ def zone() -> str:
 
 
 def moment(time: Timestamp) -> str:
-    """Format a time with its date in the local zone; empty for no time."""
+    """Format a time with its date in the local zone and the name of that; empty for no time."""
+    if not time.seconds:
+        return ""
+    local = datetime.fromtimestamp(time.seconds).astimezone()
+    return f"{moment_in_column(time)} {local.tzname() or 'local time'}"
+
+
+def moment_in_column(time: Timestamp) -> str:
+    """Format a time with its date in the local zone, for a column whose heading names the zone; empty for no time."""
     if not time.seconds:
         return ""
     return datetime.fromtimestamp(time.seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")

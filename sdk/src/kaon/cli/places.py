@@ -113,7 +113,7 @@ def _step_lines(step: run_pb2.StepView) -> Iterator[str]:
     yield f"{step.type} step, attempt {step.attempt}{where}"
     if step.HasField("start_time"):
         ended = f", took {took(step)}" if step.HasField("end_time") else ""
-        yield f"started {formatting.moment(step.start_time)} {formatting.zone()}{ended}"
+        yield f"started {formatting.moment(step.start_time)}{ended}"
     if step.memo_run_id:
         yield f"reused from {step.memo_path} of run {step.memo_run_id}"
     if step.at_breakpoint:

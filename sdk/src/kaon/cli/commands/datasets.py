@@ -39,7 +39,7 @@ def list_datasets(server: options.Server = options.SERVER, json: options.AsJson 
             (
                 each.name,
                 str(each.updates),
-                formatting.moment(each.newest.time),
+                formatting.moment_in_column(each.newest.time),
                 each.newest.partition,
                 _by(each.newest),
             )
@@ -99,7 +99,7 @@ def events(
         (f"TIME ({formatting.zone()})", "PARTITION", "BY", "OUTPUTS", "STARTED"),
         (
             (
-                formatting.moment(each.time),
+                formatting.moment_in_column(each.time),
                 each.partition,
                 _by(each),
                 _outputs(each),

@@ -44,7 +44,16 @@ def list_models(
             output.print_json({**output.as_dict(version), "current_version": current})
         return
     output.print_table(
-        ("MODEL", "VERSION", "CURRENT", "STAGE", "CHECKED", "RUN", "PUBLISHED", "IMAGE"),
+        (
+            "MODEL",
+            "VERSION",
+            "CURRENT",
+            "STAGE",
+            "CHECKED",
+            "RUN",
+            f"PUBLISHED ({formatting.zone()})",
+            "IMAGE",
+        ),
         (
             (
                 version.model,
@@ -53,7 +62,7 @@ def list_models(
                 model_pb2.Stage.Name(version.stage).removeprefix("STAGE_"),
                 _checked(version),
                 version.lineage.run_id,
-                formatting.moment(version.create_time),
+                formatting.moment_in_column(version.create_time),
                 version.image_digest[:19],
             )
             for version in versions

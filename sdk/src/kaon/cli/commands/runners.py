@@ -55,7 +55,7 @@ def runners(
                 str(runner.queued),
                 runner.version,
                 "; ".join(_build(build) for build in runner.building),
-                formatting.moment(runner.last_heartbeat_time),
+                formatting.moment_in_column(runner.last_heartbeat_time),
                 _offers(runner),
             )
             for runner in found

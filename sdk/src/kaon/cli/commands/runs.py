@@ -263,7 +263,7 @@ def list_runs(
                 run.workflow,
                 status_text(run.status),
                 _steps(run),
-                formatting.moment(run.create_time),
+                formatting.moment_in_column(run.create_time),
                 took(run),
                 " ".join(f"{name}={value}" for name, value in sorted(run.labels.items())),
                 " ".join(

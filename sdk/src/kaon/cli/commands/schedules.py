@@ -118,7 +118,7 @@ def list_schedules(server: options.Server = options.SERVER, json: options.AsJson
                 each.name,
                 each.workflow,
                 _when(each),
-                formatting.moment(each.next_time),
+                formatting.moment_in_column(each.next_time),
                 each.last_run_id,
                 "paused" if each.paused else each.last_error,
             )

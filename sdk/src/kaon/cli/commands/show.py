@@ -152,12 +152,12 @@ def _print_run(run: run_pb2.Run) -> None:
     )
     origin = f" from {run.origin}" if run.origin else ""
     out.print(
-        f"version {run.version[:19]}  submitted {formatting.moment(run.create_time)} {formatting.zone()} "
+        f"version {run.version[:19]}  submitted {formatting.moment(run.create_time)} "
         f"by {run.submitter or 'default'}{origin}",
         markup=False,
     )
     if run.HasField("scheduled_time"):
-        out.print(f"scheduled for {formatting.moment(run.scheduled_time)} {formatting.zone()}")
+        out.print(f"scheduled for {formatting.moment(run.scheduled_time)}")
     if run.HasField("previous_success"):
         out.print(f"previous success: run {_previous(run.previous_success)}", markup=False)
     if run.labels:
@@ -182,7 +182,7 @@ def _print_run(run: run_pb2.Run) -> None:
 
 
 def _previous(run: run_pb2.PreviousRun) -> str:
-    text = f"{run.run_id}, ended {formatting.moment(_time(run.end_time_us))} {formatting.zone()}"
+    text = f"{run.run_id}, ended {formatting.moment(_time(run.end_time_us))}"
     if run.scheduled_time_us:
         text += f", scheduled for {formatting.moment(_time(run.scheduled_time_us))}"
     return text
@@ -231,7 +231,7 @@ def block_details(block: run_pb2.BlockView) -> str:
     if block.memo_run_id:
         parts.append(f"from run {block.memo_run_id}")
     if block.HasField("due_time"):
-        parts.append(f"until {formatting.moment(block.due_time)} {formatting.zone()}")
+        parts.append(f"until {formatting.moment(block.due_time)}")
     parts += [f"{name}={brief(text)}" for name, text in sorted(block.outputs_json.items())]
     return "  ".join(parts) or block.kind.replace("_", "-")
 

@@ -35,7 +35,7 @@ def list_workflows(server: options.Server = options.SERVER, json: options.AsJson
             (
                 each.name,
                 each.version[:19],
-                formatting.moment(each.create_time),
+                formatting.moment_in_column(each.create_time),
                 each.definition.description,
             )
             for each in found
@@ -66,9 +66,7 @@ def show(
     if json:
         output.print_json(found)
         return
-    output.console().print(
-        f"registered {formatting.moment(found.create_time)} {formatting.zone()}", style="dim"
-    )
+    output.console().print(f"registered {formatting.moment(found.create_time)}", style="dim")
     print_definition(found.definition, found.version)
 
 

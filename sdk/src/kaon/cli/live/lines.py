@@ -8,6 +8,12 @@ from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Facts that a reader of a live run does not miss.
+# Why a step is stopped, in words.
+_STOPS = {
+    "scope_over": "nothing needs it any more",
+    "stale_lease": "what it reported has ended it",
+    "timed_out": "timed out",
+}
 _QUIET = {"step_became_ready", "cell_started"}
 _PHASES = {d.PHASE_ON_FAILURE: "failure hooks begin", d.PHASE_FINALLY: "final hooks begin"}
 
@@ -147,7 +153,7 @@ def _step_text(fact: object) -> str | None:
         case h.StepLeaseLost():
             return f"{fact.path}  lost its runner ({fact.reason}), waits for another"
         case h.StepStopRequested():
-            return f"{fact.path}  stops{_because(fact.reason)}"
+            return f"{fact.path}  stops{_because(_STOPS.get(fact.reason, fact.reason))}"
         case h.StepEndedEvent():
             memo = f", reused from run {fact.memo.run_id}" if fact.HasField("memo") else ""
             made = "".join(map(_updated, sorted(fact.datasets.items())))
