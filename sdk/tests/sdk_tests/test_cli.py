@@ -941,7 +941,7 @@ def test_a_backfill_submits_a_run_for_each_date(kaon: Kaon, world: World, flow: 
         "-p",
         "n=3",
     )
-    assert (code, out) == (0, "Submitted 1 runs of w; 1 existed before.\n")
+    assert (code, out) == (0, "Submitted 1 run of w; 1 existed before.\n")
     asked = world.asked[-1]
     assert (asked.every_days, asked.max_active, asked.params_json) == (7, 2, {"n": "3"})
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich.text import Text
 
+from kaon_wire.texts import counted
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -65,8 +66,9 @@ def log_gap(lines: log_pb2.LogLines) -> str:
     key, gap = lines.key, lines.gap
     missing = gap.last_sequence - gap.first_sequence + 1
     return (
-        f"{key.path}: {missing} lines left out, {gap.first_sequence} to {gap.last_sequence}. When the attempt has ended, "
-        f"print them with: kaon logs {key.run_id} {shlex.quote(key.path)} --whole --attempt {key.attempt}"
+        f"{key.path}: {counted(missing, 'line')} left out, {gap.first_sequence} to {gap.last_sequence}. "
+        f"When the attempt has ended, print them with: "
+        f"kaon logs {key.run_id} {shlex.quote(key.path)} --whole --attempt {key.attempt}"
     )
 
 

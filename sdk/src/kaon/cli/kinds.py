@@ -9,6 +9,7 @@ from kaon.dsl.workflow import STRATEGIES
 from kaon_wire import canonical
 from kaon_wire.definitions import conditions
 from kaon_wire.definitions.graphs import inner_graphs
+from kaon_wire.texts import counted
 from kaon_wire.value_types import name_of
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -75,7 +76,7 @@ def activity(definition: d.WorkflowDefinition) -> str:
     if strategy := _STRATEGIES.get(definition.strategy):
         told.append(f"strategy {strategy}")
     elif most := definition.max_active_runs:
-        told.append(f"at most {most} active runs")
+        told.append(f"at most {counted(most, 'active run')}")
     return ", ".join([*told, *bound.sources_of_run(definition)])
 
 
@@ -151,7 +152,11 @@ def _for_each(loop: d.ForEach) -> str:
     if loop.HasField("sweep"):
         space = loop.sweep.WhichOneof("space")
         axes = loop.sweep.grid.axes if space == "grid" else loop.sweep.random.axes
-        drawn = "a grid of" if space == "grid" else f"{loop.sweep.random.count} random points of"
+        drawn = (
+            "a grid of"
+            if space == "grid"
+            else f"{counted(loop.sweep.random.count, 'random point')} of"
+        )
         text += f" in {drawn} {', '.join(sorted(axes))}"
     if loop.HasField("early_stopping"):
         text += f", stopping early by {loop.early_stopping.metric}"

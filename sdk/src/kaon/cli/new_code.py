@@ -12,6 +12,7 @@ from kaon.cli.values import named
 from kaon.client import Client, Conflict
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 _ENDS = frozenset(
@@ -104,7 +105,7 @@ def forked(
 
 
 def _kept(plan: run_service_pb2.CommandPlan) -> str:
-    kept = f"{plan.kept} {'step that succeeded is' if plan.kept == 1 else 'steps that succeeded are'} kept"
+    kept = f"{counted(plan.kept, 'step that succeeded is', 'steps that succeeded are')} kept"
     paths = list(plan.resets[:_NAMED])
     more = f" and {plan.resets_total - _NAMED} more" if plan.resets_total > _NAMED else ""
     verb = "begins" if plan.resets_total == 1 else "begin"

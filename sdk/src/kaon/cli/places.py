@@ -12,6 +12,7 @@ from kaon.cli import formatting, output
 from kaon.cli.values import brief, status_text, took
 from kaon_wire.errors import NotFound
 from kaon_wire.paths import names, names_merely_a_cell
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -121,7 +122,7 @@ def _step_lines(step: run_pb2.StepView) -> Iterator[str]:
         for name, text in sorted(step.inputs_json.items()):
             yield f"input {name} = {text}"
     if step.lost_runners:
-        yield f"lost {step.lost_runners} runners"
+        yield f"lost {counted(step.lost_runners, 'runner')}"
     if step.progress_message:
         yield f"{step.progress:.0%} {step.progress_message}"
     for name, value in sorted(step.metrics.items()):
@@ -132,7 +133,7 @@ def _block_lines(block: run_pb2.BlockView) -> Iterator[str]:
     yield block.kind.replace("_", "-")
     if block.cells:
         counts = ", ".join(f"{count} {name.lower()}" for name, count in sorted(block.cells.items()))
-        yield f"{block.total} cells: {counts}"
+        yield f"{counted(block.total, 'cell')}: {counts}"
     if block.child_run_id:
         yield f"run {block.child_run_id}"
     if block.memo_run_id:

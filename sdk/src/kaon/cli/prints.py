@@ -10,6 +10,7 @@ from rich.text import Text
 
 from kaon.cli import formatting
 from kaon.client import Client, KaonError
+from kaon_wire.texts import counted
 from kaonapi.log.v1 import log_pb2
 
 
@@ -55,5 +56,5 @@ def print_lines(lines: log_pb2.LogLines, out: Callable[[Text], None]) -> None:
     for line in lines.lines:
         out(formatting.log_line(lines.key.path, line))
     if lines.dropped:
-        dropped = f"{lines.key.path}: {lines.dropped} lines dropped: the step printed faster than the log is kept"
+        dropped = f"{lines.key.path}: {counted(lines.dropped, 'line')} dropped: the step printed faster than the log is kept"
         out(Text(dropped, style="red"))

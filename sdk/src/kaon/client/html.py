@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 from typing import Any
 
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 # Steps that are shown; the rest is counted.
@@ -33,7 +34,7 @@ def page(found: run_service_pb2.GetRunResponse, outputs: Mapping[str, Any]) -> s
     if rows:
         parts.append(_table(("step", "status", "attempt", "progress", "error"), rows))
     if (more := len(found.steps) - _MOST) > 0:
-        parts.append(f"<div>and {more} more steps</div>")
+        parts.append(f"<div>and {counted(more, 'more step')}</div>")
     return "".join(parts)
 
 

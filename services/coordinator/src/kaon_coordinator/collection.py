@@ -28,6 +28,7 @@ from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_telemetry.logs import configure_logs
 from kaon_telemetry.metrics import CoordinatorMetrics
 from kaon_wire.errors import KaonError
+from kaon_wire.texts import counted
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +152,8 @@ def main() -> int:
         return 1
     word = "would delete" if arguments.dry_run else "deleted"
     print(
-        f"{word} {swept.deleted} artifacts ({swept.deleted_bytes} bytes), {swept.kept} stay ({swept.kept_bytes} bytes)"
+        f"{word} {counted(swept.deleted, 'artifact')} ({swept.deleted_bytes} bytes), "
+        f"{counted(swept.kept, 'stays', 'stay')} ({swept.kept_bytes} bytes)"
     )
     return 0
 

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from kaon_service.access.limits import AllLimits
 from kaon_wire.errors import Exhausted
+from kaon_wire.texts import counted
 
 # Tenants whose pace is remembered; of more, those that were quiet longest begin anew.
 _REMEMBERED = 10_000
@@ -73,7 +74,7 @@ class Rates:
         limit = self._limits.of(tenant).calls_per_second
         if limit and (wait := self._calls.take(tenant, limit, 2 * limit)):
             raise Exhausted(
-                f"tenant {tenant} makes more than {limit} calls a second (limit calls_per_second): "
+                f"tenant {tenant} makes more than {counted(limit, 'call')} a second (limit calls_per_second): "
                 f"try again in {wait:.1f} s",
                 wait,
             )
@@ -87,7 +88,7 @@ class Rates:
         limit = self._limits.of(tenant).submissions_per_minute
         if limit and (wait := self._submissions.take(tenant, limit / 60, limit)):
             raise Exhausted(
-                f"tenant {tenant} submits more than {limit} runs a minute (limit submissions_per_minute): "
+                f"tenant {tenant} submits more than {counted(limit, 'run')} a minute (limit submissions_per_minute): "
                 f"try again in {wait:.1f} s",
                 wait,
             )
@@ -102,7 +103,7 @@ class Rates:
         limit = self._limits.of(tenant).streams
         if limit and self._streams[tenant] >= limit:
             raise Exhausted(
-                f"tenant {tenant} has {limit} open streams (limit streams): close one, or try again later"
+                f"tenant {tenant} has {counted(limit, 'open stream')} (limit streams): close one, or try again later"
             )
         self._streams[tenant] += 1
         try:

@@ -18,6 +18,7 @@ from kaon_wire.audit.messages import head_of, row_of
 from kaon_wire.audit.rows import SignedHead, statement
 from kaon_wire.audit.verify import Valid, verify
 from kaon_wire.errors import InvalidValue, KaonError
+from kaon_wire.texts import counted
 
 if TYPE_CHECKING:
     from kaon.client.audit import Audit
@@ -163,7 +164,9 @@ def verify_audit(
             if valid is not None
             else "signatures were not checked (--key)"
         )
-        output.say(f"{found.rows} rows follow one another up to row {found.head.seq}; {covered}.")
+        output.say(
+            f"{counted(found.rows, 'row follows', 'rows follow')} one another up to row {found.head.seq}; {covered}."
+        )
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kaon.cli import formatting, options, output, values
+from kaon_wire.texts import counted
 from kaonapi.dataset.v1 import dataset_pb2
 
 app = typer.Typer(
@@ -62,7 +63,7 @@ def show(name: Name, server: options.Server = options.SERVER, json: options.AsJs
         output.print_json(found)
         return
     out = output.console()
-    out.print(f"[bold]{found.name}[/]  {found.updates} updates")
+    out.print(f"[bold]{found.name}[/]  {counted(found.updates, 'update')}")
     for each in found.producers:
         when = formatting.moment(each.time)
         out.print(f"  updated by {each.workflow} {each.path}, last {when}", markup=False)

@@ -12,6 +12,7 @@ import typer
 from kaon.cli import options, output
 from kaon.client import Client
 from kaon_wire.errors import KaonError
+from kaon_wire.texts import counted
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.system.v1 import system_pb2
 
@@ -129,7 +130,7 @@ def _publisher(client: Client) -> Finding:
     except KaonError as error:
         advice = "only steps of type publish need it; check KAON_PUBLISHER"
         return Finding(name="publisher", verdict=WARNING, text=str(error), advice=advice)
-    return Finding(name="publisher", verdict=GOOD, text=f"lists {len(models)} models")
+    return Finding(name="publisher", verdict=GOOD, text=f"lists {counted(len(models), 'model')}")
 
 
 def _print(finding: Finding, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ import typer
 
 from kaon.cli import options, output
 from kaon.client.mlflow_export import Target, export
+from kaon_wire.texts import counted
 
 app = typer.Typer(
     name="export",
@@ -60,5 +61,6 @@ def mlflow(
         copied = export(client, run, Target(uri=to, experiment=experiment), artifacts=artifacts)
     output.say(
         f"Copied run {run} to run {copied.run_id} of the experiment {copied.experiment}: "
-        f"{copied.params} parameters, {copied.metrics} metric values, {copied.artifacts} artifacts."
+        f"{counted(copied.params, 'parameter')}, {counted(copied.metrics, 'metric value')}, "
+        f"{counted(copied.artifacts, 'artifact')}."
     )

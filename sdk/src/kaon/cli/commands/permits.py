@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from kaon.cli import options, output
+from kaon_wire.texts import counted
 
 app = typer.Typer(help="Limit how many steps of a tag run concurrently.", no_args_is_help=True)
 
@@ -38,7 +39,7 @@ def set_permits(
     if json:
         output.print_json(found)
     elif limit:
-        output.say(f"Limited tag {tag} to {limit} concurrent steps.")
+        output.say(f"Limited tag {tag} to {counted(limit, 'concurrent step')}.")
     else:
         output.say(f"Removed the limit of tag {tag}.")
 

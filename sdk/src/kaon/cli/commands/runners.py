@@ -9,6 +9,7 @@ import typer
 from rich.text import Text
 
 from kaon.cli import formatting, options, output
+from kaon_wire.texts import counted
 from kaonapi.runner.v1 import runner_pb2
 
 
@@ -104,7 +105,7 @@ def pools(
 
 
 def _environments(count: int) -> str:
-    return "" if not count else "1 environment" if count == 1 else f"{count} environments"
+    return counted(count, "environment") if count else ""
 
 
 def _build(build: runner_pb2.EnvironmentBuild) -> str:
@@ -115,7 +116,7 @@ def _build(build: runner_pb2.EnvironmentBuild) -> str:
 def _demand(demand: runner_pb2.Demand) -> str:
     labels = f" with {' '.join(demand.labels)}" if demand.labels else ""
     impossible = f", {demand.impossible} that no runner can take" if demand.impossible else ""
-    return f"{demand.wanted.slots} slots{labels} for {demand.steps} steps{impossible}"
+    return f"{counted(demand.wanted.slots, 'slot')}{labels} for {counted(demand.steps, 'step')}{impossible}"
 
 
 def _print_unreachable(unreachable: Iterable[runner_pb2.UnreachablePool]) -> None:

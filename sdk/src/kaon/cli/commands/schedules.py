@@ -11,6 +11,7 @@ import typer
 from kaon.cli import formatting, options, output, registered, schedule_file
 from kaon.cli.log_selection import moment_us
 from kaon.client import params as parameters
+from kaon_wire.texts import counted
 from kaonapi.schedule.v1 import schedule_pb2
 
 app = typer.Typer(
@@ -271,7 +272,7 @@ def backfill(
         return
     there = len(found.runs) - found.created
     output.say(
-        f"Submitted {found.created} runs of {workflow}{f'; {there} existed before' if there else ''}."
+        f"Submitted {counted(found.created, 'run')} of {workflow}{f'; {there} existed before' if there else ''}."
     )
 
 

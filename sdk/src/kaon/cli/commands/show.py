@@ -13,6 +13,7 @@ from kaon.cli import bound, formatting, options, output, places
 from kaon.cli.live.lines import describe
 from kaon.cli.values import brief, status_text, took
 from kaon_wire import canonical
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 NOT_THE_SAME = 1
@@ -125,14 +126,14 @@ def verify(
         output.print_json(found)
     elif found.matches:
         output.say(
-            f"Replay of {found.seq} events of run {run} gives the stored state {found.stored_hash[:19]}."
+            f"Replay of {counted(found.seq, 'event')} of run {run} gives the stored state {found.stored_hash[:19]}."
         )
     elif found.wrong_snapshots:
         wrong = ", ".join(map(str, found.wrong_snapshots))
         output.say(f"Snapshots of run {run} differ from its history after these events: {wrong}.")
     else:
         output.say(
-            f"Replay of {found.seq} events of run {run} gives state {found.replayed_hash[:19]}, but the stored state is "
+            f"Replay of {counted(found.seq, 'event')} of run {run} gives state {found.replayed_hash[:19]}, but the stored state is "
             f"{found.stored_hash[:19]}."
         )
     raise typer.Exit(0 if found.matches else NOT_THE_SAME)
@@ -219,7 +220,7 @@ def block_details(block: run_pb2.BlockView) -> str:
         parts.append(f"waits for {_awaited(block)}")
     if block.kind == "for_each":
         parts.append(
-            f"{block.total} cell{'' if block.total == 1 else 's'}"
+            counted(block.total, "cell")
             + "".join(f", {count} {name.lower()}" for name, count in sorted(block.cells.items()))
         )
     elif block.kind == "repeat":

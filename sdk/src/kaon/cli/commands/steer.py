@@ -12,6 +12,7 @@ from kaon.cli.values import json_or_text, named
 from kaon.client import Client, KaonError, NotFound
 from kaon_wire.definitions.gate_fields import fields_of_signal
 from kaon_wire.paths import names
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2
 
 # Exit code of a command that is stored and that the run's owner has not applied in time.
@@ -219,14 +220,10 @@ def _signal_all(
         return
     was = "Sent" if found.created else "An earlier call with this key has sent"
     kept = found.runs - found.waiting
-    later = f"; {_runs(kept)} {'keeps' if kept == 1 else 'keep'} it for a gate" if kept else ""
-    output.say(f"{was} signal {name} to {_runs(found.runs)}{later}.")
+    later = f"; {counted(kept, 'run keeps', 'runs keep')} it for a gate" if kept else ""
+    output.say(f"{was} signal {name} to {counted(found.runs, 'run')}{later}.")
     for each in found.left_out:
-        output.say(f"Left out: {_runs(each.runs)} of {each.workflow}: {each.reason}")
-
-
-def _runs(count: int) -> str:
-    return f"{count} run{'' if count == 1 else 's'}"
+        output.say(f"Left out: {counted(each.runs, 'run')} of {each.workflow}: {each.reason}")
 
 
 def approve(
@@ -331,7 +328,7 @@ def _counted(
 ) -> str:
     """Describe how many steps have a status; empty for none."""
     count = sum(step.status == status for step in steps)
-    return f"; {count} step{' is' if count == 1 else 's are'} {doing}" if count else ""
+    return f"; {counted(count, 'step is', 'steps are')} {doing}" if count else ""
 
 
 def _again(before: Iterable[run_pb2.StepView], after: Iterable[run_pb2.StepView]) -> str:
@@ -343,7 +340,7 @@ def _again(before: Iterable[run_pb2.StepView], after: Iterable[run_pb2.StepView]
     if not again:
         return ""
     more = f" and {len(again) - _NAMED} more" if len(again) > _NAMED else ""
-    return f" ({', '.join(again[:_NAMED])}{more}); {len(kept)} that succeeded {'is' if len(kept) == 1 else 'are'} kept"
+    return f" ({', '.join(again[:_NAMED])}{more}); {counted(len(kept), 'that succeeded is', 'that succeeded are')} kept"
 
 
 def mark(

@@ -10,6 +10,7 @@ import typer
 from kaon.cli import formatting, kinds, options, output, registered
 from kaon.dsl import Workflow, types
 from kaon_wire.definitions import conditions
+from kaon_wire.texts import counted
 from kaon_wire.value_types import is_required, name_of
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -110,7 +111,7 @@ def validate(
     if definition.code_bundle:
         bundle = loaded.bundle()
         output.console().print(
-            f"code bundle: {len(bundle.files)} files, {formatting.size(len(bundle.data))}",
+            f"code bundle: {counted(len(bundle.files), 'file')}, {formatting.size(len(bundle.data))}",
             style="dim",
         )
 

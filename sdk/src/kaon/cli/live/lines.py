@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kaon.cli import bound, formatting
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -98,9 +99,7 @@ def _block_text(fact: object) -> str | None:
     match fact:
         case h.BlockStarted():
             count = fact.count or len(fact.keys)
-            return f"{fact.path}  started" + (
-                f" ({count} cell{'' if count == 1 else 's'})" if count else ""
-            )
+            return f"{fact.path}  started" + (f" ({counted(count, 'cell')})" if count else "")
         case h.CellStarted():
             return f"{_cell(fact.path)}  begins" + (
                 f" with {fact.item_json}" if fact.item_json else ""

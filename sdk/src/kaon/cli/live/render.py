@@ -15,6 +15,7 @@ from rich.text import Text
 from kaon.cli import formatting
 from kaon.cli.live.nodes import Node
 from kaon.cli.live.tree import RunTree
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2
 
 # More cells than this are not listed one by one: the finished ones are only counted.
@@ -63,7 +64,7 @@ class Picture:
         lines = self._stacked(shown) if width < _WIDE else self._aligned(shown)
         hidden = 0 if self.max_lines is None else max(len(lines) - self.max_lines, 0)
         if hidden:
-            yield Text(f"  … {hidden} lines above", style="dim")
+            yield Text(f"  … {counted(hidden, 'line')} above", style="dim")
         table = Table.grid(padding=(0, 1))
         for line in lines[hidden:]:
             table.add_row(*line)
@@ -190,7 +191,7 @@ def _details(node: Node) -> str:
     if node.runner and node.status == run_pb2.STATUS_RUNNING:
         parts.append(f"on {node.runner}")
     if node.lost_runners:
-        parts.append(f"lost {node.lost_runners} runner{'s' if node.lost_runners > 1 else ''}")
+        parts.append(f"lost {counted(node.lost_runners, 'runner')}")
     return "  ".join(parts)
 
 
@@ -216,7 +217,7 @@ def _head(tree: RunTree, now_us: int) -> Text:
         f"  {tree.run_id}  ",
         (formatting.status(tree.root.status), style),
         ("  late" if tree.root.late else "", "yellow"),
-        (f"  {_elapsed(tree.root, now_us)}  {done} of {len(steps)} steps done", "dim"),
+        (f"  {_elapsed(tree.root, now_us)}  {done} of {counted(len(steps), 'step')} done", "dim"),
         (f"  {tree.root.message}" if tree.root.message and not tree.root.ended else "", "dim"),
     )
 

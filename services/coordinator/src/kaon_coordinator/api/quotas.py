@@ -12,6 +12,7 @@ from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service.access.limits import AllLimits
 from kaon_service.access.rates import Rates
 from kaon_wire.errors import Exhausted
+from kaon_wire.texts import counted
 
 
 class Quotas:
@@ -68,7 +69,7 @@ class Quotas:
             count = await self._threads.read(self._store.count_open_runs, tenant, limit + 1)
             if count + more > limit:
                 raise Exhausted(
-                    f"tenant {tenant} has {count} open runs, and may have {limit} (limit open_runs): "
+                    f"tenant {tenant} has {counted(count, 'open run')}, and may have {limit} (limit open_runs): "
                     "wait until some have ended, or cancel them"
                 )
 
@@ -84,7 +85,7 @@ class Quotas:
         versions = await self._threads.read(self._store.count_versions, tenant, workflow)
         if limits.versions and versions >= limits.versions:
             raise Exhausted(
-                f"workflow {workflow} has {versions} versions, and may have {limits.versions} (limit versions)"
+                f"workflow {workflow} has {counted(versions, 'version')}, and may have {limits.versions} (limit versions)"
             )
         if limits.workflows and not versions:
             count = await self._threads.read(self._store.count_workflows, tenant)

@@ -34,6 +34,7 @@ from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_service.access.calling import Calling
 from kaon_service.page_tokens import window
+from kaon_wire.texts import counted
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
 
 # Levels of sub-workflows that an explanation follows.
@@ -222,7 +223,9 @@ class RunnerServicer(runner_pb2_grpc.RunnerServiceServicer):
             return []
         return [
             runner_pb2.UnreachablePool(
-                pool=pool, problem=f"{self._no_such(pool)}; {count} steps wait in it", unknown=True
+                pool=pool,
+                problem=f"{self._no_such(pool)}; {counted(count, 'step waits', 'steps wait')} in it",
+                unknown=True,
             )
             for pool, count in self._matchers.unknown().items()
             if asked in {"", pool}

@@ -21,6 +21,7 @@ from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.records import SetAside
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_wire.errors import KaonError, NotFound
+from kaon_wire.texts import counted
 from kaon_wire.version import VERSION
 from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 
@@ -144,7 +145,11 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
             )
         if hidden:
             checks.append(
-                _check("set aside", WARNING, f"{hidden} runs or schedules of other tenants")
+                _check(
+                    "set aside",
+                    WARNING,
+                    f"{counted(hidden, 'run or schedule', 'runs or schedules')} of other tenants",
+                )
             )
         return checks
 
@@ -168,7 +173,7 @@ class SystemServicer(system_pb2_grpc.SystemServiceServicer):
         view, name = self._parts.matchers.view(pool, shown_tenant()), f"pool {pool}"
         if view is None:
             return _check(name, GOOD, "")
-        text = f"{view.runners} runners, {view.released} steps at them, {view.waiting} waiting"
+        text = f"{counted(view.runners, 'runner')}, {counted(view.released, 'step')} at them, {view.waiting} waiting"
         if view.building:
             text += f"; environments that are being built: {view.building} (kaon runners)"
         if view.settling and not view.runners:

@@ -26,6 +26,7 @@ from kaon_coordinator.store.strategies import NAMES, Refusal, Standing, Wait
 from kaon_wire import paths
 from kaon_wire.definitions import conditions
 from kaon_wire.errors import KaonError
+from kaon_wire.texts import counted
 from kaonapi.runner.v1 import runner_pb2 as r
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -269,7 +270,11 @@ class WaitReasons:
         alive = [cell for cell in block.cells.values() if cell.status not in t.TERMINAL]
         nodes = [node for cell in alive for node in _unfinished(cell)][:_FOLLOWED]
         ended = len(block.cells) - len(alive)
-        told = f" ({ended} of {block.count} cells have ended)" if block.kind == "for_each" else ""
+        told = (
+            f" ({ended} of {counted(block.count, 'cell')} ended)"
+            if block.kind == "for_each"
+            else ""
+        )
         self._waits_for(block.path, nodes, f"{block.path} runs{told}, and waits for")
 
     def _before(self, node: Node) -> None:
@@ -398,7 +403,7 @@ class WaitReasons:
         elif state.status == t.PENDING:
             most = state.workflow.definition.max_active_runs
             bound = (
-                f": at most {most} runs of {state.workflow.definition.name} are active at once"
+                f": at most {counted(most, 'run')} of {state.workflow.definition.name} may be active at once"
                 if most
                 else ""
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from kaon_wire.texts import counted
 from kaonapi.workflow.v1 import definition_pb2
 
 # Countable resources that a deployment defines: (name, count), sorted by name, without zeros.
@@ -142,13 +143,13 @@ def in_words(a: Amount) -> str:
     """Format for people: "4 slots, 1.5 cores, 2 GiB of memory, 2 GPUs, 1 licence"."""
     parts = []
     if a[0]:
-        parts.append(f"{a[0]} slot{'s' if a[0] != 1 else ''}")
+        parts.append(counted(a[0], "slot"))
     if a[1]:
         parts.append(f"{a[1] / 1000:g} core{'s' if a[1] != 1000 else ''}")
     if a[2]:
         parts.append(f"{_size(a[2])} of memory")
     if a[3]:
-        parts.append(f"{a[3]} GPU{'s' if a[3] != 1 else ''}")
+        parts.append(counted(a[3], "GPU"))
     parts += [f"{value} {name}" for name, value in a[4] if value]
     return ", ".join(parts) or "nothing"
 

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from kaon_coordinator.matching.amounts import NOTHING, in_words, largest, message
 from kaon_coordinator.matching.builds import build_for
-from kaon_coordinator.matching.formatting import about, counted, timestamp_in
+from kaon_coordinator.matching.formatting import about, timestamp_in
 from kaon_coordinator.matching.moment import Moment
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Lane, Place, StepId, Ticket, expressions
 from kaon_wire.errors import InvalidValue
+from kaon_wire.texts import counted
 from kaonapi.runner.v1 import runner_pb2 as r
 
 
@@ -46,8 +47,10 @@ def _released(state: PoolState, ticket: Ticket, moment: Moment) -> r.WaitReason:
     elif ticket.withdrawn is not None:
         text = f"It was queued at {name}, which was asked to hand it back because another runner is free."
     elif ticket.queued and runner is not None:
-        steps = counted(len(runner.tickets), "step", "steps")
-        text = f"It is queued at {name}, which has {steps} for {counted(runner.capacity[0], 'slot', 'slots')}."
+        steps = counted(len(runner.tickets), "step")
+        text = (
+            f"It is queued at {name}, which has {steps} for {counted(runner.capacity[0], 'slot')}."
+        )
     else:
         text = f"It was released to {name}, which has not reported its start yet."
     return r.WaitReason(
@@ -183,7 +186,7 @@ def _reserved(kept: Sequence[RunnerState], moment: Moment) -> r.WaitReason:
     owners = [runner.reserved for runner in kept if runner.reserved is not None]
     paths = sorted({ticket.step[1] for ticket in owners if moment.shows(ticket.tenant)})
     hidden = len({ticket.step for ticket in owners if not moment.shows(ticket.tenant)})
-    told = [*paths[:3], *([f"{counted(hidden, 'step', 'steps')} of other tenants"] * bool(hidden))]
+    told = [*paths[:3], *([f"{counted(hidden, 'step')} of other tenants"] * bool(hidden))]
     text = (
         f"{counted(len(kept), 'runner is', 'runners are')} kept free for {', '.join(told)}, which needs more at "
         "once and has waited longer."
@@ -245,14 +248,14 @@ def _closed(
     if len(closed) > draining:
         quiet = len(closed) - draining
         parts.append(f"{counted(quiet, 'has', 'have')} sent no heartbeat recently")
-    reason.text = f"Of {counted(total, 'runner', 'runners')} that could take it {', '.join(parts)}."
+    reason.text = f"Of {counted(total, 'runner')} that could take it {', '.join(parts)}."
     return reason
 
 
 def _behind(state: PoolState, ticket: Ticket) -> r.WaitReason:
     higher, own = state.waiting.before(ticket)
     count = higher + own
-    steps = "No step is" if count == 0 else "1 step is" if count == 1 else f"{count} steps are"
+    steps = counted(count, "step is", "steps are") if count else "No step is"
     text = f"{steps} ahead of it"
     if count:
         text += f" ({higher} of higher priority, {own} of its own tenant that came earlier)"

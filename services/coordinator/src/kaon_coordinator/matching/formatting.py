@@ -7,11 +7,6 @@ from datetime import UTC, datetime
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
-def counted(count: int, one: str, many: str) -> str:
-    """Format a count: "1 runner", "3 runners"."""
-    return f"{count} {one if count == 1 else many}"
-
-
 def about(seconds: float) -> str:
     """Format a rough duration: "0.4 s", "40 s", "5 min", "2.5 h"."""
     if seconds < 10:

@@ -266,7 +266,7 @@ async def test_diagnosis_and_pools_show_other_tenants_as_numbers(tmp_path: Path)
         for caller, shown in ((ANN, True), (green, False), (ROOT, True)):
             answer = str(await system.Diagnose(system_pb2.DiagnoseRequest(), metadata=caller))
             assert (run.run_id in answer) is shown
-            assert ("1 runs or schedules of other tenants" in answer) is not shown
+            assert ("1 run or schedule of other tenants" in answer) is not shown
 
 
 def _aside(run_id: str) -> SetAside:

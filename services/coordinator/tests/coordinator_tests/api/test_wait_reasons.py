@@ -142,7 +142,7 @@ def test_a_run_that_was_opened_again_says_that_it_waits_for_its_permit() -> None
 
     assert links(driver.state, "a") == [(r.WAIT_CAUSE_RUN_PENDING, "")]
     assert words(driver.state, "a") == (
-        "The run r1 was reopened and waits for its permit: at most 1 runs of test are active at once."
+        "The run r1 was reopened and waits for its permit: at most 1 run of test may be active at once."
     )
 
 
@@ -173,9 +173,7 @@ def test_a_step_after_a_foreach_waits_for_its_cells() -> None:
         (r.WAIT_CAUSE_WAITS_FOR, "each"),
         AskMatcher(run_id="r1", path="each[y]/a", pool=""),
     ]
-    assert "each runs (1 of 2 cells have ended), and waits for each[y]/a." in words(
-        driver.state, "b"
-    )
+    assert "each runs (1 of 2 cells ended), and waits for each[y]/a." in words(driver.state, "b")
 
 
 def test_a_step_inside_of_a_block_that_has_not_begun_waits_for_what_is_before_the_block() -> None:

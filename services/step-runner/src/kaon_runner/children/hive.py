@@ -26,6 +26,7 @@ from kaon.step import Artifact, StepContext
 from kaon_runner.children import engine_access
 from kaon_runner.children.faults import EngineError, PlatformFault
 from kaon_runner.children.statements import UnknownName, bind, split
+from kaon_wire.texts import counted
 
 _POLL_SECONDS = 0.05
 _SLOW_POLL_SECONDS = 0.5
@@ -231,5 +232,5 @@ def _outputs(context: StepContext, cursor: Any) -> dict[str, Any]:
             raise EngineError(f"the last statement has no rows to write to {frames[0]}")
         place = context.artifact_path(frames[0], ".parquet")
         pd.DataFrame(rows, columns=columns).to_parquet(place, index=False)
-    print(f"{len(rows)} rows", flush=True)
+    print(counted(len(rows), "row"), flush=True)
     return found

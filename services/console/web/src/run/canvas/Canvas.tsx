@@ -25,7 +25,7 @@ import {
   type WheelEvent,
 } from "react";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
-import { formatCount } from "../../common/text";
+import { counted } from "../../common/text";
 import { useRunPage } from "../context";
 import { addCounts, type Counts, noCounts } from "../model/counts";
 import { type GraphModel, type GraphNode, graphModel, NODE_LIMIT } from "../model/graph";
@@ -98,7 +98,8 @@ export function Canvas() {
       )}
       {graph !== undefined && graph.omitted > 0 && (
         <p className={classes.omitted} role="status">
-          {formatCount(graph.omitted)} more blocks of this definition are not drawn. The Code tab has all of them.
+          {counted(graph.omitted, "more block")} of this definition {graph.omitted === 1 ? "is" : "are"} not drawn. The
+          Code tab has all of them.
         </p>
       )}
     </div>

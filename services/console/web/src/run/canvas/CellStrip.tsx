@@ -1,5 +1,6 @@
 import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { useEffect, useMemo, useRef } from "react";
+import { counted } from "../../common/text";
 import { orderCells } from "../cells/cells";
 import { gridFor, paintStatus } from "../cells/heatmap";
 import { usePalette } from "../cells/usePalette";
@@ -38,5 +39,7 @@ export function CellStrip({
     paintStatus(new Uint32Array(image.data.buffer), grid, cells, order, palette);
     context.putImageData(image, 0, 0);
   }, [cells, grid, order, version, palette]);
-  return <canvas ref={ref} className={classes.strip} style={{ height }} role="img" aria-label={`${total} cells`} />;
+  return (
+    <canvas ref={ref} className={classes.strip} style={{ height }} role="img" aria-label={counted(total, "cell")} />
+  );
 }

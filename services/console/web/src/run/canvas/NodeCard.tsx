@@ -25,7 +25,7 @@ import { memo } from "react";
 import { StatusMark } from "../../common/StatusMark";
 import { statusLook } from "../../common/status";
 import { Duration } from "../../common/Time";
-import { clipped, formatCount, shown } from "../../common/text";
+import { clipped, counted, formatCount, shown } from "../../common/text";
 import { formatDuration } from "../../common/time";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import { sum } from "../model/counts";
@@ -281,7 +281,7 @@ function CellsFooter({ data }: { data: CardData }) {
         <>
           <div className={classes.cellsLine}>
             <span>
-              {formatCount(counts[Status.SUCCEEDED] ?? 0)} of {formatCount(total)} cells
+              {formatCount(counts[Status.SUCCEEDED] ?? 0)} of {counted(total, "cell")}
             </span>
             <UnstyledButton
               className={classes.openCells}

@@ -4,7 +4,7 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { statusLook } from "../../common/status";
-import { formatCount, shown } from "../../common/text";
+import { counted, shown } from "../../common/text";
 import { formatDuration } from "../../common/time";
 import { metricText } from "../charts/format";
 import { views } from "../clients";
@@ -153,7 +153,7 @@ export function CellsView({ scrub }: { scrub: Scrub }) {
               ) : (
                 <RampLegend cells={cells} paint={paint} version={version} />
               )}
-              <span>{formatCount(cells.total)} cells. Scroll to zoom, drag to move, arrows to walk.</span>
+              <span>{counted(cells.total, "cell")}. Scroll to zoom, drag to move, arrows to walk.</span>
             </footer>
             {chosen.length > 0 && <Selection block={block} indexes={chosen} clear={() => setChosen([])} />}
           </div>

@@ -1,6 +1,7 @@
 import { useElementSize } from "@mantine/hooks";
 import { type KeyboardEvent, type PointerEvent, useEffect, useMemo, useRef, useState } from "react";
 import { statusLook } from "../../common/status";
+import { counted } from "../../common/text";
 import { formatDuration } from "../../common/time";
 import { metricText } from "../charts/format";
 import classes from "./Cells.module.css";
@@ -145,7 +146,7 @@ export function Heatmap({ cells, version, order, paint, lassoing, chosen, onChoo
       <canvas
         ref={canvas}
         role="application"
-        aria-label={`Heatmap of ${cells.total} cells. Arrow keys walk, plus and minus zoom, space selects. The table beside it has the same as text.`}
+        aria-label={`Heatmap of ${counted(cells.total, "cell")}. Arrow keys walk, plus and minus zoom, space selects. The table beside it has the same as text.`}
         tabIndex={0}
         onKeyDown={keys}
         onPointerDown={down}

@@ -69,7 +69,8 @@ class Writer {
       ...strategy(definition.strategy),
     ];
     this.lines.push("", call("workflow = Workflow", [text(definition.name), ...rest]));
-    if (this.omitted > 0) this.lines.push("", `# ${this.omitted} more blocks are not shown.`);
+    if (this.omitted > 0)
+      this.lines.push("", `# ${this.omitted} more ${this.omitted === 1 ? "block is" : "blocks are"} not shown.`);
     const written = `${this.lines.join("\n")}\n`;
     return written.includes("Literal[") ? `from typing import Literal\n\n${written}` : written;
   }

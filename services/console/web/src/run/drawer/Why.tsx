@@ -3,7 +3,7 @@ import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { faultOf } from "../../api/fault";
 import { Time } from "../../common/Time";
-import { shown } from "../../common/text";
+import { counted, shown } from "../../common/text";
 import { WaitCause, type WaitReason } from "../../gen/kaonapi/runner/v1/runner_pb";
 import { runners } from "../clients";
 import { useRunPage } from "../context";
@@ -65,7 +65,7 @@ function ReasonFacts({ reason }: { reason: WaitReason }) {
   const { go } = useRunPage();
   const facts: ReactNode[] = [];
   if (reason.labels.length > 0) facts.push(`labels ${reason.labels.map(shown).join(", ")}`);
-  if (reason.runners > 0) facts.push(`${reason.eligible} of ${reason.runners} runners could take it`);
+  if (reason.runners > 0) facts.push(`${reason.eligible} of ${counted(reason.runners, "runner")} could take it`);
   if (reason.busy > 0) facts.push(`${reason.busy} busy`);
   if (reason.resting > 0) facts.push(`${reason.resting} resting`);
   if (reason.higherAhead > 0n) facts.push(`${reason.higherAhead} go first`);

@@ -8,7 +8,7 @@ import { ListHead } from "../../common/ListHead";
 import { StatusMark } from "../../common/StatusMark";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { ToggleChips } from "../../common/ToggleChips";
-import { formatCount, shown } from "../../common/text";
+import { counted, shown } from "../../common/text";
 import { formatClock, formatExact } from "../../common/time";
 import { useZone } from "../../common/zone";
 import type { HistoryEvent } from "../../gen/kaonapi/run/v1/history_pb";
@@ -74,7 +74,7 @@ export function EventsView() {
           onChange={(kinds) => go({ kinds }, { replace: true })}
         />
         <Switch label="Oldest first" checked={oldest} onChange={(event) => setOldest(event.currentTarget.checked)} />
-        <span className={classes.count}>{formatCount(last)} events in all</span>
+        <span className={classes.count}>{counted(last, "event")} in all</span>
       </div>
       {events.error && list.length === 0 && <ErrorState error={events.error} retry={() => void events.refetch()} />}
       {events.isPending && <LoadingState label="Loading the history" />}

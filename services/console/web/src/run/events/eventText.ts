@@ -1,7 +1,7 @@
 /** Events of a history in words. */
 
 import { statusLook } from "../../common/status";
-import { clipped } from "../../common/text";
+import { clipped, counted } from "../../common/text";
 import type { HistoryEvent } from "../../gen/kaonapi/run/v1/history_pb";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import type { StepError } from "../../gen/kaonapi/step/v1/step_pb";
@@ -120,7 +120,7 @@ function gateAnswer(value: Fields): string {
 function started(value: Fields): string {
   const keys = value.keys as string[];
   if (keys.length > 0) return `takes way ${keys[0]}`;
-  return Number(value.count) > 0 ? `${value.count} items` : "";
+  return Number(value.count) > 0 ? counted(Number(value.count), "item") : "";
 }
 
 function reported(value: Fields): string {

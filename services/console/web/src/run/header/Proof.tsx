@@ -4,7 +4,7 @@ import { useMutation } from "@tanstack/react-query";
 import { memo } from "react";
 import { faultOf } from "../../api/fault";
 import { runs } from "../../api/runs";
-import { formatCount } from "../../common/text";
+import { counted, formatCount } from "../../common/text";
 import classes from "./RunHeader.module.css";
 
 /**
@@ -72,6 +72,8 @@ function explanation(
     return "Replay the history from its first event, and compare the state with the stored one.";
   const found = `Replayed ${answer.replayedHash.slice(0, 19)}… stored ${answer.storedHash.slice(0, 19)}…`;
   const kept =
-    answer.snapshots > 0n ? ` ${answer.snapshots} snapshots compared, ${answer.wrongSnapshots.length} wrong.` : "";
+    answer.snapshots > 0n
+      ? ` ${counted(Number(answer.snapshots), "snapshot")} compared, ${answer.wrongSnapshots.length} wrong.`
+      : "";
   return current ? `${found}${kept}` : `The run has moved on since event ${answer.seq}. Prove it again.`;
 }

@@ -87,7 +87,7 @@ function Asked({ view }: { view: RunView }) {
           <em>Answer</em>
         </UnstyledButton>
       ))}
-      {gates.length > 3 && <span>and {gates.length - 3} more gates wait</span>}
+      {gates.length > 3 && <span>and {counted(gates.length - 3, "more gate waits", "more gates wait")}</span>}
     </div>
   );
 }

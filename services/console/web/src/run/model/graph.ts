@@ -1,5 +1,6 @@
 /** The definition of a workflow as a tree of scopes: what is drawn, whatever has run. Edges never leave their scope. */
 
+import { counted } from "../../common/text";
 import {
   type Binding,
   type Block,
@@ -205,7 +206,7 @@ function kindDetail(block: Block): string {
     case "gate":
       return gateDetail(kind.value.kind);
     case "branch":
-      return `${kind.value.cases.length + (kind.value.otherwise === undefined ? 0 : 1)} ways`;
+      return counted(kind.value.cases.length + (kind.value.otherwise === undefined ? 0 : 1), "way");
     default:
       return "";
   }

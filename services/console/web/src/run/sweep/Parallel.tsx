@@ -1,6 +1,6 @@
 import { useElementSize } from "@mantine/hooks";
 import { type PointerEvent, useRef } from "react";
-import { clipped, shown } from "../../common/text";
+import { clipped, counted, shown } from "../../common/text";
 import { Goal } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { metricText } from "../charts/format";
 import { Status } from "../model/counts";
@@ -55,7 +55,7 @@ export function Parallel({ trials, axes, metric, goal, brushes, onBrush, best, p
         width={Math.max(200, width)}
         height={HEIGHT}
         role="img"
-        aria-label={`${trials.length} trials across ${axes.length} axes. The table below has the same.`}
+        aria-label={`${counted(trials.length, "trial")} across ${counted(axes.length, "axis", "axes")}. The table below has the same.`}
       >
         {drawn.map((trial) => {
           const kept = brushed(trial, axes, metric, brushes);

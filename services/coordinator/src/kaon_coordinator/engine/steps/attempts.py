@@ -39,6 +39,7 @@ from kaon_coordinator.engine.steps.succession import next_generation
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
 from kaon_wire.packing import fill
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import history_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -334,7 +335,7 @@ def reissue(decision: Decision, step: StepState, *, reason: str) -> None:
     if step.status == t.CANCELLING:
         end_stopped(decision, step, "")
     elif reason == "expired" and step.lost_runners >= limits.lost_runners:
-        text = f"{step.path}: {step.lost_runners} runners were lost while they held this step"
+        text = f"{step.path}: {counted(step.lost_runners, 'runner was', 'runners were')} lost, each while it held this step"
         end(decision, step, t.QUARANTINED, user_error("LostRunners", text))
     else:
         decision.act(EndStep(issue=step.issue))
