@@ -102,6 +102,9 @@ class RunCommands:
         """Send a signal to the gates that wait for its name, or with a path to one running step.
 
         One that comes before its gate is kept for it.
+
+        Raises:
+            NotFound: no gate of the run's workflow takes signals of this name; the error has the nearest names.
         """
         text = canonical.dumps(types.as_json(payload))
         request = _S.SignalRunRequest(run_id=run_id, name=name, payload_json=text, path=path)

@@ -273,6 +273,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         """Check that the caller may send this signal, and return its payload, complete.
 
         Raises:
+            NotFound: No gate of the workflow takes signals of this name.
             Denied: A gate names other roles.
             InvalidRequest: The payload is not what the gates declare; the error names each wrong field.
         """
@@ -280,6 +281,7 @@ class RunCommandsServicer(run_service_pb2_grpc.RunServiceServicer):
         workflow = await self._threads.read(
             store.get_workflow, run.tenant, run.workflow, run.version
         )
+        signal_payloads.awaited(workflow.definition, name)
         if problem := lacking(workflow.definition, name, roles):
             have = ", ".join(sorted(roles)) or "no role"
             raise Denied(f"signal {name!r} {problem}; you have {have}")

@@ -107,6 +107,30 @@ async def test_a_signal_opens_its_gate_also_when_it_comes_before(whole: Whole) -
     assert shown.blocks[0].outputs_json["payload"] == '{"n":1}'
 
 
+@pytest.mark.parametrize(
+    ("gates", "told"),
+    [
+        (["data-ready", "go"], "did you mean data-ready?"),
+        (["go", "stop"], "its gates take go, stop"),
+        ([], "it has no signal gate (to signal a running step, give its path)"),
+    ],
+)
+async def test_a_signal_that_no_gate_of_the_workflow_takes_is_refused(
+    whole: Whole, gates: list[str], told: str
+) -> None:
+    inner = [d.Block(name=each, gate=d.Gate(signal=d.SignalGate(name=each))) for each in gates]
+    group = d.Block(name="inner", group=d.Group(body=d.Graph(blocks=[step("t"), *inner])))
+    whole.register(step("s"), group)
+    run_id = await whole.submit()
+    await whole.waits_at(run_id, "s", t.READY)
+    before = (await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))).run.last_seq
+    wrong = r.SignalRunRequest(run_id=run_id, name="data-redy")
+    text = f"nothing in workflow 'w' waits for signal 'data-redy'; {told}"
+    await refused(whole.runs.SignalRun, wrong, StatusCode.NOT_FOUND, text)
+    after = (await whole.runs.GetRun(r.GetRunRequest(run_id=run_id))).run.last_seq
+    assert after == before
+
+
 async def test_what_cannot_be_commanded_is_refused_with_what_it_is(whole: Whole) -> None:
     whole.register(step("a"), step("b"))
     run_id = await whole.submit()
