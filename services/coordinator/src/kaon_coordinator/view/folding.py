@@ -131,27 +131,28 @@ class Folded:
 
 
 def fold_rows(steps: Iterable[tuple[Any, ...]], blocks: Iterable[tuple[Any, ...]]) -> Folded:
-    """Sum up stored steps (path, status, attempt, start, end) and blocks and cells (path, kind, status, data)."""
+    """Sum up stored steps, and blocks and cells, that are counted already where they are alike: those of an `Outline`."""
     counts = Folded()
-    for path, status, attempt, start_us, end_us in steps:
-        place = folded(path)
-        assert place is not None
-        told = counts.sum_at(place, "step")
-        told.statuses[status] = told.statuses.get(status, 0) + 1
-        told.retried += attempt > 1
-        if start_us and end_us and status in t.TERMINAL:
-            told.timed += 1
-            told.sum_us += max(end_us - start_us, 1)
-    for path, kind, status, data in blocks:
+    for path, status, number, retried, timed, took_us in steps:
+        told = counts.sum_at(_place(path), "step")
+        told.statuses[status] = told.statuses.get(status, 0) + number
+        told.retried += retried
+        told.timed += timed
+        told.sum_us += took_us
+    for path, kind, status, data, number in blocks:
         if kind == "cell" and not path.endswith("]") and not _ITERATION.search(path):
             # The bodies of groups and branches stand as their blocks do.
             continue
-        place = folded(path)
-        assert place is not None
-        told = counts.sum_at(place, kind)
-        told.statuses[status] = told.statuses.get(status, 0) + 1
-        told.items += canonical.loads(data).get("total", 0) if data else 0
+        told = counts.sum_at(_place(path), kind)
+        told.statuses[status] = told.statuses.get(status, 0) + number
+        told.items += number * canonical.loads(data).get("total", 0) if data else 0
     return counts
+
+
+def _place(path: str) -> Place:
+    place = folded(path)
+    assert place is not None, path
+    return place
 
 
 def fold_state(state: RunState) -> Folded:

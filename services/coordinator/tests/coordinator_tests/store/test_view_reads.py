@@ -194,11 +194,8 @@ def test_a_run_is_read_as_it_is_at_one_moment(store: Store, url: str, reads: Vie
     assert (whole.row.seq, len(whole.steps), len(whole.blocks)) == (5, 3, 2)
     outline = reads.outline(run.run_id)
     assert (outline.steps, outline.blocks) == ([step_row()], [block_row()])
-    assert sorted(row[0] for row in outline.counted_steps) == [
-        "regions[CA]/work",
-        "regions[US]/work",
-    ]
-    assert [row[:2] for row in outline.counted_blocks] == [("regions[US]", "cell")]
+    assert outline.counted_steps == [("regions[]/work", t.RUNNING, 2, 1, 0, 0)]
+    assert outline.counted_blocks == [("regions[]", "cell", t.RUNNING, "", 1)]
     cells = reads.cell_rows(run.run_id, "regions")
     assert (cells.seq, [row[0] for row in cells.cells], len(cells.steps)) == (5, ["regions[US]"], 2)
     assert [each.seq for each in reads.history_before(run.run_id, 4, 2)] == [3, 2]
@@ -207,6 +204,46 @@ def test_a_run_is_read_as_it_is_at_one_moment(store: Store, url: str, reads: Vie
     assert [each.run_id for each in reads.runs_of("default", [run.run_id])] == [run.run_id]
     assert reads.runs_of("theirs", [run.run_id]) == []
     assert set(reads.rows_at([run.run_id], "work")) == {run.run_id}
+
+
+def test_what_is_alike_in_cells_is_counted_by_the_database(
+    store: Store, url: str, reads: ViewReads
+) -> None:
+    run = submitted(store)
+    first_us = 1_700_000_000_000_000
+    ended = {"status": t.SUCCEEDED, "start_us": first_us}
+    inside = [
+        # Beyond the whole numbers of four bytes; one that took no time counts as a microsecond; one was skipped.
+        step_row("a/by#2[x]/in[y]/s", **ended, end_us=first_us + 9_000_000_000),
+        step_row("a/by#2[x]/in[z]/s", **ended, end_us=first_us),
+        step_row("a/by#2[k[1]]/s", **ended, end_us=first_us + 5, attempt=3),
+        step_row("a/by#2[w]/s", **ended, end_us=first_us + 7),
+        step_row("a/by#2[v]/s", status=t.SKIPPED, start_us=0),
+    ]
+    cells = [block_row(f"a/by#2[{key}]", kind="cell", data='{"index":1}') for key in "xwv"]
+    nested = block_row("a/by#2[x]/in", data='{"total":2}')
+    batch = PartitionBatch(
+        partition=run.partition,
+        epoch=store.claim_partition(run.partition, "me"),
+        runs=[run_row(run.run_id)],
+        steps={run.run_id: inside},
+        blocks={run.run_id: [*cells, nested]},
+    )
+    store.commit(batch)
+    outline = reads.outline(run.run_id)
+    assert (outline.steps, outline.blocks) == ([], [])
+    assert sorted(outline.counted_steps) == [
+        ("a/by#2[]/in[y]/s", t.SUCCEEDED, 1, 0, 1, 9_000_000_000),
+        ("a/by#2[]/in[z]/s", t.SUCCEEDED, 1, 0, 1, 1),
+        ("a/by#2[]/s", t.SUCCEEDED, 1, 0, 1, 7),
+        ("a/by#2[]/s", t.SKIPPED, 1, 0, 0, 0),
+        ("a/by#2[]]/s", t.SUCCEEDED, 1, 1, 1, 5),
+    ]
+    assert all(type(value) in {str, int} for row in outline.counted_steps for value in row)
+    assert sorted(outline.counted_blocks) == [
+        ("a/by#2[]", "cell", t.RUNNING, "", 3),
+        ("a/by#2[]/in", "for_each", t.RUNNING, '{"total":2}', 1),
+    ]
 
 
 def test_gates_that_wait_are_found_without_looking_at_other_blocks(store: Store, url: str) -> None:
