@@ -8,6 +8,7 @@ from typing import Any
 
 import faust
 import pytest
+from faust.tables.recovery import RebalanceAgain
 from faust.types import TP
 
 from kaon_coordinator.transport.base import Incoming
@@ -188,13 +189,33 @@ async def test_reading_begins_even_when_faust_no_longer_waits_for_the_offsets(
 async def test_an_assignment_that_is_taken_back_at_once_is_never_read(driver: Driver) -> None:
     seeking = asyncio.ensure_future(driver.consumer.perform_seek())
     await asyncio.sleep(0)
+    begun = driver.consumer._seeking
+    assert begun is not None
     driver.consumer.stop_reading()
-    with pytest.raises(asyncio.CancelledError):
-        await seeking
+    await asyncio.wait([begun])
 
     driver.committed.set_result({TP(STEP_EVENTS, 1): 5})
     await asyncio.sleep(0)
     assert not driver.readers
+    seeking.cancel()
+
+
+async def test_the_task_that_begins_to_read_outlives_an_assignment_that_is_taken_back_at_once(
+    driver: Driver,
+) -> None:
+    # A task of Faust that is cancelled ends without a word, and nothing would ever be read again.
+    recovery = driver.consumer.app.tables.recovery
+    seeking = asyncio.ensure_future(driver.consumer.perform_seek())
+    waiting = asyncio.ensure_future(recovery._wait(seeking, timeout=60))
+    await asyncio.sleep(0)
+    begun = driver.consumer._seeking
+    assert begun is not None
+    driver.consumer.stop_reading()
+    await asyncio.wait([begun])
+    recovery.signal_recovery_start.set()
+
+    with pytest.raises(RebalanceAgain):
+        await waiting
 
 
 @pytest.mark.parametrize("begun", [True, False], ids=["the reader", "the committed offsets"])
