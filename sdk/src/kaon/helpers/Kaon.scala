@@ -50,7 +50,8 @@ object Kaon {
   def metric(name: String, value: Double): Unit = send(reported(name, value))
 
   /** Reports a number; `step` says how far the step has come, such as its epoch. */
-  def metric(name: String, value: Double, step: Long): Unit = send(reported(name, value).put("step", step))
+  def metric(name: String, value: Double, step: Long): Unit =
+    send(reported(name, value).put("step", step).put("step_given", true))
 
   private def reported(name: String, value: Double): ObjectNode =
     mapper.createObjectNode().put("kind", "metric").put("name", name.take(200)).put("value", value)

@@ -220,7 +220,7 @@ class StepContext:
             raise ValueError(
                 f"the name of a metric has {len(str(name))} characters, the limit is {_METRIC_NAME_CHARACTERS}"
             )
-        at = {} if step is None else {"step": int(step)}
+        at = {} if step is None else {"step": int(step), "step_given": True}
         self._emit({"kind": "metric", "name": str(name), "value": float(value), **at})
 
     def signals(self) -> list[Signal]:

@@ -124,8 +124,8 @@ def test_progress_stays_between_0_and_1(tmp_path: Path) -> None:
     step.metric("rmse", 1)
     assert events == [
         {"kind": "progress", "fraction": 1.0, "message": "done"},
-        {"kind": "metric", "name": "rmse", "value": 1.0, "step": 7},
-        {"kind": "metric", "name": "rmse", "value": 1.0, "step": 0},
+        {"kind": "metric", "name": "rmse", "value": 1.0, "step": 7, "step_given": True},
+        {"kind": "metric", "name": "rmse", "value": 1.0, "step": 0, "step_given": True},
         {"kind": "metric", "name": "rmse", "value": 1.0},
     ]
 

@@ -153,7 +153,8 @@ def from_protocol(key: step_pb2.StepKey, message: Mapping[str, Any]) -> step_pb2
                     name=str(message["name"]),
                     value=float(message["value"]),
                     step=int(message.get("step", 0)),
-                    step_given="step" in message,
+                    # Older helpers, as images may hold them, send a step of 0 where none is given.
+                    step_given=message.get("step_given") is True,
                 ),
             )
         case "checkpoint":
