@@ -181,6 +181,30 @@ def test_the_help_of_every_command_is_written_in_one_style() -> None:
                 assert text[0].isupper(), (words, option.name)
 
 
+def test_the_help_of_every_command_names_values_by_what_they_mean(kaon: Kaon) -> None:
+    """In capitals, as DIR and NAME=JSON, also for commands of other packages: "<str>" says nothing."""
+    root = typer.main.get_command(app)
+    brought = [(name,) for name in plugins.EXPECTED]
+    shown = 0
+    for words, command in [
+        *_commands((), root),
+        *((words, root.get_command(None, words[0])) for words in brought),
+    ]:
+        if getattr(command, "commands", None):
+            continue
+        for parameter in command.params:
+            if getattr(parameter, "is_flag", False) or "completion" in parameter.name:
+                continue
+            name = parameter.metavar or ""
+            assert name, (words, parameter.name)
+            assert name == name.upper(), (words, name)
+            shown += 1
+        text = kaon(*words, "--help")[1]
+        assert "Usage: kaon" in text
+        assert not re.search(r"<[a-z]+( [a-z]+)?>", text), words
+    assert shown > 100
+
+
 def _commands(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Every command of this package with the words that call it."""
     yield words, command

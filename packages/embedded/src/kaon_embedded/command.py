@@ -20,7 +20,7 @@ def run(
     workflow: options.WorkflowName = None,
     *,
     slots: Annotated[
-        int, typer.Option("--slots", min=1, help="Most steps that run concurrently.")
+        int, typer.Option("--slots", metavar="N", min=1, help="Most steps that run concurrently.")
     ] = os.cpu_count() or 2,
     state: Annotated[
         Path | None,
@@ -40,7 +40,10 @@ def run(
         ),
     ] = False,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port of the console; 0: a free one.")
+        int,
+        typer.Option(
+            "--port", metavar="PORT", min=0, max=65535, help="Port of the console; 0: a free one."
+        ),
     ] = 7072,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Do not print what the steps print.")

@@ -19,10 +19,14 @@ def serve(
         str, typer.Option("--address", metavar="HOST:PORT", help="Where clients reach the system.")
     ] = "127.0.0.1:7070",
     slots: Annotated[
-        int, typer.Option("--slots", min=1, help="Most steps that run concurrently in each pool.")
+        int,
+        typer.Option(
+            "--slots", metavar="N", min=1, help="Most steps that run concurrently in each pool."
+        ),
     ] = os.cpu_count() or 2,
     pool: Annotated[
-        list[str] | None, typer.Option("--pool", help="Also serve this pool; repeat for more.")
+        list[str] | None,
+        typer.Option("--pool", metavar="POOL", help="Also serve this pool; repeat for more."),
     ] = None,
     drain: Annotated[
         float,
@@ -35,7 +39,10 @@ def serve(
     ] = 10.0,
     ui: Annotated[bool, typer.Option("--ui", help="Serve the web console, too.")] = False,
     port: Annotated[
-        int, typer.Option("--port", min=0, max=65535, help="Port of the console; 0: a free one.")
+        int,
+        typer.Option(
+            "--port", metavar="PORT", min=0, max=65535, help="Port of the console; 0: a free one."
+        ),
     ] = 7072,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Print the logs of coordinator and runner.")

@@ -19,12 +19,20 @@ from kaon.dsl import Workflow, load_workflow
 
 Server: TypeAlias = Annotated[
     str,
-    typer.Option("--server", envvar="KAON_SERVER", help="Address of the coordinator, host:port."),
+    typer.Option(
+        "--server",
+        metavar="HOST:PORT",
+        envvar="KAON_SERVER",
+        help="Address of the coordinator, host:port.",
+    ),
 ]
 Publisher: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--server", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port."
+        "--server",
+        metavar="HOST:PORT",
+        envvar="KAON_PUBLISHER",
+        help="Address of the model publisher, host:port.",
     ),
 ]
 State: TypeAlias = Annotated[
@@ -61,7 +69,9 @@ NewCode: TypeAlias = Annotated[
 ]
 WorkflowName: TypeAlias = Annotated[
     str | None,
-    typer.Option("--workflow", help="The workflow to use, when the file defines several."),
+    typer.Option(
+        "--workflow", metavar="NAME", help="The workflow to use, when the file defines several."
+    ),
 ]
 Params: TypeAlias = Annotated[
     list[str] | None,
@@ -77,6 +87,7 @@ Key: TypeAlias = Annotated[
     str,
     typer.Option(
         "--key",
+        metavar="KEY",
         help="Idempotency key: a second call with the same key returns the run of the first.",
     ),
 ]
@@ -96,6 +107,7 @@ Priority: TypeAlias = Annotated[
     int,
     typer.Option(
         "--priority",
+        metavar="N",
         help="Priority that is added to that of every step; higher is scheduled first.",
     ),
 ]
@@ -127,10 +139,10 @@ GatePath: TypeAlias = Annotated[
     ),
 ]
 Reason: TypeAlias = Annotated[
-    str, typer.Option("--reason", help="Reason, recorded in the history.")
+    str, typer.Option("--reason", metavar="TEXT", help="Reason, recorded in the history.")
 ]
 Comment: TypeAlias = Annotated[
-    str, typer.Option("--comment", help="Comment, recorded in the history.")
+    str, typer.Option("--comment", metavar="TEXT", help="Comment, recorded in the history.")
 ]
 Seq: TypeAlias = Annotated[
     int,

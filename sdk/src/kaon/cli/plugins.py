@@ -15,6 +15,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from kaon.cli import metavars
 from kaon_wire.errors import KaonError
 from kaon_wire.version import VERSION
 
@@ -43,10 +44,10 @@ class PluginGroup(TyperGroup):
         """Return the command of a name, of this package or of a plug-in."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
-            return own
+            return metavars.without_types(own)
         found = _found()
         if cmd_name in found:
-            return load(found[cmd_name])
+            return metavars.without_types(load(found[cmd_name]))
         if cmd_name in EXPECTED:
             raise _not_installed(f"kaon {cmd_name}", EXPECTED[cmd_name])
         return None

@@ -48,7 +48,7 @@ class RecordedContext(StepContext):
         return [each["value"] for each in self._told("checkpoint")]
 
     def send_signal(self, name: str, payload: Any = None) -> None:
-        """Send a signal to the step, as `kaon signal RUN NAME --path STEP` does."""
+        """Send a signal to the step, as `kaon signal RUN NAME --step PATH` does."""
         self._sent += 1
         self._mailbox.put(self._sent, name, payload)
 

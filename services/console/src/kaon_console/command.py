@@ -13,7 +13,11 @@ from kaon_telemetry.logs import configure_logs
 Port: TypeAlias = Annotated[
     int,
     typer.Option(
-        "--port", min=0, max=65535, help="Port of the console on this machine; 0: a free one."
+        "--port",
+        metavar="PORT",
+        min=0,
+        max=65535,
+        help="Port of the console on this machine; 0: a free one.",
     ),
 ]
 PORT = 7072
@@ -25,6 +29,7 @@ def ui(
         str,
         typer.Option(
             "--view",
+            metavar="HOST:PORT",
             envvar="KAON_VIEW",
             help="Address of the view service, host:port; default: found by the coordinator's.",
         ),

@@ -128,10 +128,13 @@ def put(
         str,
         typer.Option(
             "--type",
+            metavar="TYPE",
             help="Its type: dataset, model, metrics, plot, table, text or file.",
         ),
     ] = "file",
-    name: Annotated[str, typer.Option("--name", help="Its name; default: that of the path.")] = "",
+    name: Annotated[
+        str, typer.Option("--name", metavar="NAME", help="Its name; default: that of the path.")
+    ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:

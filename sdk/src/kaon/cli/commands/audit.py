@@ -42,19 +42,27 @@ class Changed(KaonError):
 @app.command("list")
 def list_audit(
     principal: Annotated[
-        str, typer.Option("--principal", help="List only calls of this caller.")
+        str, typer.Option("--principal", metavar="NAME", help="List only calls of this caller.")
     ] = "",
     method: Annotated[
-        str, typer.Option("--method", help="List only calls of this method, such as CancelRun.")
+        str,
+        typer.Option(
+            "--method", metavar="METHOD", help="List only calls of this method, such as CancelRun."
+        ),
     ] = "",
     outcome: Annotated[
         str,
         typer.Option(
-            "--outcome", help="List only calls with this outcome, such as PERMISSION_DENIED."
+            "--outcome",
+            metavar="CODE",
+            help="List only calls with this outcome, such as PERMISSION_DENIED.",
         ),
     ] = "",
     text: Annotated[
-        str, typer.Option("--about", help="List only calls that name this, such as a run's id.")
+        str,
+        typer.Option(
+            "--about", metavar="TEXT", help="List only calls that name this, such as a run's id."
+        ),
     ] = "",
     since: Annotated[
         str,
@@ -64,7 +72,9 @@ def list_audit(
             help="List only calls since then: 2h (ago), or 2026-12-01T08:00.",
         ),
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", min=1, help="List at most so many.")] = 100,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="List at most so many.")
+    ] = 100,
     publisher: OfPublisher = False,
     json: options.AsJson = False,
 ) -> None:

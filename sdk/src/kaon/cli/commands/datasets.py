@@ -78,9 +78,16 @@ def events(
     name: Name,
     partition: Annotated[
         str | None,
-        typer.Option("--partition", help="Only updates of this partition.", show_default=False),
+        typer.Option(
+            "--partition",
+            metavar="NAME",
+            help="Only updates of this partition.",
+            show_default=False,
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, help="Most updates to show.")] = 50,
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="Most updates to show.")
+    ] = 50,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
@@ -118,7 +125,10 @@ def record(
     partition: Annotated[
         str,
         typer.Option(
-            "--partition", help="Which part was updated; default: the whole.", show_default=False
+            "--partition",
+            metavar="NAME",
+            help="Which part was updated; default: the whole.",
+            show_default=False,
         ),
     ] = "",
     outputs: options.Params = None,

@@ -20,7 +20,10 @@ GOOD, WARNING, BAD = system_pb2.VERDICT_GOOD, system_pb2.VERDICT_WARNING, system
 Publisher: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--publisher", envvar="KAON_PUBLISHER", help="Address of the model publisher, host:port."
+        "--publisher",
+        metavar="HOST:PORT",
+        envvar="KAON_PUBLISHER",
+        help="Address of the model publisher, host:port.",
     ),
 ]
 _MARKS = {GOOD: ("ok", "green"), WARNING: ("warning", "yellow"), BAD: ("BAD", "red")}

@@ -34,10 +34,13 @@ def lineage(
         ),
     ],
     workflow: Annotated[
-        str, typer.Option("--workflow", help="Look only at runs of this workflow.")
+        str, typer.Option("--workflow", metavar="NAME", help="Look only at runs of this workflow.")
     ] = "",
     limit: Annotated[
-        int, typer.Option("--limit", "-n", min=1, help="Look at this many runs, newest first.")
+        int,
+        typer.Option(
+            "--limit", "-n", metavar="N", min=1, help="Look at this many runs, newest first."
+        ),
     ] = _RUNS,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,

@@ -14,7 +14,9 @@ app = typer.Typer(help="Show, promote and watch published models.", no_args_is_h
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="Name of the model.", show_default=False)
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Reason, sent with the announcement.")]
+Reason = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Reason, sent with the announcement.")
+]
 SomeModel = Annotated[
     str,
     typer.Argument(
@@ -82,7 +84,10 @@ def _current(version: model_pb2.ModelVersion, current: int) -> str:
 def show(
     model: Model,
     version: Annotated[
-        int, typer.Option("--version", min=0, help="Version to show; 0 is the newest.")
+        int,
+        typer.Option(
+            "--version", metavar="VERSION", min=0, help="Version to show; 0 is the newest."
+        ),
     ] = 0,
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,
@@ -133,7 +138,13 @@ def promote(
 def rollback(
     model: Model,
     leaving: Annotated[
-        int, typer.Option("--from", min=0, help="Version to roll back from; 0 is the current one.")
+        int,
+        typer.Option(
+            "--from",
+            metavar="VERSION",
+            min=0,
+            help="Version to roll back from; 0 is the current one.",
+        ),
     ] = 0,
     reason: Reason = "",
     server: options.Publisher = options.PUBLISHER,
@@ -223,11 +234,16 @@ def _print_change(announcement: model_pb2.Announcement, *, as_json: bool) -> Non
 def watch(
     model: SomeModel = "",
     consumer: Annotated[
-        str, typer.Option("--consumer", help="Stable name of the consumer.")
+        str, typer.Option("--consumer", metavar="NAME", help="Stable name of the consumer.")
     ] = "kaon-cli",
     after: Annotated[
         int,
-        typer.Option("--after", min=0, help="Show announcements after this cursor; 0 means all."),
+        typer.Option(
+            "--after",
+            metavar="CURSOR",
+            min=0,
+            help="Show announcements after this cursor; 0 means all.",
+        ),
     ] = 0,
     server: options.Publisher = options.PUBLISHER,
     json: options.AsJson = False,

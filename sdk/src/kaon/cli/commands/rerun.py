@@ -19,7 +19,9 @@ def rerun(
     version: Annotated[
         str,
         typer.Option(
-            "--version", help="Workflow version, sha256:...; default: that of the earlier run."
+            "--version",
+            metavar="VERSION",
+            help="Workflow version, sha256:...; default: that of the earlier run.",
         ),
     ] = "",
     key: options.Key = "",

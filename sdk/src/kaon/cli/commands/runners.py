@@ -14,7 +14,9 @@ from kaonapi.runner.v1 import runner_pb2
 
 
 def runners(
-    pool: Annotated[str, typer.Option("--pool", help="List only runners of this pool.")] = "",
+    pool: Annotated[
+        str, typer.Option("--pool", metavar="POOL", help="List only runners of this pool.")
+    ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:
@@ -67,7 +69,7 @@ def runners(
 
 
 def pools(
-    pool: Annotated[str, typer.Option("--pool", help="List only this pool.")] = "",
+    pool: Annotated[str, typer.Option("--pool", metavar="POOL", help="List only this pool.")] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:

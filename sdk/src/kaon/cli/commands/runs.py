@@ -63,7 +63,9 @@ def submit(
     version: Annotated[
         str,
         typer.Option(
-            "--version", help="Of NAME: workflow version, sha256:...; default: the current one."
+            "--version",
+            metavar="VERSION",
+            help="Of NAME: workflow version, sha256:...; default: the current one.",
         ),
     ] = "",
     watch: Annotated[
@@ -198,10 +200,13 @@ def _warn(client: Client, definition: definition_pb2.WorkflowDefinition) -> None
 
 def list_runs(
     workflow: Annotated[
-        str, typer.Option("--workflow", help="List only runs of this workflow.")
+        str, typer.Option("--workflow", metavar="NAME", help="List only runs of this workflow.")
     ] = "",
     status: Annotated[
-        str, typer.Option("--status", help="List only runs of this status, such as failed.")
+        str,
+        typer.Option(
+            "--status", metavar="STATUS", help="List only runs of this status, such as failed."
+        ),
     ] = "",
     label: options.HasLabels = None,
     param: Annotated[
@@ -221,7 +226,9 @@ def list_runs(
             help="List only runs submitted since then: 2h (ago), or 2026-12-01T08:00.",
         ),
     ] = "",
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Most runs to list.")] = 20,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", metavar="N", min=1, help="Most runs to list.")
+    ] = 20,
     state: options.State = None,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,

@@ -217,12 +217,13 @@ def backfill(
     *,
     param: options.Params = None,
     every: Annotated[
-        int, typer.Option("--every", min=1, help="Days from one date to the next.")
+        int, typer.Option("--every", metavar="N", min=1, help="Days from one date to the next.")
     ] = 1,
     at_once: Annotated[
         int,
         typer.Option(
             "--at-once",
+            metavar="N",
             min=0,
             help="Most of these runs that are active concurrently; 0 means no limit.",
         ),
@@ -231,12 +232,17 @@ def backfill(
         str,
         typer.Option(
             "--name",
+            metavar="NAME",
             help="Name of the backfill: a date is submitted once per name. Default: the workflow's name.",
         ),
     ] = "",
     version: Annotated[
         str,
-        typer.Option("--version", help="Workflow version, sha256:...; default: the current one."),
+        typer.Option(
+            "--version",
+            metavar="VERSION",
+            help="Workflow version, sha256:...; default: the current one.",
+        ),
     ] = "",
     priority: options.Priority = 0,
     newest_first: Annotated[

@@ -163,14 +163,19 @@ def signal(
     ] = "",
     param: options.Params = None,
     step: Annotated[
-        str, typer.Option("--step", help="Send it to the running step at this path only.")
+        str,
+        typer.Option(
+            "--step", metavar="PATH", help="Send it to the running step at this path only."
+        ),
     ] = "",
     to_all: Annotated[
         bool, typer.Option("--all", help="Send it to all runs in which a gate takes it.")
     ] = False,
     key: Annotated[
         str,
-        typer.Option("--key", help="With --all: a second call with this key sends nothing."),
+        typer.Option(
+            "--key", metavar="KEY", help="With --all: a second call with this key sends nothing."
+        ),
     ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
@@ -350,7 +355,10 @@ def mark(
         str, typer.Argument(metavar="STATUS", help="New status: succeeded, failed or skipped.")
     ],
     reason: Annotated[
-        str, typer.Option("--reason", help="Reason, recorded in the history.", show_default=False)
+        str,
+        typer.Option(
+            "--reason", metavar="TEXT", help="Reason, recorded in the history.", show_default=False
+        ),
     ],
     given: Annotated[
         list[str] | None,

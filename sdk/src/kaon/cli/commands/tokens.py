@@ -25,11 +25,15 @@ def create(
         ),
     ] = None,
     kind: Annotated[
-        str, typer.Option("--kind", help="What it stands for: person, runner or consumer.")
+        str,
+        typer.Option(
+            "--kind", metavar="KIND", help="What it stands for: person, runner or consumer."
+        ),
     ] = "person",
-    pool: Annotated[str, typer.Option("--pool", help="The pool of a runner.")] = "",
+    pool: Annotated[str, typer.Option("--pool", metavar="POOL", help="The pool of a runner.")] = "",
     days: Annotated[
-        int, typer.Option("--days", min=0, help="Days until it ends; 0: it never ends.")
+        int,
+        typer.Option("--days", metavar="N", min=0, help="Days until it ends; 0: it never ends."),
     ] = 90,
     server: options.Server = options.SERVER,
     json: options.AsJson = False,

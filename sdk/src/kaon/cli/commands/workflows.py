@@ -52,7 +52,11 @@ def show(
     ],
     version: Annotated[
         str,
-        typer.Option("--version", help="Workflow version, sha256:...; default: the current one."),
+        typer.Option(
+            "--version",
+            metavar="VERSION",
+            help="Workflow version, sha256:...; default: the current one.",
+        ),
     ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
