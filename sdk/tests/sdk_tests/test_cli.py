@@ -18,7 +18,7 @@ from sdk_api_server import World, event, short_history
 
 from kaon.cli import plugins
 from kaon.cli.commands import steer
-from kaon.cli.main import app, execute
+from kaon.cli.main import app, called, execute
 from kaon_wire.version import VERSION
 from kaonapi.log.v1 import log_pb2
 from kaonapi.model.v1 import model_pb2
@@ -203,6 +203,23 @@ def test_the_help_of_every_command_names_values_by_what_they_mean(kaon: Kaon) ->
         assert "Usage: kaon" in text
         assert not re.search(r"<[a-z]+( [a-z]+)?>", text), words
     assert shown > 100
+
+
+def test_a_command_is_made_alone_and_is_the_same_as_among_all() -> None:
+    """Typer makes all commands of an application before it runs one: that took an eighth of `kaon list`."""
+    root = typer.main.get_command(app)
+    for name in [*root.commands, *plugins.EXPECTED]:
+        alone = typer.main.get_command(called([name, "--help"]))
+        assert set(alone.commands) == {name} & set(root.commands), name
+        for (words, made), (others, usual) in zip(
+            _commands((name,), alone.get_command(None, name)),
+            _commands((name,), root.get_command(None, name)),
+            strict=True,
+        ):
+            assert words == others
+            assert [each.opts for each in made.params] == [each.opts for each in usual.params]
+    for words in ([], ["--help"], ["lst"]):
+        assert typer.main.get_command(called(words)).commands.keys() == root.commands.keys()
 
 
 def _commands(words: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
