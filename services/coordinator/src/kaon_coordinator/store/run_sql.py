@@ -161,9 +161,9 @@ def events(
         .order_by(history.c.seq)
         .limit(limit)
     )
-    return [
-        history_pb2.HistoryEvent.FromString(data) for data in connection.execute(query).scalars()
-    ]
+    # All at once: one row after the other takes half as long again.
+    found = connection.execute(query).scalars().all()
+    return [history_pb2.HistoryEvent.FromString(data) for data in found]
 
 
 def ended_runs(

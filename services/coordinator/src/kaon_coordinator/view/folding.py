@@ -36,21 +36,11 @@ def folded(path: str, begin: int = 0) -> Place | None:
     return block, f"{block}[]{rest}"
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    """What one instance counts for."""
-
-    place: Place
-    status: int
-    retried: bool
-    took_us: int
-    items: int
-
-
 @dataclass(slots=True)
 class Sum:
     """All instances at one place."""
 
+    place: Place
     kind: str
     statuses: dict[int, int] = field(default_factory=dict)
     retried: int = 0
@@ -58,13 +48,21 @@ class Sum:
     timed: int = 0
     items: int = 0
 
-    def add(self, one: _Counted, sign: int) -> None:
-        """Count an instance, or takes it out again."""
-        self.statuses[one.status] = self.statuses.get(one.status, 0) + sign
-        self.retried += sign * one.retried
-        self.sum_us += sign * one.took_us
-        self.timed += sign * (one.took_us > 0)
-        self.items += sign * one.items
+    def add(self, status: int, retried: int, took_us: int, items: int, sign: int = 1) -> None:
+        """Count an instance, or take it out again."""
+        self.statuses[status] = self.statuses.get(status, 0) + sign
+        # Of most instances these are 0: they are new, or wait.
+        if retried:
+            self.retried += sign
+        if took_us:
+            self.sum_us += sign * took_us
+            self.timed += sign
+        if items:
+            self.items += sign * items
+
+
+# What one instance counts for: where, and what `Sum.add` takes. A tuple, for it is made anew with every change of every instance.
+_Counted: TypeAlias = tuple[Sum, int, int, int, int]
 
 
 class Folded:
@@ -77,34 +75,40 @@ class Folded:
 
     def put(self, key: str, instance: Instance) -> Place | None:
         """Count an instance as it stands, by its path (of a cell: its key); the place that has changed."""
-        kind = _kind(instance)
         known = self._instances.get(key)
-        place = known.place if known else folded(key, self._begin) if kind else None
-        if place is None:
-            return None
         if known is not None:
-            self._sums[place].add(known, -1)
-        one = _counted(place, instance)
-        self._instances[key] = one
-        self.sum_at(place, kind).add(one, 1)
-        return place
+            told = known[0]
+            _take_out(known)
+        else:
+            kind = _kind(instance)
+            place = folded(key, self._begin) if kind else None
+            if place is None:
+                return None
+            told = self.sum_at(place, kind)
+        one = self._instances[key] = _counted(told, instance)
+        told.add(one[1], one[2], one[3], one[4])
+        return told.place
 
     def sum_at(self, place: Place, kind: str) -> Sum:
         """Return the sum at a place, to which stored instances are added."""
         found = self._sums.get(place)
         if found is None:
-            found = self._sums[place] = Sum(kind=kind)
+            found = self._sums[place] = Sum(place=place, kind=kind)
         return found
 
     def drop(self, key: str) -> Place | None:
         """Forgets an instance that is gone."""
-        return self._out(key)
+        one = self._instances.pop(key, None)
+        if one is None:
+            return None
+        _take_out(one)
+        return one[0].place
 
     def place(self, key: str) -> Place | None:
         """Return the place of a path or key, if anything was counted there."""
         known = self._instances.get(key)
         if known is not None:
-            return known.place
+            return known[0].place
         place = folded(key, self._begin)
         return place if place in self._sums else None
 
@@ -120,14 +124,7 @@ class Folded:
     def shown(self, places: Iterable[Place] | None = None) -> Iterator[run_view_pb2.FoldedNode]:
         """Return the counts of these places, or of all of them, in the order in which they were met first."""
         for place in self._sums if places is None else sorted(places):
-            yield _shown(place, self._sums[place])
-
-    def _out(self, key: str) -> Place | None:
-        one = self._instances.pop(key, None)
-        if one is None:
-            return None
-        self._sums[one.place].add(one, -1)
-        return one.place
+            yield _shown(self._sums[place])
 
 
 def fold_rows(steps: Iterable[tuple[Any, ...]], blocks: Iterable[tuple[Any, ...]]) -> Folded:
@@ -195,26 +192,31 @@ def _kind(instance: Instance) -> str:
     return "cell" if counts else ""
 
 
-def _counted(place: Place, instance: Instance) -> _Counted:
-    took_us, items, retried = 0, 0, False
+def _counted(told: Sum, instance: Instance) -> _Counted:
     if isinstance(instance, StepState):
-        retried = instance.attempt > 1
-        if instance.status in t.TERMINAL and instance.start_us and instance.end_us:
+        took_us = 0
+        if instance.end_us and instance.start_us and instance.status in t.TERMINAL:
             took_us = max(instance.end_us - instance.start_us, 1)
-    elif isinstance(instance, BlockState) and instance.kind == "for_each":
-        items = instance.count
-    return _Counted(place, instance.status, retried, took_us, items)
+        return told, instance.status, instance.attempt > 1, took_us, 0
+    if isinstance(instance, BlockState) and instance.kind == "for_each":
+        return told, instance.status, 0, 0, instance.count
+    return told, instance.status, 0, 0, 0
 
 
-def _shown(place: Place, told: Sum) -> run_view_pb2.FoldedNode:
+def _take_out(one: _Counted) -> None:
+    told, status, retried, took_us, items = one
+    told.add(status, retried, took_us, items, -1)
+
+
+def _shown(told: Sum) -> run_view_pb2.FoldedNode:
     counts = [
         runs_pb2.StatusCount(status=status, count=number)  # type: ignore[arg-type]
         for status, number in sorted(told.statuses.items())
         if number
     ]
     return run_view_pb2.FoldedNode(
-        block=place[0],
-        path=place[1],
+        block=told.place[0],
+        path=told.place[1],
         kind=told.kind,
         counts=counts,
         total=sum(told.statuses.values()),
