@@ -73,6 +73,11 @@ class BatchConsumer(driver.Consumer):
             self._unread -= 1
         return self._unread
 
+    @property
+    def reader(self) -> Reader | None:
+        """Return the present reader; None while partitions are revoked and assigned."""
+        return self._reader
+
     def _new_consumer_thread(self) -> Any:
         return _GroupThread(self, loop=self.loop, beacon=self.beacon)
 

@@ -28,6 +28,7 @@ from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Sen
 from kaon_coordinator.transport.batch_driver import BatchSchema, BatchTransport
 from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.deadletters import headers_of
+from kaon_coordinator.transport.lag_watch import LagWatch
 from kaon_coordinator.transport.membership import Membership
 from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.patience import retry_group_requests, retry_unknown_errors
@@ -65,8 +66,8 @@ class FaustSettings:
     # The broker counts as away after so much silence; it is probed when there is no other traffic.
     silence: float = 4.0
     probe: float = 1.0
-    # A member that its group has not heard for so long ends, if the broker answers. The group itself waits 60
-    # s for a member to rejoin.
+    # A member that its group has not heard, or that reads nothing of what is there, for so long ends, if the broker answers.
+    # The group itself waits 60 s for a member to rejoin.
     outside: float = 120.0
     stop: float = 8.0
     # Records that may wait for the handler before reading pauses.
@@ -160,6 +161,10 @@ class FaustTransport:
                 patience=self._settings.outside,
             )
             self._spawn(membership.watch(), "membership")
+            lag = LagWatch(
+                lambda: self._app.consumer.reader, self._offsets, patience=self._settings.outside
+            )
+            self._spawn(lag.watch(), "lag")
         except BaseException:
             await self.stop()
             raise

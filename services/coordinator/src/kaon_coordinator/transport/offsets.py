@@ -1,10 +1,11 @@
-"""Asks the broker for end offsets, through a consumer without a group."""
+"""Asks the broker for the offsets of partitions, through a consumer without a group."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
@@ -17,10 +18,13 @@ from kaon_wire.errors import Unavailable
 
 _PAUSE_SECONDS = 0.25
 _CLOSE_SECONDS = 3.0
+_Question: TypeAlias = Callable[
+    [AIOKafkaConsumer, list[KafkaPartition]], Awaitable[Mapping[KafkaPartition, int]]
+]
 
 
 class EndOffsets:
-    """Answers with the current ends of partitions.
+    """Answers with the current ends of partitions, and where they begin.
 
     Args:
         bootstrap: host:port of a broker, or several with commas.
@@ -74,18 +78,29 @@ class EndOffsets:
 
     async def get(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
         """Return the end offsets; see `Transport.end_offsets`."""
+        return await self._ask(AIOKafkaConsumer.end_offsets, partitions)
+
+    async def first(self, partitions: Iterable[TopicPartition]) -> Mapping[TopicPartition, int]:
+        """Return the offset of the first record of each partition that was not deleted; the end where there is none.
+
+        Raises:
+            Unavailable: The broker did not answer for too long, or refused.
+        """
+        return await self._ask(AIOKafkaConsumer.beginning_offsets, partitions)
+
+    async def _ask(
+        self, question: _Question, partitions: Iterable[TopicPartition]
+    ) -> Mapping[TopicPartition, int]:
         asked = [KafkaPartition(topic, number) for topic, number in partitions]
         deadline = time.monotonic() + self._patience
         while True:
             if self._consumer is None:
                 raise Unavailable("the transport is not started, or was stopped")
             try:
-                found = await self._consumer.end_offsets(asked)
+                found = await question(self._consumer, asked)
             except KafkaError as error:
                 if time.monotonic() > deadline or not may_pass(error):
-                    raise Unavailable(
-                        f"the broker did not tell its end offsets: {error!r}"
-                    ) from error
+                    raise Unavailable(f"the broker did not tell its offsets: {error!r}") from error
                 await asyncio.sleep(_PAUSE_SECONDS)
             else:
                 self._heard()

@@ -62,7 +62,8 @@ class Reader:
         failed: Failed,
     ) -> None:
         self._settings = {**connection, **_CONSUMER, "group.id": group}
-        self._positions = positions
+        # Replaced entries only: its partitions stay the same.
+        self._positions = dict(positions)
         self._buffered = buffered
         self._arrived = arrived
         self._failed = failed
@@ -79,6 +80,16 @@ class Reader:
     def turns(self) -> int:
         """Return how often the thread has asked for records, or looked whether there is room for them."""
         return self._turns
+
+    @property
+    def positions(self) -> Mapping[base.TopicPartition, int | None]:
+        """Return the offset after the last record that was read of each partition; None reads from the first that there is."""
+        return self._positions.copy()
+
+    @property
+    def has_room(self) -> bool:
+        """Return whether records are asked for: not while too many wait."""
+        return self._waiting < self._buffered
 
     def taken(self, count: int) -> None:
         """Note that so many records do not wait any more."""
@@ -97,7 +108,7 @@ class Reader:
         try:
             consumer = Consumer(self._settings)
             try:
-                consumer.assign([_from(*each) for each in self._positions.items()])
+                consumer.assign([_from(*each) for each in self.positions.items()])
                 self._read(consumer)
             finally:
                 consumer.close()
@@ -107,7 +118,7 @@ class Reader:
     def _read(self, consumer: Consumer) -> None:
         while not self._closing.is_set():
             self._turns += 1
-            if not self._has_room():
+            if not self._wait_for_room():
                 continue
             first = consumer.poll(_POLL_SECONDS)
             if first is None:
@@ -116,13 +127,16 @@ class Reader:
             records = [_incoming(each) for each in polled if self._is_record(each)]
             with self._room:
                 self._waiting += len(records)
+            self._positions.update(
+                ((each.topic, each.partition), each.offset + 1) for each in records
+            )
             self._tell(self._arrived, records)
 
-    def _has_room(self) -> bool:
+    def _wait_for_room(self) -> bool:
         with self._room:
-            if self._waiting >= self._buffered:
+            if not self.has_room:
                 self._room.wait(_POLL_SECONDS)
-            return self._waiting < self._buffered
+            return self.has_room
 
     def _is_record(self, message: Message) -> bool:
         error: KafkaError | None = message.error()

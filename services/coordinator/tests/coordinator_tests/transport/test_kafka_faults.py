@@ -14,6 +14,7 @@ import pytest
 
 from kaon_coordinator.transport.base import Send
 from kaon_coordinator.transport.faust import FaustSettings, FaustTransport
+from kaon_coordinator.transport.reader import Reader
 from kaon_local.ports import free_port
 from kaon_wire.errors import Unavailable
 from kaon_wire.topics import RUN_EVENTS, STEP_EVENTS, Catalogue
@@ -25,6 +26,7 @@ from .test_contract import joined, numbered
 pytestmark = pytest.mark.real
 
 COUNT = 8_000
+OUTSIDE = 4.0
 
 
 @pytest.fixture
@@ -204,26 +206,28 @@ async def test_stopping_is_bounded_when_the_broker_is_away(kafka: KafkaBackend) 
     assert time.monotonic() - began < 40
 
 
+def impatient(kafka: KafkaBackend) -> FaustTransport:
+    """A member that ends when nothing is heard or read for OUTSIDE seconds."""
+    settings = FaustSettings(heartbeat=0.5, outside=OUTSIDE, stop=1.0)
+    return FaustTransport(kafka.broker.address, catalogue=CATALOGUE, settings=settings)
+
+
 async def test_a_member_that_its_group_does_not_hear_ends_although_the_broker_answers(
     kafka: KafkaBackend,
 ) -> None:
-    settings = FaustSettings(heartbeat=0.5, outside=4.0, stop=1.0)
-    member, recorder = (
-        FaustTransport(kafka.broker.address, catalogue=CATALOGUE, settings=settings),
-        Recorder(),
-    )
+    member, recorder = impatient(kafka), Recorder()
     await member.start(recorder)
     await recorder.until(lambda: bool(recorder.owned))
     # What heartbeats answer counts: a quiet group is well.
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(member.failed(), 2 * settings.outside)
+        await asyncio.wait_for(member.failed(), 2 * OUTSIDE)
 
     standstill = threading.Event()
     consumer = member._app.consumer._thread
     consumer.thread_loop.call_soon_threadsafe(standstill.wait, 60)
     try:
         with pytest.raises(Unavailable, match="has not heard this member for 4 s"):
-            await asyncio.wait_for(member.failed(), 4 * settings.outside)
+            await asyncio.wait_for(member.failed(), 4 * OUTSIDE)
         assert member.connected
     finally:
         standstill.set()
@@ -233,11 +237,7 @@ async def test_a_member_that_its_group_does_not_hear_ends_although_the_broker_an
 async def test_a_member_that_does_not_read_ends_although_its_group_hears_it(
     kafka: KafkaBackend,
 ) -> None:
-    settings = FaustSettings(heartbeat=0.5, outside=4.0, stop=1.0)
-    member, recorder = (
-        FaustTransport(kafka.broker.address, catalogue=CATALOGUE, settings=settings),
-        Recorder(),
-    )
+    member, recorder = impatient(kafka), Recorder()
     await member.start(recorder)
     await kafka.produce(numbered(STEP_EVENTS, 1))
     await recorder.until(lambda: bool(recorder.records))
@@ -245,8 +245,30 @@ async def test_a_member_that_does_not_read_ends_although_its_group_hears_it(
     # Its thread waits for this lock before each turn.
     with member._app.consumer._reader._room:
         with pytest.raises(Unavailable, match="has not asked for records for 4 s"):
-            await asyncio.wait_for(member.failed(), 4 * settings.outside)
+            await asyncio.wait_for(member.failed(), 4 * OUTSIDE)
         assert member.connected
+    await member.stop()
+
+
+async def test_a_member_that_gets_nothing_of_what_is_there_ends_although_it_asks(
+    kafka: KafkaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member, recorder = impatient(kafka), Recorder()
+    await member.start(recorder)
+    await kafka.produce(numbered(STEP_EVENTS, 8))
+    await recorder.until(lambda: len(recorder.records) == 8)
+    # Who has read everything is well.
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(member.failed(), 2 * OUTSIDE)
+
+    # The client fetches nothing, and says nothing.
+    monkeypatch.setattr(Reader, "_is_record", lambda self, message: False)
+    await kafka.produce(numbered(STEP_EVENTS, 1))
+    with pytest.raises(
+        Unavailable, match="step-events/0 has records up to offset 2, and none from"
+    ):
+        await asyncio.wait_for(member.failed(), 4 * OUTSIDE)
+    assert member.connected
     await member.stop()
 
 
