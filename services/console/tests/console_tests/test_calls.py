@@ -490,12 +490,14 @@ def test_many_streams_share_few_connections(
 ) -> None:
     service.streaming = endless
     browser = passing.browser()
+    # Of tests before this one, whose connections may still be closing.
+    others = set(service_peers(behind[1]))
     with contextlib.ExitStack() as stack:
         for number in range(15):
             assert (
                 stack.enter_context(browser.stream(WATCH, b"%d" % number)).next() == b"%d" % number
             )
-        peers = set(service_peers(behind[1]))
+        peers = set(service_peers(behind[1])) - others
     assert len(peers) <= 2
 
 

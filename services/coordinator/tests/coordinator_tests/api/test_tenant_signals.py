@@ -116,9 +116,10 @@ async def test_roles_and_fields_of_gates_hold_and_the_answer_names_whom_it_left_
         assert reasons["guarded"] == (1, "needs one of the roles lead")
         assert "field 'rows' must be an integer" in reasons["typed"][1]
         assert [each.workflow for each in (await send(whole, {"rows": 3})).left_out] == ["guarded"]
+        # Until its run has taken the answer, its gate counts as one that waits.
+        assert await whole.ended(typed) == t.SUCCEEDED
         answer = await send(whole, {"rows": 3}, who=LEA)
         assert (answer.runs, answer.waiting, list(answer.left_out)) == (1, 1, [])
-        assert await whole.ended(typed) == t.SUCCEEDED
         assert payload(whole, typed) == {"rows": 3, "note": "-"}
         assert await whole.ended(guarded) == t.SUCCEEDED
 
