@@ -148,9 +148,9 @@ class Hub:
         known: dict[str, int] = {}
         while True:
             await asyncio.sleep(self._parts.poll_seconds)
-            self._parts.states.sweep()
-            self._parts.spans.sweep()
             wanted = {run_id for each in self._watching for run_id in each.run_ids}
+            self._parts.states.sweep(wanted)
+            self._parts.spans.sweep(wanted)
             if not wanted:
                 known = {}
                 continue

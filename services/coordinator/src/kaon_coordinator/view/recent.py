@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
@@ -65,10 +65,17 @@ class Recent(Generic[K, V]):
         with self._lock:
             self._kept.pop(key, None)
 
-    def sweep(self) -> None:
-        """Forget what nobody has used for `IDLE_SECONDS`, and what has grown beyond the bound."""
+    def sweep(self, in_use: Iterable[K] = ()) -> None:
+        """Forget what nobody has used for `IDLE_SECONDS`, and what has grown beyond the bound.
+
+        Args:
+            in_use: what somebody waits for the next change of: it counts as used now.
+        """
         oldest = self._clock() - IDLE_SECONDS
         with self._lock:
+            for key in in_use:
+                if key in self._kept:
+                    self._use(key, self._kept[key][1])
             for key in [key for key, (used, _) in self._kept.items() if used < oldest]:
                 del self._kept[key]
             self._limit()

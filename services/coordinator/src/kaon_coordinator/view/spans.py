@@ -253,9 +253,9 @@ class SpanBook:
                 spans.fold(events)
         return spans
 
-    def sweep(self) -> None:
-        """Forget the spans of runs that nobody has looked at for a while."""
-        self._kept.sweep()
+    def sweep(self, watched: Iterable[str]) -> None:
+        """Forget the spans of runs that nobody has looked at for a while, and nobody watches."""
+        self._kept.sweep(watched)
 
     def _inherit(self, spans: Spans, run: RunRecord) -> None:
         while run.fork_run_id:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from kaon_coordinator import replay
@@ -95,9 +95,9 @@ class States:
         for newest in (True, False):
             self._kept.drop((run_id, newest))
 
-    def sweep(self) -> None:
-        """Forget runs that nobody has looked at for a while."""
-        self._kept.sweep()
+    def sweep(self, watched: Iterable[str]) -> None:
+        """Forget runs that nobody has looked at for a while, and nobody watches."""
+        self._kept.sweep((run_id, True) for run_id in watched)
 
     def _found(self, run: RunRecord) -> LiveRun:
         key = (run.run_id, True)

@@ -52,3 +52,13 @@ def test_what_nobody_uses_goes() -> None:
     recent.sweep()
     assert recent.peek("left") is None
     assert recent.peek("looked at") is not None
+
+
+def test_what_somebody_waits_for_stays() -> None:
+    clock = _Clock()
+    recent: Recent[str, list[int]] = Recent(most=100, weight=len, clock=clock)
+    recent.put("watched", [1])
+    recent.put("left", [1])
+    clock.now = IDLE_SECONDS + 1.0
+    recent.sweep(["watched", "never looked at"])
+    assert [recent.peek(key) for key in ("watched", "left", "never looked at")] == [[1], None, None]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 
-from kaon_coordinator.view import states
+from kaon_coordinator.view import recent, states
 from kaon_coordinator.view.columns import from_u32
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2, run_pb2
@@ -130,6 +130,28 @@ async def test_a_page_that_leaves_and_comes_back_shows_what_is(served: Served, s
         await caught_up(stream, page, run)
     await same(served, page, run)
     assert page.snapshots == 1
+
+
+async def test_a_run_that_is_watched_stays_in_memory_while_nothing_happens(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "IDLE_SECONDS", 0)
+    states, swept = served.parts.states, asyncio.Event()
+    sweep = states.sweep
+
+    def sweeps(watched: Iterable[str]) -> None:
+        sweep(watched)
+        swept.set()
+
+    watched, left = (play(served.store, workflow(fan(step("s")))) for _ in range(2))
+    async with watching(served, topic(run=watch_pb2.RunTopic(run_id=watched.run_id))) as stream:
+        await answer(stream)
+        await served.stub.GetRunView(run_view_pb2.GetRunViewRequest(run_id=left.run_id))
+        monkeypatch.setattr(states, "sweep", sweeps)
+        async with asyncio.timeout(PATIENCE):
+            await swept.wait()
+        kept = [states._kept.peek((run.run_id, True)) is not None for run in (watched, left)]
+    assert kept == [True, False]
 
 
 async def test_a_page_is_told_of_many_events_at_once_from_rows_and_goes_on_from_the_state(
