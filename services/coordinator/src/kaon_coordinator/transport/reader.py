@@ -32,6 +32,8 @@ _CONSUMER: dict[str, Any] = {
     "auto.offset.reset": "earliest",
     "allow.auto.create.topics": False,
     "check.crcs": True,
+    # Nothing of Kaon is sent in transactions: one that somebody else leaves open must not hold up what comes after it.
+    "isolation.level": "read_uncommitted",
     "fetch.wait.max.ms": 1_500,
     "max.partition.fetch.bytes": 8 * 1024 * 1024,
     # What waits in the client, beside what waits for the handler.

@@ -133,6 +133,19 @@ async def test_an_acknowledged_message_commits_behind_all_its_records_once(drive
     assert reader.given_back == 3
 
 
+async def test_a_topic_that_has_lost_its_end_is_committed_where_it_was_read(
+    driver: Driver,
+) -> None:
+    # Its end is below what was committed, so the client reads it from its first record.
+    reader = await driver.begun()
+    reader.arguments["arrived"]([record(STEP_EVENTS, 1, 0), record(STEP_EVENTS, 1, 1)])
+    message, consumer = await driver.turn(), driver.consumer
+    message.incref()
+    message.ack(consumer)
+
+    assert consumer._filter_committable_offsets([TP(STEP_EVENTS, 1)]) == {TP(STEP_EVENTS, 1): 2}
+
+
 async def test_records_wait_for_the_flow_unless_their_partitions_are_lost(driver: Driver) -> None:
     arrived = (await driver.begun()).arguments["arrived"]
     driver.consumer.stop_flow()

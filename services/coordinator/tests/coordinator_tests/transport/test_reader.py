@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 
 from kaon_coordinator.transport.base import Incoming, TopicPartition
 from kaon_coordinator.transport.reader import Reader
@@ -85,6 +85,21 @@ async def test_it_reads_each_partition_from_its_offset_or_from_the_first_record(
         (STEP_EVENTS, 0, 3, b"24"),
         (STEP_EVENTS, 3, 3, b"27"),
     ]
+
+
+async def test_a_transaction_that_somebody_leaves_open_holds_nothing_up(
+    kafka: KafkaBackend, new_reader: Callable[..., tuple[Reader, Heard]]
+) -> None:
+    stranger = Producer({**connection(kafka.broker.address, OPEN), "transactional.id": "stranger"})
+    stranger.init_transactions()
+    stranger.begin_transaction()
+    stranger.produce(STEP_EVENTS, b"open", partition=0)
+    stranger.flush()
+    await kafka.produce(numbered(STEP_EVENTS, 1))
+
+    _, heard = new_reader({(STEP_EVENTS, 0): None})
+    await heard.until(lambda: len(heard.records) == 2)
+    stranger.abort_transaction()
 
 
 async def test_it_pauses_while_too_much_waits_and_lives_on(
