@@ -85,7 +85,11 @@ class OutsideTransport:
         await self._producing.stop()
 
     async def failed(self) -> None:
-        """Return when the transport was stopped: no delivery can fail."""
+        """Return when the transport was stopped: no delivery can fail, only the probe of the broker."""
+        if self._probing is not None:
+            await asyncio.wait([self._probing])
+            if not self._probing.cancelled():
+                self._probing.result()
         await self._stopped.wait()
 
     async def send(self, sends: Sequence[Send]) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from kaon_coordinator.settings import settings_from
 from kaon_coordinator.transport.base import Send
+from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.outside import OutsideTransport
 from kaon_wire.errors import InvalidValue, Unavailable
 from kaon_wire.topics import RUN_COMMANDS, Catalogue
@@ -45,6 +46,22 @@ async def test_it_sends_and_is_given_nothing(kafka: KafkaBackend) -> None:
         await outside.stop()
     await asyncio.wait_for(outside.failed(), 10)
     assert (apart.owned, apart.records) == (set(), [])
+
+
+async def test_it_ends_when_it_can_no_longer_tell_whether_the_broker_is_there(
+    kafka: KafkaBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(self: EndOffsets, partitions: object) -> object:
+        raise OSError("too many open files")
+
+    outside = OutsideTransport(kafka.broker.address, catalogue=CATALOGUE)
+    await outside.start(Recorder())
+    monkeypatch.setattr(EndOffsets, "get", get)
+    try:
+        with pytest.raises(OSError, match="too many open files"):
+            await asyncio.wait_for(outside.failed(), 60)
+    finally:
+        await outside.stop()
 
 
 async def test_another_number_of_partitions_is_refused(kafka: KafkaBackend) -> None:
