@@ -78,7 +78,7 @@ def outlined(parts: ViewParts, run: RunRecord, wish: run_view.Wish) -> run_view_
     """Return a large run from its rows; while it goes on, its state is read meanwhile. Blocks."""
     view = run_view.show_rows(parts.reads.outline(run.run_id), parts.states.workflow(run), wish)
     if run.row.status not in t.TERMINAL:
-        parts.threads.later(parts.states.warm, run)
+        parts.threads.later(parts.states.warm, run, parts.threads.give_way)
     return view
 
 

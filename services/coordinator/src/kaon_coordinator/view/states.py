@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from kaon_coordinator import replay
@@ -85,10 +85,18 @@ class States:
         """Return the definition of a run."""
         return self._compiled(run.tenant, run.workflow, run.version)
 
-    def warm(self, run: RunRecord) -> None:
-        """Read the newest state of a run, for whoever will look at it."""
-        with self.newest(run):
-            pass
+    def warm(self, run: RunRecord, give_way: Callable[[], object]) -> None:
+        """Read the newest state of a run, for whoever will look at it.
+
+        Args:
+            run: as it stands.
+            give_way: called between pieces of the work, while others may look at the run.
+        """
+        live, goes_on = self._found(run), True
+        while goes_on:
+            with live.lock:
+                goes_on = self._read_page(live, run.row.seq)
+            give_way()
 
     def drop(self, run_id: str) -> None:
         """Forgets a run."""
@@ -143,12 +151,18 @@ class States:
         return any(first < each <= last for each in self._reads.store.snapshot_seqs(run.run_id))
 
     def _go_on(self, live: LiveRun, seq: int) -> None:
-        while live.state.seq < seq:
-            wanted = min(_PAGE, seq - live.state.seq)
-            events = self._reads.store.history(live.state.run_id, live.state.seq, wanted)
-            if not events:
-                return
+        while self._read_page(live, seq):
+            pass
+
+    def _read_page(self, live: LiveRun, seq: int) -> bool:
+        """Fold some of the events that a state lacks up to one; whether more of them may be there."""
+        wanted = min(_PAGE, seq - live.state.seq)
+        if wanted <= 0:
+            return False
+        events = self._reads.store.history(live.state.run_id, live.state.seq, wanted)
+        if events:
             live.advance(events)
+        return bool(events)
 
     def _keep(self, key: tuple[str, bool], live: LiveRun) -> None:
         with self._lock:

@@ -183,7 +183,7 @@ class _Cells(Topic):
         """Return the cells of a large run from its rows; while it goes on, its state is read meanwhile."""
         rows = parts.reads.cell_rows(self.run_id, self._look.block)
         if run.row.status not in t.TERMINAL:
-            parts.threads.later(parts.states.warm, run)
+            parts.threads.later(parts.states.warm, run, parts.threads.give_way)
         columns = packed(cell_rows.looks(rows, self._look), metric=False, consecutive=True)
         told = watch_pb2.CellsUpdate(seq=rows.seq, total=columns.count, columns=columns)
         return watch_pb2.WatchResponse(cursor=str(rows.seq), snapshot=True, cells=told)

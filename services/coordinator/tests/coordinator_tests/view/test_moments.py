@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from kaon_coordinator.api.time_travel import run_at
+from kaon_coordinator.engine.rows import codec
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store.base import Store
 from kaon_coordinator.store.records import RunRecord
@@ -140,5 +141,29 @@ def test_rows_are_read_only_where_the_events_that_lack_take_longer(served: Serve
         )
 
     assert kept.is_slow(behind(0))
-    kept.warm(record)
+    kept.warm(record, lambda: None)
     assert [kept.is_slow(behind(events)) for events in (0, 5_000, 5_001)] == [False, False, True]
+
+
+def test_a_state_is_read_in_pieces_between_which_others_look_at_the_run(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine, kept = play_machine(4, commands=0.1, retries=2), served.parts.states
+    run = play(served.store, machine.definition)
+    run.write(machine.history[:5])
+    begun = served.store.get_run("default", run.run_id)
+    kept.warm(begun, lambda: None)
+    run.write(machine.history[5:])
+    seen: list[int] = []
+
+    def look() -> None:
+        with kept.newest(begun) as live:
+            seen.append(live.state.seq)
+
+    monkeypatch.setattr(states, "_PAGE", 7)
+    record = served.store.get_run("default", run.run_id)
+    kept.warm(record, look)
+    newest = run.state.seq
+    assert seen == [*range(12, newest, 7), newest, newest]
+    with kept.newest(record) as live:
+        assert codec.digest(live.state) == codec.digest(run.state)
