@@ -87,6 +87,17 @@ async def test_it_reads_each_partition_from_its_offset_or_from_the_first_record(
     ]
 
 
+async def test_from_an_offset_that_the_topic_does_not_have_it_reads_what_there_is(
+    kafka: KafkaBackend, new_reader: Callable[..., tuple[Reader, Heard]]
+) -> None:
+    await kafka.produce(numbered(STEP_EVENTS, 16))
+
+    reader, heard = new_reader({(STEP_EVENTS, 0): 1_000, (STEP_EVENTS, 1): 2})
+    await heard.until(lambda: len(heard.records) == 2)
+    assert [(each.partition, each.offset) for each in heard.records] == [(0, 0), (0, 1)]
+    assert reader.positions == {(STEP_EVENTS, 0): 2, (STEP_EVENTS, 1): 2}
+
+
 async def test_a_transaction_that_somebody_leaves_open_holds_nothing_up(
     kafka: KafkaBackend, new_reader: Callable[..., tuple[Reader, Heard]]
 ) -> None:
