@@ -129,6 +129,9 @@ def _chunks(requests: Iterable[T], size_of: Callable[[T], int]) -> Iterable[list
 
 def _split(record: step_pb2.StepRequests) -> Iterable[step_pb2.StepRequests]:
     """Split into several records if one does not fit; the ends, which are small, travel with the first."""
+    if record.ByteSize() <= RECORD_BYTES:
+        yield record
+        return
     held = list(_chunks(record.held, step_pb2.StepHeld.ByteSize))
     requests = list(_chunks(record.requests, step_pb2.StepRequest.ByteSize))
     parts = [step_pb2.StepRequests(held=chunk) for chunk in held]

@@ -109,6 +109,21 @@ def test_history_leaves_in_order_in_records_of_bounded_size() -> None:
     assert seqs == list(range(1, 13))
 
 
+def test_what_a_turn_tells_a_matcher_is_one_record_if_it_fits() -> None:
+    outbox, key = Outbox(catalogue()), step_pb2.StepKey(path="a")
+    record = step_pb2.StepRequests(
+        pool="default",
+        partition=1,
+        epoch=4,
+        answers_pool_epoch=2,
+        held=[step_pb2.StepHeld(key=key)],
+        ended=[step_pb2.StepEnded(key=key)],
+        requests=[_request("")],
+    )
+    outbox.step_requests(record)
+    assert [step_pb2.StepRequests.FromString(each.value) for each in outbox.take()] == [record]
+
+
 def test_held_steps_with_long_offers_are_split_like_requests() -> None:
     outbox = Outbox(catalogue())
     offered = [step_pb2.Successor(request=_request("x" * 60_000))]
