@@ -240,8 +240,8 @@ class ViewReads:
             return CellRows(
                 seq=row.seq,
                 data=row.data,
-                cells=[tuple(each) for each in connection.execute(cells)],
-                steps=[tuple(each) for each in connection.execute(inside)],
+                cells=_tuples(connection, cells),
+                steps=_tuples(connection, inside),
             )
 
     def some_step_data(self, run_id: str, block: str, limit: int) -> list[str]:
@@ -377,7 +377,8 @@ class ViewReads:
 
 
 def _tuples(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
-    return [tuple(each) for each in connection.execute(query)]
+    # All at once: one row after the other takes half as long again.
+    return [tuple(each) for each in connection.execute(query).all()]
 
 
 def _parts(values: Sequence[T]) -> list[Sequence[T]]:

@@ -29,7 +29,8 @@ class Look:
     metric: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, which would take twice as long: one is made for every cell of a large foreach.
+@dataclass(slots=True, kw_only=True)
 class CellLook:
     """One cell, or one node of it. Times are microseconds since the epoch, 0 when they have not come."""
 
