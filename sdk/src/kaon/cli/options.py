@@ -83,6 +83,15 @@ Params: TypeAlias = Annotated[
     ),
 ]
 
+Fields: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "-p",
+        "--param",
+        metavar="NAME=JSON",
+        help="A field for which the gate asks; repeat for more. Text needs no quotes.",
+    ),
+]
 Key: TypeAlias = Annotated[
     str,
     typer.Option(

@@ -131,8 +131,23 @@ def record(
             show_default=False,
         ),
     ] = "",
-    outputs: options.Params = None,
-    key: options.Key = "",
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "-p",
+            "--param",
+            metavar="NAME=JSON",
+            help="An output that schedules see in event.outputs; repeat for more. Text needs no quotes.",
+        ),
+    ] = None,
+    key: Annotated[
+        str,
+        typer.Option(
+            "--key",
+            metavar="KEY",
+            help="Idempotency key: a second call with the same key makes no second update.",
+        ),
+    ] = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
 ) -> None:

@@ -161,7 +161,7 @@ def signal(
     payload: Annotated[
         str, typer.Argument(metavar="[JSON]", help="Payload of the signal.", show_default=False)
     ] = "",
-    param: options.Params = None,
+    param: options.Fields = None,
     step: Annotated[
         str,
         typer.Option(
@@ -234,7 +234,7 @@ def _signal_all(
 def approve(
     run: options.RunId,
     path: options.GatePath = "",
-    param: options.Params = None,
+    param: options.Fields = None,
     comment: options.Comment = "",
     server: options.Server = options.SERVER,
     json: options.AsJson = False,
