@@ -25,7 +25,10 @@ with loading():
 
 log = structlog.get_logger("kaon_console")
 
-HOW_TO_LINK = "`python -m kaon_console link`, with the settings of the console, prints one"
+HOW_TO_LINK = (
+    "`make link` prints one for the system of make dev, and `python -m kaon_console link`, with the settings of the console, "
+    "for any other"
+)
 
 
 def main() -> None:
