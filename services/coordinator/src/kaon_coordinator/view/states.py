@@ -23,7 +23,8 @@ _PAGE = 1_000
 # A run with more steps is shown from its rows until its state has been read.
 MANY_STEPS = 2_000
 # So is one whose kept state lacks more events, and more than this share of its steps: those of a foreach that begins come all at
-# once. Two events are folded in the time in which one step with its cell is read for graph and cells.
+# once. An event is folded in the time in which one step with its cell is read for graph and cells, but it must be folded anyway:
+# rows are read where that takes no more than twice as long as folding at once.
 MANY_EVENTS = 2_000
 EVENTS_OF_STEPS = 0.5
 
