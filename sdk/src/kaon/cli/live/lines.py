@@ -8,13 +8,13 @@ from kaonapi.run.v1 import history_pb2 as h
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Facts that a reader of a live run does not miss.
 # Why a step is stopped, in words.
 _STOPS = {
     "scope_over": "nothing needs it any more",
     "stale_lease": "what it reported has ended it",
     "timed_out": "timed out",
 }
+# Facts that a reader of a live run does not miss.
 _QUIET = {"step_became_ready", "cell_started"}
 _PHASES = {d.PHASE_ON_FAILURE: "failure hooks begin", d.PHASE_FINALLY: "final hooks begin"}
 
