@@ -72,7 +72,7 @@ def lineage(
             found = _of_digests(client, runs, digests)
     if not found and not json:
         raise NotFound(
-            f"no model and none of the newest {limit} runs has an artifact {target}: see --limit and --workflow"
+            f"no model and no run of the newest {limit} has an artifact {target}: see --limit and --workflow"
         )
     if json:
         for each in found:

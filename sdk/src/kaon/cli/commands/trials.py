@@ -15,6 +15,7 @@ from kaon.client import NotFound
 from kaon.client.trials import Objective, Trial, objective_of
 from kaon_wire import canonical
 from kaon_wire.paths import names
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2
 
 
@@ -81,10 +82,10 @@ def _print(block: str, found: list[Trial], by: Objective | None, *, json: bool) 
     metrics = sorted({name for each in found for name in each.metrics})
     if by is not None and best is not None:
         goal = "largest" if by.maximize else "smallest"
-        output.say(f"{block}: {len(found)} trials; the best has the {goal} {by.metric}")
+        output.say(f"{block}: {counted(len(found), 'trial')}; the best has the {goal} {by.metric}")
     else:
         hint = f"; choose one of its metrics with --by: {', '.join(metrics)}" if metrics else ""
-        output.say(f"{block}: {len(found)} trials{hint}")
+        output.say(f"{block}: {counted(len(found), 'trial')}{hint}")
     output.print_table(
         ("CELL", "BEST", "STATUS", *params, *metrics),
         (
