@@ -84,17 +84,14 @@ class BatchConsumer(driver.Consumer):
     # --- reading -------------------------------------------------------------------------------------------------
 
     async def perform_seek(self) -> None:
-        """Read on from where the group has committed."""
+        """Begin to read on from where the group has committed, as soon as it tells; return at once.
+
+        The task of Faust that calls this ends without a word, for good, when it has waited for longer than a request may take,
+        or what it waits for is cancelled.
+        """
         self.stop_reading()
-        self._seeking = seeking = asyncio.ensure_future(self._begin())
-        seeking.add_done_callback(self._on_begun)
-        # Faust stops to wait after the time-out of a request, and goes on all the same.
-        await asyncio.wait([seeking])
-        if seeking.cancelled():
-            # The partitions were revoked meanwhile. Faust waits until others are assigned: a cancellation would end the task
-            # that begins to read then.
-            await asyncio.Future()
-        seeking.result()
+        self._seeking = asyncio.ensure_future(self._begin())
+        self._seeking.add_done_callback(self._on_begun)
 
     async def _begin(self) -> None:
         found = {ensure_TP(tp): at for tp, at in (await self.seek_to_committed()).items()}
