@@ -70,7 +70,7 @@ def _run(path: Path) -> ModuleType:
     previous = sys.modules.get(path.stem)
     sys.modules[path.stem] = module
     try:
-        with _on_path(str(path.parent)):
+        with _on_path(str(path.parent)), _own_neighbours(path.parent):
             spec.loader.exec_module(module)
     except KaonError:
         _restore(path.stem, previous)
@@ -92,6 +92,39 @@ def _on_path(directory: str) -> Iterator[None]:
     finally:
         if added and directory in sys.path:
             sys.path.remove(directory)
+
+
+@contextmanager
+def _own_neighbours(directory: Path) -> Iterator[None]:
+    """Let imports find the files of a directory, although modules of the same names were loaded from elsewhere before.
+
+    A notebook may load workflows of several directories, each with a file `fit.py`. What is not imported meanwhile stays
+    as it was. Packages of the environment are never loaded anew.
+    """
+    here = {file.stem if file.suffix == ".py" else file.name for file in directory.iterdir()}
+    known = here & sys.modules.keys() - {"__main__"}
+    others = {name for name in known if _is_from_elsewhere(name, directory)}
+    aside = {
+        name: module
+        for name, module in list(sys.modules.items())
+        if name.partition(".")[0] in others
+    }
+    for name in aside:
+        del sys.modules[name]
+    try:
+        yield
+    finally:
+        for name, module in aside.items():
+            if name.partition(".")[0] not in sys.modules:
+                sys.modules[name] = module
+
+
+def _is_from_elsewhere(name: str, directory: Path) -> bool:
+    file = getattr(sys.modules[name], "__file__", None)
+    if file is None:
+        return False
+    path = Path(file).resolve()
+    return not path.is_relative_to(directory.resolve()) and not environments.gives(path)
 
 
 def _restore(name: str, previous: ModuleType | None) -> None:

@@ -142,7 +142,7 @@ def test_by_hand_it_tells_first_what_it_would_do(
             argv, env=environment, capture_output=True, text=True, check=True
         ).stdout
 
-    assert by_hand("--dry-run").startswith("would delete 1 artifacts (4 bytes), 0 stay")
+    assert by_hand("--dry-run").startswith("would delete 1 artifact (4 bytes), 0 stay")
     assert artifacts.exists(lost)
-    assert by_hand().startswith("deleted 1 artifacts")
+    assert by_hand().startswith("deleted 1 artifact")
     assert not artifacts.exists(lost)
