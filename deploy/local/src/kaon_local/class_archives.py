@@ -76,13 +76,15 @@ def patient(command: Command) -> Command:
 
 
 def _key(libs: Path) -> str:
-    """An archive holds for these jars at this place, and for this JVM; others ignore it or do not start with it."""
+    """An archive holds for these jars at this place, of these sizes and times, and for this JVM; others do not take it."""
     java = shutil.which("java")
     if java is None:
         raise MissingTool(
             "java is not installed; `make system` installs or lists what this machine lacks"
         )
     program = Path(java).resolve()
-    jars = sorted(each.name for each in libs.glob("*.jar"))
+    jars = sorted(
+        (each.name, each.stat().st_size, each.stat().st_mtime_ns) for each in libs.glob("*.jar")
+    )
     told = f"{libs} {jars} {program} {program.stat().st_mtime_ns}"
     return hashlib.sha256(told.encode()).hexdigest()[:12]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def test_other_jars_and_the_same_jars_elsewhere_have_archives_of_their_own(
     elsewhere = class_archives("some", moved, ("first",), record)
     newer = class_archives("some", with_jar(libs, "some-1.1.jar"), ("first",), record)
     assert len({first, elsewhere, newer}) == 3
+
+
+def test_jars_that_were_installed_anew_have_another_archive(libs: Path) -> None:
+    first = class_archives("some", libs, ("first",), record)
+    os.utime(libs / "some-1.0.jar", ns=(1, 1))
+    assert class_archives("some", libs, ("first",), record) != first
 
 
 def test_a_jvm_that_has_not_taken_its_archive_is_told_of(tmp_path: Path) -> None:
