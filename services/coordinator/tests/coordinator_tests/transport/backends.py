@@ -10,6 +10,7 @@ from typing import Protocol
 
 from aiokafka import AIOKafkaConsumer
 from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError
 
 from kaon_coordinator.schedules.topic_records import RecordSource
 from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition, Transport
@@ -98,7 +99,6 @@ def emptied(broker: Kafka) -> None:
     """Makes a broker that others have used as good as new: no groups, and topics without records."""
     admin = KafkaAdminClient(bootstrap_servers=broker.address)
     try:
-        admin.delete_topics([topic.name for topic in CATALOGUE.topics()])
         wait_until(lambda: _none_left(admin), lambda: None, seconds=PATIENCE)
     finally:
         admin.close()
@@ -108,12 +108,19 @@ def emptied(broker: Kafka) -> None:
 
 
 def _none_left(admin: KafkaAdminClient) -> None:
-    if left := {topic.name for topic in CATALOGUE.topics()} & set(admin.list_topics()):
-        raise NotReady(f"the topics {left} are there")
-    if groups := admin.list_groups():
-        # A member that was killed is in its group until its session has run out: only then the group can go.
-        admin.delete_groups([each["group_id"] for each in groups])
-        raise NotReady(f"the groups {groups} are there")
+    try:
+        if left := {topic.name for topic in CATALOGUE.topics()} & set(admin.list_topics()):
+            admin.delete_topics(sorted(left))
+            raise NotReady(f"the topics {left} are there")
+        if groups := admin.list_groups():
+            # A member that was killed is in its group until its session has run out: only then the group can go.
+            admin.delete_groups([each["group_id"] for each in groups])
+            raise NotReady(f"the groups {groups} are there")
+    except KafkaError as error:
+        # A broker that has just started again still loads its groups; topics that are being deleted may be gone already.
+        if not error.retriable:
+            raise
+        raise NotReady(f"the broker is not ready: {error}") from error
 
 
 class KafkaBackend:
