@@ -12,10 +12,8 @@ import asyncio
 import logging
 import os
 import tempfile
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -24,21 +22,20 @@ import structlog
 from faust.auth import Credentials, SASLCredentials, SSLCredentials
 
 from kaon_coordinator.transport.assignments import by_topic, check_assignment, check_counts
-from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, Send, TopicPartition
+from kaon_coordinator.transport.base import GROUP_TOPICS, Handler, Incoming, TopicPartition
 from kaon_coordinator.transport.batch_driver import BatchSchema, BatchTransport
-from kaon_coordinator.transport.broker_watch import BrokerWatch
 from kaon_coordinator.transport.deadletters import headers_of
 from kaon_coordinator.transport.lag_watch import LagWatch
+from kaon_coordinator.transport.line import BrokerLine
 from kaon_coordinator.transport.membership import Membership
-from kaon_coordinator.transport.offsets import EndOffsets
 from kaon_coordinator.transport.patience import retry_group_requests, retry_unknown_errors
-from kaon_coordinator.transport.producing import Outgoing, Producing
+from kaon_coordinator.transport.producing import Outgoing
 from kaon_coordinator.transport.stream_watch import StreamWatch
 from kaon_service.kafka_producer import connection
 from kaon_service.kafka_security import OPEN, SCRAM, KafkaSecurity, Protocol
 from kaon_wire.errors import KaonError, Unavailable
 from kaon_wire.topic_rights import COORDINATORS_GROUP
-from kaon_wire.topics import RUN_COMMANDS, Catalogue, dead_letters
+from kaon_wire.topics import Catalogue, dead_letters
 
 log = structlog.get_logger(__name__)
 
@@ -90,7 +87,7 @@ DEFAULT = FaustSettings()
 _NEVER_SECONDS = 10 * 365 * 86_400.0
 
 
-class FaustTransport:
+class FaustTransport(BrokerLine):
     """One member of the coordinators' consumer group; see `kaon_coordinator.transport.base.Transport`.
 
     Args:
@@ -108,23 +105,16 @@ class FaustTransport:
         security: KafkaSecurity = OPEN,
         settings: FaustSettings = DEFAULT,
     ) -> None:
-        self._bootstrap = bootstrap
+        super().__init__(
+            bootstrap,
+            security=security,
+            patience=settings.patience,
+            silence=settings.silence,
+            probe=settings.probe,
+        )
         self._security = security
         self._catalogue = catalogue
         self._settings = settings
-        self._broker = BrokerWatch(silence=settings.silence)
-        self._producing = Producing(
-            bootstrap=bootstrap,
-            security=security,
-            patience=settings.patience,
-            watch=self._broker,
-        )
-        self._offsets = EndOffsets(
-            bootstrap=bootstrap,
-            security=security,
-            patience=settings.patience,
-            heard=self._broker.hear,
-        )
         self._app: Any = None
         self._items: deque[_Item] = deque()
         self._filled = asyncio.Event()
@@ -188,16 +178,6 @@ class FaustTransport:
             raise Unavailable("the transport was not started")
         await asyncio.shield(self._ended)
 
-    async def send(self, sends: Sequence[Send]) -> None:
-        """Send a batch and return when the broker has acknowledged all of it."""
-        await self._producing.send(sends)
-
-    async def end_offsets(
-        self, partitions: Iterable[TopicPartition]
-    ) -> Mapping[TopicPartition, int]:
-        """Return the offset of the next record of each partition, as the broker reports it now."""
-        return await self._offsets.get(partitions)
-
     async def quarantine(self, incoming: Incoming, reason: str) -> None:
         """Send a record that cannot be applied to the topic's dead letters, and return when that is acknowledged."""
         headers = tuple(headers_of(incoming, reason).items())
@@ -205,21 +185,6 @@ class FaustTransport:
             topic=dead_letters(incoming.topic), partition=0, value=incoming.value, headers=headers
         )
         await self._producing.send([letter])
-
-    @property
-    def connected(self) -> bool:
-        """Tell whether the broker has been heard recently: if not, silence of runners means nothing."""
-        return self._broker.connected
-
-    @property
-    def last_contact(self) -> float:
-        """Return when the broker was last heard (a reply to a fetch, heartbeat or send), in seconds of `time.monotonic`."""
-        return self._broker.last_contact
-
-    @property
-    def trouble(self) -> str:
-        """Return what the broker does not do, and for how long; empty while it does everything."""
-        return self._broker.trouble
 
     # --- Faust ---------------------------------------------------------------------------------------------------
 
@@ -383,22 +348,6 @@ class FaustTransport:
         )
 
     # --- contact -------------------------------------------------------------------------------------------------
-
-    async def _probe(self) -> None:
-        """Probe the broker whenever it has been silent for a while."""
-        while True:
-            silence = time.monotonic() - self._broker.last_contact
-            if silence >= self._settings.probe:
-                # Whether it fails at once or waits for long: `_remind` tells.
-                with suppress(Unavailable):
-                    await self._offsets.get([(RUN_COMMANDS, 0)])
-            await asyncio.sleep(self._settings.probe)
-
-    async def _remind(self) -> None:
-        """Tell the log what the broker does not do."""
-        while True:
-            self._broker.remind()
-            await asyncio.sleep(self._settings.probe)
 
     def _check_topics(self) -> None:
         counts = {topic: self._producing.partitions(topic) for topic in GROUP_TOPICS}

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 
-from kaon_coordinator.transport.base import Handler, Incoming, Send, TopicPartition
-from kaon_coordinator.transport.broker_watch import BrokerWatch
-from kaon_coordinator.transport.offsets import EndOffsets
-from kaon_coordinator.transport.producing import Producing
+from kaon_coordinator.transport.base import Handler, Incoming
+from kaon_coordinator.transport.line import BrokerLine
 from kaon_service.kafka_security import OPEN, KafkaSecurity
 from kaon_wire.errors import Unavailable
 from kaon_wire.topics import RUN_COMMANDS, Catalogue
@@ -22,7 +17,7 @@ _SILENCE = 4.0
 _PROBE = 1.0
 
 
-class OutsideTransport:
+class OutsideTransport(BrokerLine):
     """A producer that is assigned and delivered nothing; see `kaon_coordinator.transport.base.Transport`.
 
     Args:
@@ -34,15 +29,10 @@ class OutsideTransport:
     def __init__(
         self, bootstrap: str, *, catalogue: Catalogue, security: KafkaSecurity = OPEN
     ) -> None:
-        self._bootstrap = bootstrap
+        super().__init__(
+            bootstrap, security=security, patience=_PATIENCE, silence=_SILENCE, probe=_PROBE
+        )
         self._catalogue = catalogue
-        self._broker = BrokerWatch(silence=_SILENCE)
-        self._producing = Producing(
-            bootstrap=bootstrap, security=security, patience=_PATIENCE, watch=self._broker
-        )
-        self._offsets = EndOffsets(
-            bootstrap=bootstrap, security=security, patience=_PATIENCE, heard=self._broker.hear
-        )
         self._probing: asyncio.Task[None] | None = None
         self._stopped = asyncio.Event()
 
@@ -57,7 +47,7 @@ class OutsideTransport:
             await self._offsets.start()
             self._check_topic()
             self._broker.hear()
-            self._probing = asyncio.create_task(self._probe(), name="transport probe")
+            self._probing = asyncio.create_task(self._watch(), name="transport probe")
         except BaseException:
             await self.stop()
             raise
@@ -92,16 +82,6 @@ class OutsideTransport:
                 self._probing.result()
         await self._stopped.wait()
 
-    async def send(self, sends: Sequence[Send]) -> None:
-        """Send a batch and return when the broker has acknowledged all of it."""
-        await self._producing.send(sends)
-
-    async def end_offsets(
-        self, partitions: Iterable[TopicPartition]
-    ) -> Mapping[TopicPartition, int]:
-        """Return the offset of the next record of each partition, as the broker reports it now."""
-        return await self._offsets.get(partitions)
-
     async def quarantine(self, incoming: Incoming, reason: str) -> None:
         """Refuse: nothing is delivered here that could be quarantined.
 
@@ -112,26 +92,10 @@ class OutsideTransport:
             f"a record of {incoming.topic}/{incoming.partition} reached a process that owns no partitions: {reason}"
         )
 
-    @property
-    def connected(self) -> bool:
-        """Tell whether the broker has been heard recently."""
-        return self._broker.connected
-
-    @property
-    def last_contact(self) -> float:
-        """Return when the broker was last heard, in seconds of `time.monotonic`."""
-        return self._broker.last_contact
-
-    @property
-    def trouble(self) -> str:
-        """Return what the broker does not do, and for how long; empty while it does everything."""
-        return self._broker.trouble
-
-    async def _probe(self) -> None:
-        """Probe the broker whenever it has been silent for a while, and tell the log what it does not do."""
-        while True:
-            if time.monotonic() - self._broker.last_contact >= _PROBE:
-                with suppress(Unavailable):
-                    await self._offsets.get([(RUN_COMMANDS, 0)])
-            self._broker.remind()
-            await asyncio.sleep(_PROBE)
+    async def _watch(self) -> None:
+        """Probe the broker, and tell the log what it does not do meanwhile."""
+        reminding = asyncio.create_task(self._remind(), name="transport reminder")
+        try:
+            await self._probe()
+        finally:
+            reminding.cancel()

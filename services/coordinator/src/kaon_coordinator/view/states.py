@@ -166,9 +166,10 @@ class States:
         return bool(events)
 
     def _keep(self, key: tuple[str, bool], live: LiveRun) -> None:
+        # Kept first: whoever comes between would read it a second time.
+        self._kept.put(key, live)
         with self._lock:
             self._loading.pop(key, None)
-        self._kept.put(key, live)
 
 
 def seq_of(reads: ViewReads, run: RunRecord, moment: run_view_pb2.Moment) -> int:
