@@ -41,6 +41,8 @@ class World:
     watched_after: list[int] = field(default_factory=list)
     # Watches stay open after the last event, until the client goes.
     holds: bool = False
+    # The history when a wait for the run's end is over.
+    at_end: list[history_pb2.HistoryEvent] = field(default_factory=list)
     watching: threading.Event = field(default_factory=threading.Event)
     logs: list[log_pb2.LogLines] = field(default_factory=list)
     # The whole log of the only attempt, and the requests for it.
@@ -224,10 +226,18 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         breaks_after = self.world.take_break()
         yield from (Update(progress=view) for view in self.world.progress)
         # One event twice: delivery after a break may overlap.
-        for sent, each in enumerate(self.world.history[max(request.after_seq - 1, 0) :]):
-            if sent == breaks_after:
-                context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator restarts")
-            yield Update(event=each)
+        told = () if request.only_end else self.world.history[max(request.after_seq - 1, 0) :]
+        is_broken = breaks_after is not None and breaks_after < len(told)
+        if is_broken:
+            told = told[:breaks_after]
+        size = min(request.batch_size, 2) or 1
+        for first in range(0, len(told), size):
+            events = told[first : first + size]
+            yield Update(events=events) if request.batch_size else Update(event=events[0])
+        if is_broken or (request.only_end and breaks_after is not None):
+            context.abort(grpc.StatusCode.UNAVAILABLE, "the coordinator restarts")
+        if request.only_end and self.world.at_end:
+            self.world.history = self.world.at_end
         if self.world.holds:
             self.world.watching.set()
             gone = threading.Event()

@@ -179,6 +179,19 @@ def test_a_watch_goes_on_after_breaks_and_yields_every_event_once(
     assert world.watched_after == [0, 2, 2, 2, 4]
 
 
+def test_a_wait_for_the_end_goes_on_after_breaks(
+    client: Client, world: World, build: Build
+) -> None:
+    client.submit(build(PLAIN))
+    world.breaks_after, world.at_end = [0, 0], short_history()
+    assert not client.summary("r1").HasField("end_time")
+    ended = client.until_ended("r1")
+    assert ended.HasField("end_time")
+    assert (ended, len(world.watched_after)) == (client.summary("r1"), 3)
+    client.until_ended("r1")
+    assert len(world.watched_after) == 3
+
+
 def test_a_watch_begins_where_it_is_told(client: Client, world: World, build: Build) -> None:
     client.submit(build(PLAIN))
     world.history = short_history()

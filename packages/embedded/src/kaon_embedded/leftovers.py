@@ -67,7 +67,7 @@ class Leftovers:
         def resumed(
             client: Client,
         ) -> tuple[run_service_pb2.SubmitRunResponse, definition_pb2.WorkflowDefinition]:
-            run = client.run(run_id).run
+            run = client.summary(run_id)
             same = (run.workflow, run.version) == (loaded.name, loaded.version)
             if run.status not in _OPEN and run.workflow == loaded.name and not same:
                 made, told = new_code.forked(client, run, loaded, failed=True)

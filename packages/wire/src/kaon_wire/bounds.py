@@ -108,6 +108,7 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.log.v1.ReadWholeLogRequest.attempt": _COUNT,
     "kaonapi.log.v1.ReadWholeLogRequest.offset": _POSITION,
     "kaonapi.run.v1.ListRunsRequest.page_size": Range(low=0, high=500),
+    "kaonapi.run.v1.WatchRunRequest.batch_size": Range(low=0, high=1_000),
     "kaonapi.schedule.v1.BackfillRequest.every_days": Range(low=0, high=36_600),
     "kaonapi.schedule.v1.Permits.limit": _COUNT,
     # A day.

@@ -56,7 +56,7 @@ def go_on(
     Raises:
         Conflict: the run has not ended, or the version does not fit what it has done.
     """
-    old = client.run(run).run
+    old = client.summary(run)
     if of_ended and old.status not in _ENDS:
         raise Conflict(
             f"run {run} is {formatting.status(old.status)}: wait for its end or cancel it; "

@@ -265,6 +265,8 @@ class AsyncClient:
     submit_encoded = _calls(Client.submit_encoded)
     handle = _gives_run(Client.handle)
     run = _calls(Client.run)
+    summary = _calls(Client.summary)
+    until_ended = _calls(Client.until_ended)
     runs = _calls(Client.runs)
     watch = _streams(Client.watch)
     history = _streams(Client.history)

@@ -38,6 +38,8 @@ from kaonapi.system.v1 import system_pb2, system_pb2_grpc
 from kaonapi.workflow.v1 import definition_pb2, workflow_service_pb2, workflow_service_pb2_grpc
 
 _CHUNK_BYTES = 1024 * 1024
+# Events that a watch takes in one message.
+_BATCH = 500
 # How long a call, and a stream that was there before, are tried again.
 CALL = Patience(total=5)
 WATCH = Patience(total=60)
@@ -256,12 +258,37 @@ class Client(RunCommands):
 
     def handle(self, run_id: str) -> RunHandle:
         """Return a run that exists, to wait for it and to read what it gives."""
-        return RunHandle(self, run_service_pb2.SubmitRunResponse(run=self.run(run_id).run))
+        return RunHandle(self, run_service_pb2.SubmitRunResponse(run=self.summary(run_id)))
 
     def run(self, run_id: str, *, cells: bool = False) -> run_service_pb2.GetRunResponse:
         """Return a run with its steps and blocks; with `cells` also those of foreach blocks, with their items."""
         request = run_service_pb2.GetRunRequest(run_id=run_id, with_cells=cells)
         return self._caller.whole(self._runs.GetRun, request, anew=["run"])
+
+    def summary(self, run_id: str) -> run_pb2.Run:
+        """Return how a run stands, without its steps and blocks: one small answer, however large the run is."""
+        request = run_service_pb2.GetRunRequest(run_id=run_id, page_size=1)
+        return self._caller.call(self._runs.GetRun, request).run
+
+    def until_ended(self, run_id: str) -> run_pb2.Run:
+        """Return how a run stands when it has ended. What happens meanwhile is neither sent nor told; `watch` tells it."""
+        run = self.summary(
+            run_id
+        )  # tells at once, and in words, when there is no such run or server
+
+        def opened() -> Iterator[run_service_pb2.WatchRunResponse]:
+            request = run_service_pb2.WatchRunRequest(run_id=run_id, only_end=True)
+            return self._caller.stream(self._runs.WatchRun, request)
+
+        def complete() -> bool:
+            nonlocal run
+            run = self.summary(run_id)
+            return run.HasField("end_time")
+
+        if not run.HasField("end_time"):
+            for _ in self._watch_patience.stream(opened, complete=complete):
+                pass
+        return run
 
     def runs(
         self,
@@ -315,12 +342,12 @@ class Client(RunCommands):
         Of a run that had ended and was opened again (by a retry) the history goes on after RunEnded. A broken stream goes on after
         the last event seen, so that every event comes exactly once.
         """
-        self.run(run_id)  # tells at once, and in words, when there is no such run or server
+        self.summary(run_id)  # as above
         return self._watch(run_id, after_seq)
 
     def history(self, run_id: str, after_seq: int = 0) -> Iterator[history_pb2.HistoryEvent]:
         """Yield the events of a run after `after_seq` that exist now."""
-        newest = self.run(run_id).run.last_seq
+        newest = self.summary(run_id).last_seq
         if newest <= after_seq:
             return
         for update in self._watch(run_id, after_seq):
@@ -370,8 +397,14 @@ class Client(RunCommands):
         position = _Position(seq=after_seq)
 
         def opened() -> Iterator[run_service_pb2.WatchRunResponse]:
-            request = run_service_pb2.WatchRunRequest(run_id=run_id, after_seq=position.seq)
-            return self._caller.stream(self._runs.WatchRun, request)
+            request = run_service_pb2.WatchRunRequest(
+                run_id=run_id, after_seq=position.seq, batch_size=_BATCH
+            )
+            for response in self._caller.stream(self._runs.WatchRun, request):
+                if not response.events:
+                    yield response
+                for event in response.events:
+                    yield run_service_pb2.WatchRunResponse(event=event)
 
         def complete() -> bool:
             return self._has_seen_all(run_id, position.seq)
@@ -384,7 +417,7 @@ class Client(RunCommands):
 
     def _has_seen_all(self, run_id: str, seq: int) -> bool:
         """Whether a watch that ended after event `seq` has missed nothing."""
-        run = self.run(run_id).run
+        run = self.summary(run_id)
         return run.HasField("end_time") and run.last_seq <= seq
 
     # --- logs and runners
@@ -397,7 +430,7 @@ class Client(RunCommands):
         Of a lease that printed very much the first and the last lines are there, and `gap` of what follows tells which are not:
         `whole_log` has them. A broken stream starts again, and what was seen is left out.
         """
-        self.run(run_id)  # as above
+        self.summary(run_id)  # as above
         return self._follow(run_id, path) if follow else self._read_logs(run_id, path, follow=False)
 
     def whole_log(self, run_id: str, path: str, attempt: int = 0) -> Iterator[bytes]:
@@ -408,7 +441,7 @@ class Client(RunCommands):
         Raises:
             NotFound: no log of it is stored. Conflict: it has not ended.
         """
-        self.run(run_id)  # as above
+        self.summary(run_id)  # as above
         return WholeLog(self._caller, self._logs, run_id, path, attempt).read(self._watch_patience)
 
     def _follow(self, run_id: str, path: str) -> Iterator[log_pb2.LogLines]:

@@ -55,8 +55,11 @@ class Runs(Protocol):
     def run(self, run_id: str) -> run_service_pb2.GetRunResponse:
         """Return a run with its steps."""
 
-    def watch(self, run_id: str, after_seq: int = 0) -> Iterator[run_service_pb2.WatchRunResponse]:
-        """Yield its events until it has ended."""
+    def summary(self, run_id: str) -> run_pb2.Run:
+        """Return how it stands."""
+
+    def until_ended(self, run_id: str) -> run_pb2.Run:
+        """Return how it stands when it has ended."""
 
     def logs(
         self, run_id: str, path: str = "", *, follow: bool = False
@@ -142,7 +145,7 @@ class RunHandle:
 
     def refresh(self) -> run_pb2.Run:
         """Ask how it stands, and return that."""
-        self.run = self._client.run(self.run_id).run
+        self.run = self._client.summary(self.run_id)
         return self.run
 
     def wait(self, timeout: float | None = None) -> Self:
@@ -154,18 +157,13 @@ class RunHandle:
         Raises:
             TimeoutError: it has not ended in time. It goes on.
         """
-        self.refresh()
-        if self._has_ended():
-            return self
         try:
             with stopping.after(timeout):
-                for _ in self._client.watch(self.run_id, self.run.last_seq):
-                    pass
+                self.run = self._client.until_ended(self.run_id)
         except stopping.Stopped:
             raise TimeoutError(
                 f"run {self.run_id} has not ended within {timeout:g} s; it goes on"
             ) from None
-        self.refresh()
         return self
 
     def result(self, timeout: float | None = None) -> Mapping[str, Any]:

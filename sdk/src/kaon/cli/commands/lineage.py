@@ -68,7 +68,7 @@ def lineage(
             if version.lineage.run_id not in {run.run_id for run in runs}:
                 # It may have been deleted since.
                 with suppress(NotFound):
-                    runs.insert(0, client.run(version.lineage.run_id).run)
+                    runs.insert(0, client.summary(version.lineage.run_id))
             found = _of_digests(client, runs, digests)
     if not found and not json:
         raise NotFound(

@@ -299,7 +299,7 @@ def watch(
     kaon watch 01JD3Z... --json | jq -c 'select(.event.step_ended)'
     """
     with options.client(server=server) as client:
-        found = client.run(run).run
+        found = client.summary(run)
         definition = client.workflow(found.workflow, found.version).definition
         view = _view(definition, server, prints=prints)
         code = Follower(client, run, definition, view, json=json, prints=prints).follow()

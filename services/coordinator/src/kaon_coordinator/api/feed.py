@@ -24,9 +24,17 @@ _ENDS_PROGRESS = ("step_ended", "step_retry_scheduled", "step_lease_lost")
 
 
 class Subscription:
-    """The updates of one run that a subscriber has not taken yet."""
+    """The updates of one run that a subscriber has not taken yet.
 
-    def __init__(self, progress: Iterable[run_pb2.StepView]) -> None:
+    Args:
+        progress: of its steps, until now.
+        only_end: nothing but the event that ends the run is of interest.
+    """
+
+    def __init__(
+        self, progress: Iterable[run_pb2.StepView] = (), *, only_end: bool = False
+    ) -> None:
+        self._only_end = only_end
         self._events: deque[history_pb2.HistoryEvent] = deque()
         self._progress = {view.path: view for view in progress}
         self._something = asyncio.Event()
@@ -35,6 +43,8 @@ class Subscription:
 
     def add_event(self, event: history_pb2.HistoryEvent) -> None:
         """Add an event. A subscriber that is too slow loses its waiting events and sees a gap."""
+        if self._only_end and not event.HasField("run_ended"):
+            return
         if len(self._events) >= WAITING_EVENTS:
             self._events.clear()
         self._events.append(event)
@@ -42,6 +52,8 @@ class Subscription:
 
     def add_progress(self, view: run_pb2.StepView) -> None:
         """Add a step's newest progress, which replaces a waiting older one."""
+        if self._only_end:
+            return
         self._progress[view.path] = view
         self._something.set()
 
@@ -108,9 +120,13 @@ class RunFeed:
         return frozenset(self._subscriptions)
 
     @contextmanager
-    def subscribe(self, run_id: str) -> Iterator[Subscription]:
-        """Collect the updates of a run from now on, beginning with the present progress of its steps."""
-        subscription = Subscription(self._progress.get(run_id, {}).values())
+    def subscribe(self, run_id: str, *, only_end: bool = False) -> Iterator[Subscription]:
+        """Collect the updates of a run from now on, beginning with the present progress of its steps.
+
+        With `only_end` nothing but the event that ends the run is collected.
+        """
+        progress = () if only_end else self._progress.get(run_id, {}).values()
+        subscription = Subscription(progress, only_end=only_end)
         self._subscriptions[run_id].add(subscription)
         self.someone_watches.set()
         try:

@@ -15,6 +15,7 @@ from kaon_coordinator.api.submission import Submission, as_new, checked_key
 from kaon_coordinator.api.tenant_signals import TenantSignalsServicer, TenantSignalStore
 from kaon_coordinator.api.time_travel import TimeTravelServicer
 from kaon_coordinator.api.watch import Watcher
+from kaon_coordinator.api.watch_responses import watch_responses
 from kaon_coordinator.engine.kinds.table import KINDS
 from kaon_coordinator.engine.rows.row_views import step_view
 from kaon_coordinator.engine.state import transitions as t
@@ -24,7 +25,7 @@ from kaon_coordinator.store.protocols.aside_store import AsideStore
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire.errors import InvalidValue
-from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2
+from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 _PAGE = 50
 # The kinds of blocks that have cells.
@@ -98,7 +99,7 @@ class RunServicer(RunCommandsServicer, TenantSignalsServicer, TimeTravelServicer
         run = await self._threads.read(self._store.get_run, tenant, request.run_id)
         progress = self._parts.feed.progress(request.run_id)
         # A large run is read and put together where nobody else's reads wait for it.
-        is_large = run.row.steps_total > _MANY_STEPS
+        is_large = min(run.row.steps_total, part.size) > _MANY_STEPS
         threads = self._threads.study if is_large else self._threads.read
         return await threads(
             _whole, self._store, tenant, request.run_id, part, progress, request.with_cells
@@ -136,12 +137,13 @@ class RunServicer(RunCommandsServicer, TenantSignalsServicer, TimeTravelServicer
         """Stream the history of a run after a seq, and the progress of its steps, until the run ends."""
         if request.after_seq < 0:
             raise InvalidValue(f"after_seq {request.after_seq}: pass the last seq seen, or 0")
-        tenant = principal.current().tenant
-        async for update in self._parts.watcher.watch(tenant, request.run_id, request.after_seq):
-            if isinstance(update, history_pb2.HistoryEvent):
-                yield run_service_pb2.WatchRunResponse(event=update)
-            else:
-                yield run_service_pb2.WatchRunResponse(progress=update)
+        tenant, watcher = principal.current().tenant, self._parts.watcher
+        if request.only_end:
+            await watcher.until_end(tenant, request.run_id)
+            return
+        async for updates in watcher.watch(tenant, request.run_id, request.after_seq):
+            for response in watch_responses(updates, request.batch_size):
+                yield response
 
 
 def _whole(

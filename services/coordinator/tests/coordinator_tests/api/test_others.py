@@ -42,7 +42,7 @@ async def test_events_and_progress_of_anothers_run_come_without_a_look_at_the_st
     updates = watcher.watch("default", run.run_id, 0)
     api.advance(run, last=1, publish=False)
     async with asyncio.timeout(PATIENCE):
-        first = await anext(updates)
+        (first,) = await anext(updates)
         assert isinstance(first, history_pb2.HistoryEvent)
         assert not api.feed.progress(run.run_id)
         told = await tell
@@ -52,7 +52,7 @@ async def test_events_and_progress_of_anothers_run_come_without_a_look_at_the_st
         record.progress.add(run_id=run.run_id, step=progress)
         record.progress.add(run_id="unwatched", step=progress)
         told(record)
-        second, third = await anext(updates), await anext(updates)
+        (second,), (third,) = await anext(updates), await anext(updates)
         assert isinstance(second, history_pb2.HistoryEvent)
         assert (second.seq, third) == (2, progress)
     assert not api.feed.progress("unwatched")

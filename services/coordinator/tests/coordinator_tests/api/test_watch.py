@@ -10,6 +10,7 @@ from grpc import StatusCode, aio
 
 from kaon_coordinator.api import feed as feeds
 from kaon_coordinator.api.watch import Watcher
+from kaon_coordinator.api.watch_responses import watch_responses
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.run.v1 import run_service_pb2 as r
 
@@ -105,6 +106,54 @@ async def test_several_watchers_see_the_same(api: Api) -> None:
     assert [await _rest(call) for call in calls] == [[2, 3, 4]] * 5
 
 
+async def test_many_events_come_in_one_response_in_order(api: Api) -> None:
+    run = await _begin(api)
+    api.advance(run, last=1_200)
+    call = api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id, batch_size=400))
+    seqs: list[int] = []
+    while len(seqs) < 1_200:
+        told = (await _next(call)).events
+        assert 100 <= len(told) <= 400
+        seqs += [event.seq for event in told]
+    assert seqs == list(range(1, 1_201))
+    api.advance(run, last=1_203)
+    api.feed.publish_progress(run.run_id, run_pb2.StepView(path="work", progress=0.25))
+    found: list[Any] = []
+    while len(found) < 4:
+        update = await _next(call)
+        found += [event.seq for event in update.events] or [update.progress.path]
+    assert found == [1_201, 1_202, 1_203, "work"]
+    api.end(run)
+    assert [event.seq for event in (await _next(call)).events] == [1_204]
+    assert await _next(call) is aio.EOF
+
+
+def test_a_response_is_no_larger_than_a_client_takes() -> None:
+    large = history_pb2.RunEnded(outputs_json={"text": "x" * 400_000})
+    events = [history_pb2.HistoryEvent(seq=seq, run_ended=large) for seq in range(5)]
+    progress = run_pb2.StepView(path="work")
+    told = list(watch_responses([*events, progress, events[0]], batch_size=1_000))
+    assert [len(each.events) for each in told] == [2, 2, 1, 0, 1]
+    assert told[3].progress == progress
+
+
+@pytest.mark.parametrize(
+    "publish", [True, False], ids=["this process owns the run", "another process owns it"]
+)
+async def test_who_waits_for_the_end_hears_nothing_else(api: Api, publish: bool) -> None:
+    run = await _begin(api)
+    call = api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id, only_end=True))
+    reading = asyncio.create_task(_next(call))
+    await asyncio.wait_for(api.feed.someone_watches.wait(), 10)
+    api.advance(run, last=300, publish=publish)
+    api.feed.publish_progress(run.run_id, run_pb2.StepView(path="work", progress=0.25))
+    assert not reading.done()
+    api.end(run, publish=publish)
+    assert await reading is aio.EOF
+    ended = api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id, only_end=True))
+    assert await _next(ended) is aio.EOF
+
+
 async def test_progress_is_told_live_and_to_who_comes_later(api: Api) -> None:
     run = await _begin(api)
     api.advance(run, last=1)
@@ -150,11 +199,13 @@ async def test_nothing_is_kept_of_a_watcher_that_has_gone(api: Api) -> None:
 
 async def test_only_a_run_of_ones_own_can_be_watched(api: Api) -> None:
     run = await _begin(api)
-    call = api.runs.WatchRun(
-        r.WatchRunRequest(run_id=run.run_id), metadata=(("kaon-tenant", "other"),)
-    )
-    with pytest.raises(aio.AioRpcError, match=run.run_id) as told:
-        await _rest(call)
-    assert told.value.code() == StatusCode.NOT_FOUND
+    for only_end in (False, True):
+        call = api.runs.WatchRun(
+            r.WatchRunRequest(run_id=run.run_id, only_end=only_end),
+            metadata=(("kaon-tenant", "other"),),
+        )
+        with pytest.raises(aio.AioRpcError, match=run.run_id) as told:
+            await _rest(call)
+        assert told.value.code() == StatusCode.NOT_FOUND
     with pytest.raises(aio.AioRpcError, match="after_seq"):
         await _rest(api.runs.WatchRun(r.WatchRunRequest(run_id=run.run_id, after_seq=-1)))
