@@ -86,7 +86,7 @@ MISTAKES = [
     ("""body = a >> step("c", v=f"{param('n', int)}")""", 5, "parameter 'n' has no value while"),
     ('body = step("c", v=object())', 2, "not a JSON value"),
     ('body = step("c", v=float("nan"))', 2, "not a JSON value"),
-    ('body = step("c", timout="1m")', 2, "did you mean 'timeout' by 'timout'?"),
+    ('body = step("c", timout="1m")', 2, "a step has no option 'timout'; did you mean timeout? An"),
     ('body = step("c", retries=3)', 2, "no option 'retries'; write retry="),
     ('body = step("c", when=a["ok"])', 2, "no option 'when'; write branch(when("),
     (
@@ -110,7 +110,7 @@ MISTAKES = [
         5,
         "Retry() has no option 'attempts'; write max_att",
     ),
-    ("body = group(a, finaly=b)", 5, "did you mean 'finally_'?"),
+    ("body = group(a, finaly=b)", 5, "did you mean finally_?"),
     (
         'w = Workflow("w", a, schedule="@daily")',
         5,
@@ -127,7 +127,7 @@ MISTAKES = [
         "no option 'wait_for_completion'; write wait=False",
     ),
     ('body = sub_workflow("s", "w", retries=3)', 5, "the other workflow's steps are tried again"),
-    ('body = sub_workflow("s", "w", timout="1h")', 5, "did you mean 'timeout'? A parameter of"),
+    ('body = sub_workflow("s", "w", timout="1h")', 5, "did you mean timeout? A parameter of"),
     (
         'w = Workflow("w", a, notify=notify("failed", channel="ops"))',
         5,

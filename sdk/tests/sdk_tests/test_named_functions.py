@@ -102,7 +102,7 @@ def test_a_spark_step_may_name_its_function_too_which_gets_the_session(
 @pytest.mark.parametrize(
     ("function", "rest", "problem"),
     [
-        ("lib.trainer:fti", "", "defines no 'fti' at its top; did you mean 'fit'?"),
+        ("lib.trainer:fti", "", "defines no 'fti' at its top; did you mean fit?"),
         ("lib.trainr:fit", "", "has no module 'lib.trainr'"),
         ("lib.trainer:fit", "rows=[1]", "gives no value for 'depth' of function fit("),
         ("lib.trainer:fit", "rows=[1], depth=1, deep=2", "gives 'deep', which function fit("),

@@ -27,7 +27,7 @@ def test_notifications_stand_in_the_definition() -> None:
     ("occasions", "to", "problem"),
     [
         ((), "ops", 'needs an occasion: "succeeded" | "failed"'),
-        (("fail",), "ops", "'fail' is no occasion; did you mean 'failed'?"),
+        (("fail",), "ops", "'fail' is no occasion; did you mean failed?"),
         ((3,), "ops", '3 is no occasion; use "succeeded" | "failed"'),
         (("failed", "failed"), "ops", "an occasion twice"),
         (("failed",), "Ops!", "the name of a channel has lower-case letters"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 from rich.console import Console
@@ -12,7 +11,7 @@ from kaon.cli import formatting, output
 from kaon.cli.values import brief, status_text, took
 from kaon_wire.errors import NotFound
 from kaon_wire.paths import names, names_merely_a_cell
-from kaon_wire.texts import counted
+from kaon_wire.texts import counted, meant
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -80,12 +79,11 @@ def _print_inside(
 
 def _nothing(run_id: str, paths: list[str], written: str) -> str:
     names_of = [path.rsplit("/", 1)[-1] for path in paths]
-    near = difflib.get_close_matches(written, dict.fromkeys([*names_of, *paths]), n=3)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
     few = list(dict.fromkeys(names_of))
-    if not near and 0 < len(few) <= _MOST_NAMES:
-        hint = f"; it has {', '.join(few)}"
-    return f"run {run_id} has no step, block or cell {written!r} (yet){hint}"
+    hint = meant(written, [*names_of, *paths])
+    if not hint and 0 < len(few) <= _MOST_NAMES:
+        hint = f"it has {', '.join(few)}"
+    return f"run {run_id} has no step, block or cell {written!r} (yet){hint and f'; {hint}'}"
 
 
 def _print(place: run_pb2.StepView | run_pb2.BlockView, out: Console) -> None:

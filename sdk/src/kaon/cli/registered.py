@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from kaon.client import Client, NotFound
+from kaon_wire.texts import meant
 from kaonapi.workflow.v1 import workflow_service_pb2
 
 
@@ -20,8 +19,7 @@ def named(client: Client, name: str, version: str = "") -> workflow_service_pb2.
         known = [each.name for each in client.workflows()]
         if name in known:
             raise
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see kaon workflows list"
+        hint = meant(name, known) or "see kaon workflows list"
         text = (
             f"there is no workflow {name!r}; {hint}, or register it first with kaon register FILE"
         )

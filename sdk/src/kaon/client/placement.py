@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from kaon.client.client import Client
 from kaon_wire.definitions.graphs import all_blocks
+from kaon_wire.texts import enumerated
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -113,5 +114,4 @@ def _builds(
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"step{'s' if len(names) > 1 else ''} {', '.join(names[:_NAMED])}{more}"
+    return f"step{'s' if len(names) > 1 else ''} {enumerated(names, _NAMED)}"

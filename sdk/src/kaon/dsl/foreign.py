@@ -7,7 +7,6 @@ of such a name goes into `inputs`, a parameter into `params`.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Collection
 from functools import wraps
@@ -15,6 +14,7 @@ from typing import Any, TypeVar, cast
 
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import caller
+from kaon_wire.texts import meant
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -234,7 +234,5 @@ def _keywords(function: Callable[..., Any]) -> list[str]:
 
 def _refusal(name: str, word: str, takes: list[str]) -> str:
     advice = _ELSEWHERE.get(name, {}).get(word, "")
-    if not advice and (near := difflib.get_close_matches(word, takes, 1, cutoff=0.7)):
-        advice = f"did you mean {near[0]!r}?"
-    advice = advice or _STEP.get(word, "")
+    advice = advice or meant(word, takes, most=1, cutoff=0.7) or _STEP.get(word, "")
     return f"{name}() has no option {word!r}{'; ' if advice else ''}{advice}; it takes {', '.join(takes)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -23,6 +22,7 @@ from kaon.dsl.values import Parameter, Value, declared_name
 from kaon.dsl.workflow import Workflow
 from kaon_wire.cel import program as cel
 from kaon_wire.definitions.kinds import ANY, RUN_ID
+from kaon_wire.texts import meant
 from kaon_wire.value_types import is_required
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -497,10 +497,7 @@ def _check_options(
     for word, value in more.items():
         if word == declared_name(value) or (child is not None and word in child.parameters):
             continue
-        advice = sub_workflow_advice(word)
-        if not advice and (near := difflib.get_close_matches(word, _OPTIONS, 1, cutoff=0.82)):
-            advice = f"did you mean {near[0]!r}?"
-        if advice:
+        if advice := sub_workflow_advice(word) or meant(word, _OPTIONS, most=1, cutoff=0.82):
             end = "" if advice.endswith("?") else "."
             raise WorkflowError(
                 f"{what}: a sub-workflow has no option {word!r}; {advice}{end} "

@@ -6,7 +6,6 @@ The module's source in the code bundle is read, not executed: it may import pack
 from __future__ import annotations
 
 import ast
-import difflib
 import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 from kaon.dsl import modules
 from kaon.dsl.errors import WorkflowError
 from kaon.dsl.source import Source
+from kaon_wire.texts import meant
 
 _WORD = r"[A-Za-z_][A-Za-z0-9_]*"
 _NAMED = re.compile(rf"{_WORD}(?:\.{_WORD})*:{_WORD}(?:\.{_WORD})*")
@@ -90,10 +90,10 @@ class NamedFunction:
         bound = set(_bound(tree.body))
         if name in bound or "*" in bound:
             return
-        near = difflib.get_close_matches(name, bound, 3)
-        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        hint = meant(name, bound)
         raise WorkflowError(
-            f"{what} names {str(self)!r}, but {file} defines no {name!r} at its top{hint}", source
+            f"{what} names {str(self)!r}, but {file} defines no {name!r} at its top{hint and f'; {hint}'}",
+            source,
         )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
@@ -11,6 +10,7 @@ from kaon.dsl.errors import WorkflowError
 from kaon.dsl.foreign import refuses_others
 from kaon.dsl.source import Source, caller
 from kaon_wire.definitions.notifications import CHANNEL_NAME, CHANNEL_NAME_RULE
+from kaon_wire.texts import meant
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 Occasion: TypeAlias = Literal[
@@ -53,9 +53,8 @@ def notify(*on: Occasion, to: str) -> Notification:
         raise WorkflowError(f"notify() needs an occasion: {_words(' | ')}", source)
     for each in on:
         if not isinstance(each, str) or each not in _OCCASIONS:
-            near = difflib.get_close_matches(str(each), _OCCASIONS, n=1)
-            meant = f"did you mean {near[0]!r}?" if near else f"use {_words(' | ')}"
-            raise WorkflowError(f"notify(): {each!r} is no occasion; {meant}", source)
+            hint = meant(str(each), _OCCASIONS, most=1) or f"use {_words(' | ')}"
+            raise WorkflowError(f"notify(): {each!r} is no occasion; {hint}", source)
     if len(set(on)) < len(on):
         raise WorkflowError("notify() names an occasion twice", source)
     if not isinstance(to, str) or not CHANNEL_NAME.fullmatch(to):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
@@ -19,6 +18,7 @@ from kaon.dsl.producers import Producer, Step
 from kaon.dsl.sidecars import known_before
 from kaon.dsl.source import Source
 from kaon_wire import bounds, value_types
+from kaon_wire.texts import meant
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _ISOLATION = {"": d.ISOLATION_UNSPECIFIED, "warm": d.ISOLATION_WARM, "process": d.ISOLATION_PROCESS}
@@ -115,9 +115,9 @@ def _split(
                 f"step {name!r}: a step has no option {key!r}; {advice}. An input of that name goes into inputs={{...}}",
                 source,
             )
-        if meant := difflib.get_close_matches(key, _OFTEN_MEANT, 1, cutoff=0.82):
+        if hint := meant(key, _OFTEN_MEANT, most=1, cutoff=0.82):
             raise WorkflowError(
-                f"step {name!r}: did you mean {meant[0]!r} by {key!r}? An input of that name goes into inputs={{...}}",
+                f"step {name!r}: a step has no option {key!r}; {hint} An input of that name goes into inputs={{...}}",
                 source,
             )
     more = options.get("inputs") or {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from kaon_coordinator.engine.state.run_info import run_info
 from kaon_coordinator.problems import InvalidRequest, Problem
 from kaon_wire import canonical, value_types
 from kaon_wire.errors import InvalidValue
+from kaon_wire.texts import meant
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 # Where no run is made, such as in the check of a schedule.
@@ -174,13 +174,9 @@ def _check_choice(parameter: d.Parameter, value: Any, text: str, noun: str) -> N
 
 def _unknown(names: Sequence[str], given: Mapping[str, str], words: _Words) -> Iterator[Problem]:
     for name in sorted(set(given) - set(names)):
-        close = difflib.get_close_matches(name, names, n=1)
-        if close:
-            hint = f"did you mean {close[0]!r}?"
-        elif names:
-            hint = f"there are {', '.join(sorted(names))}"
-        else:
-            hint = "there are none" if words.noun == "field" else "the workflow has none"
+        hint = "there are none" if words.noun == "field" else "the workflow has none"
+        if names:
+            hint = meant(name, names, most=1) or f"there are {', '.join(sorted(names))}"
         yield Problem(
             field=f"{words.field}[{name}]", text=f"there is no {words.noun} {name!r}: {hint}"
         )

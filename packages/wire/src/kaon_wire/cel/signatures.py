@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from kaon_wire.cel.budget import Budget
 from kaon_wire.cel.errors import CelError
+from kaon_wire.texts import meant
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,9 +65,8 @@ def unknown(what: str, name: str, known: Mapping[str, object] | Sequence[str]) -
     """Describe a name that is not known, with the nearest one."""
     if not known:
         return f"there is no {what} {name!r}"
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}"
-    return f"there is no {what} {name!r}; {meant}"
+    hint = meant(name, known, most=1, cutoff=0.5) or f"there are {', '.join(sorted(known))}"
+    return f"there is no {what} {name!r}; {hint}"
 
 
 def invoke(

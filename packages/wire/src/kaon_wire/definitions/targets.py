@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 
 from kaon_wire.definitions.graphs import all_blocks, inner_graphs
+from kaon_wire.texts import enumerated, meant
 from kaonapi.run.v1 import run_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
-
-# Names listed in an error.
-_LISTED = 5
 
 
 def problems(definition: d.WorkflowDefinition, targets: run_pb2.RunTargets) -> Iterator[str]:
@@ -19,13 +16,7 @@ def problems(definition: d.WorkflowDefinition, targets: run_pb2.RunTargets) -> I
     for option, names in (("only", targets.only), ("until", targets.until)):
         for name in names:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=3)
-                more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-                hint = (
-                    f"did you mean {' or '.join(near)}?"
-                    if near
-                    else f"it has {', '.join(known[:_LISTED]) or 'none'}{more}"
-                )
+                hint = meant(name, known) or f"it has {enumerated(known)}"
                 yield f"{option}: workflow {definition.name!r} has no step or block {name[:80]!r}; {hint}"
 
 

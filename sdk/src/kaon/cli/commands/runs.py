@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from kaon.cli.values import brief, json_or_text, named, status_text, took
 from kaon.client import Client, KaonError, placement
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
+from kaon_wire.texts import meant
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.workflow.v1 import definition_pb2
 
@@ -244,8 +244,7 @@ def list_runs(
     wanted = formatting.parse_status(status) if status else run_pb2.STATUS_UNSPECIFIED
     if wanted is None:
         known = [name.removeprefix("STATUS_").lower() for name in run_pb2.Status.keys()[1:]]
-        near = difflib.get_close_matches(status.lower(), known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"use one of {', '.join(known)}"
+        hint = meant(status.lower(), known, most=1) or f"use one of {', '.join(known)}"
         raise typer.BadParameter(f"--status {status!r} is unknown; {hint}")
     labels = options.split_labels(label, may_lack_value=True)
     values = {name: json_or_text(text) for name, text in options.split_params(param).items()}

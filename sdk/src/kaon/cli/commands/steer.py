@@ -12,7 +12,7 @@ from kaon.cli.values import json_or_text, named
 from kaon.client import Client, KaonError, NotFound
 from kaon_wire.definitions.gate_fields import fields_of_signal
 from kaon_wire.paths import names
-from kaon_wire.texts import counted
+from kaon_wire.texts import counted, enumerated
 from kaonapi.run.v1 import run_pb2
 
 # Exit code of a command that is stored and that the run's owner has not applied in time.
@@ -344,8 +344,7 @@ def _again(before: Iterable[run_pb2.StepView], after: Iterable[run_pb2.StepView]
     again = [path for path in broken if now.get(path) not in _ENDED_BADLY]
     if not again:
         return ""
-    more = f" and {len(again) - _NAMED} more" if len(again) > _NAMED else ""
-    return f" ({', '.join(again[:_NAMED])}{more}); {counted(len(kept), 'that succeeded is', 'that succeeded are')} kept"
+    return f" ({enumerated(again, _NAMED)}); {counted(len(kept), 'that succeeded is', 'that succeeded are')} kept"
 
 
 def mark(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,9 +17,8 @@ from kaon_coordinator.store.protocols.run_store import RunStore
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_wire.errors import NotFound
 from kaon_wire.paths import bare, names, names_merely_a_cell
+from kaon_wire.texts import enumerated, meant, similar
 
-# Number of places listed in an error.
-_LISTED = 5
 # Number of paths searched for a similar one; names are all searched.
 _COMPARED = 5_000
 
@@ -81,15 +79,14 @@ def the_one(
     Raises:
         FailedPrecondition: Several places match; the error lists their paths.
     """
-    meant = found
+    fitting = found
     if fits is not None and len(found) > 1:
-        meant = [place for place in found if fits(place)] or found
-    if len(meant) == 1:
-        return meant[0].path
-    listed = ", ".join(place.path for place in meant[:_LISTED])
-    more = f" and {len(meant) - _LISTED} more" if len(meant) > _LISTED else ""
+        fitting = [place for place in found if fits(place)] or found
+    if len(fitting) == 1:
+        return fitting[0].path
+    paths = enumerated(place.path for place in fitting)
     raise FailedPrecondition(
-        f"{where} has {len(meant)} places named {written!r}: give one of {listed}{more}"
+        f"{where} has {len(fitting)} places named {written!r}: give one of {paths}"
     )
 
 
@@ -151,7 +148,7 @@ def missing(
 ) -> NotFound | FailedPrecondition:
     """Return the error for a name without a place: unknown, or not created yet."""
     if _declared(workflow, written):
-        near = difflib.get_close_matches(written, _paths(places), n=3) if "/" in written else ()
+        near = similar(written, _paths(places)) if "/" in written else ()
         hint = f"; it has {' and '.join(near)}" if near else ""
         return FailedPrecondition(f"{where} has no step, block or cell {written!r} (yet){hint}")
     return unknown(workflow, places, written)
@@ -159,18 +156,13 @@ def missing(
 
 def unknown(workflow: CompiledWorkflow, places: Iterable[Place], written: str) -> NotFound:
     """Return the error for a name that neither the workflow nor the run has, with similar names."""
-    near = difflib.get_close_matches(
-        written, dict.fromkeys([*workflow.chains, *_paths(places)]), n=3
+    hint = (
+        meant(written, [*workflow.chains, *_paths(places)])
+        or meant(bare(written.rsplit("/", 1)[-1]), workflow.chains)
+        or f"it has {enumerated(workflow.chains)}"
     )
-    near = near or difflib.get_close_matches(bare(written.rsplit("/", 1)[-1]), workflow.chains, n=3)
-    known = list(workflow.chains)
-    if near:
-        hint = f"; did you mean {' or '.join(near)}?"
-    else:
-        more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-        hint = f"; it has {', '.join(known[:_LISTED]) or 'none'}{more}"
     return NotFound(
-        f"the run's workflow {workflow.definition.name!r} has no step, block or cell {written!r}{hint}"
+        f"the run's workflow {workflow.definition.name!r} has no step, block or cell {written!r}; {hint}"
     )
 
 

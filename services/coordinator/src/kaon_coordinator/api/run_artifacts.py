@@ -12,10 +12,8 @@ from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.store.base import RunRecord
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue, NotFound
+from kaon_wire.texts import enumerated
 from kaonapi.artifact.v1 import artifact_service_pb2 as a
-
-# So many are named in an error.
-_LISTED = 5
 
 
 def listed(store: places.PlaceStore, run: RunRecord, written: str) -> list[a.RunArtifact]:
@@ -57,10 +55,10 @@ def the_one(store: places.PlaceStore, run: RunRecord, written: str, output: str)
     all_here = list(_in_outputs(path, _outputs_at(store, run, path)))
     found = [each for each in all_here if output in ("", each.output)]
     if not found:
-        names = ", ".join(each.output for each in all_here[:_LISTED]) or "none"
+        names = enumerated(each.output for each in all_here)
         raise NotFound(f"{place} has no artifact {output!r}; its artifacts: {names}")
     if len(found) > 1:
-        names = ", ".join(each.output for each in found[:_LISTED])
+        names = enumerated(each.output for each in found)
         raise FailedPrecondition(
             f"{place} has {len(found)} artifacts: name the output, one of {names}"
         )

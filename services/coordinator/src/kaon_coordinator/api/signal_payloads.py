@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
-
 from kaon_coordinator import params
 from kaon_wire import canonical
 from kaon_wire.definitions.gate_fields import fields_of_signal
 from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.errors import InvalidValue, NotFound
+from kaon_wire.texts import enumerated, meant
 from kaonapi.workflow.v1 import definition_pb2 as d
 
 _NAME_CHARACTERS = 200
 _PAYLOAD_BYTES = 65_536
-# So many names are listed when none is near.
-_LISTED = 5
 
 
 def checked(name: str, payload_json: str) -> str:
@@ -40,13 +37,9 @@ def awaited(definition: d.WorkflowDefinition, name: str) -> None:
     known = list(dict.fromkeys(gate.signal.name for gate in gates if gate.HasField("signal")))
     if name in known:
         return
-    if near := difflib.get_close_matches(name, known, n=3):
-        hint = f"did you mean {' or '.join(near)}?"
-    elif known:
-        more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-        hint = f"its gates take {', '.join(known[:_LISTED])}{more}"
-    else:
-        hint = "it has no signal gate (to signal a running step, give its path)"
+    hint = "it has no signal gate (to signal a running step, give its path)"
+    if known:
+        hint = meant(name, known) or f"its gates take {enumerated(known)}"
     raise NotFound(f"nothing in workflow {definition.name!r} waits for signal {name!r}; {hint}")
 
 

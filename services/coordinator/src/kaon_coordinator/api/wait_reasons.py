@@ -26,7 +26,7 @@ from kaon_coordinator.store.strategies import NAMES, Refusal, Standing, Wait
 from kaon_wire import paths
 from kaon_wire.definitions import conditions
 from kaon_wire.errors import KaonError
-from kaon_wire.texts import counted
+from kaon_wire.texts import counted, enumerated
 from kaonapi.runner.v1 import runner_pb2 as r
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -347,28 +347,22 @@ class WaitReasons:
             if own in held or len(held) < bound:
                 continue
             found = True
-            who = ", ".join(f"{one.path} of run {one.run_id}" for one in held[:_FOLLOWED])
-            more = f" and {len(held) - _FOLLOWED} more" if len(held) > _FOLLOWED else ""
-            text = (
-                f"{node.path} waits for lock {key.removeprefix(locks.PREFIX)}: held by {who}{more}."
-            )
+            who = enumerated((f"{one.path} of run {one.run_id}" for one in held), _FOLLOWED)
+            text = f"{node.path} waits for lock {key.removeprefix(locks.PREFIX)}: held by {who}."
             reason = self._add(r.WAIT_CAUSE_PERMITS, text, node.path)
             reason.permits = bound
             reason.others.extend(one.run_id for one in held[:100])
         return found
 
     def _waits_for(self, path: str, nodes: Sequence[Node], words: str) -> None:
-        names = ", ".join(node.path for node in nodes[:_FOLLOWED])
-        more = f" and {len(nodes) - _FOLLOWED} more" if len(nodes) > _FOLLOWED else ""
-        reason = self._add(
-            r.WAIT_CAUSE_WAITS_FOR, f"{words} {names or 'its next cell'}{more}.", path
-        )
+        names = enumerated((node.path for node in nodes), _FOLLOWED) if nodes else "its next cell"
+        reason = self._add(r.WAIT_CAUSE_WAITS_FOR, f"{words} {names}.", path)
         self._followed(nodes, reason)
 
     def _followed(self, nodes: Iterable[Node], reason: r.WaitReason) -> None:
-        listed = list(nodes)
-        reason.others.extend(node.path for node in listed[:100])
-        for node in listed[:_FOLLOWED]:
+        every = list(nodes)
+        reason.others.extend(node.path for node in every[:100])
+        for node in every[:_FOLLOWED]:
             self._follow(node)
 
     def _run_ended(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from kaon_service.toml_table import Table
 from kaon_wire.definitions.notifications import CHANNEL_NAME, CHANNEL_NAME_RULE
 from kaon_wire.errors import InvalidValue
 from kaon_wire.key_files import read_keys, read_password
+from kaon_wire.texts import meant
 
 VARIABLE = "KAON_NOTIFICATIONS"
 # Entry points that make channels of kinds of their own: a function of the channel's `Table` that returns a `Channel`.
@@ -46,9 +46,8 @@ class Channels:
             return ""
         if not known:
             return f"notifications: there is no channel {name!r}: this deployment has none for the tenant ({VARIABLE})"
-        near = difflib.get_close_matches(name, known, n=1)
-        meant = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(known))}"
-        return f"notifications: there is no channel {name!r}; {meant}"
+        hint = meant(name, known, most=1) or f"there are {', '.join(sorted(known))}"
+        return f"notifications: there is no channel {name!r}; {hint}"
 
     def link(self, run_id: str) -> str:
         """Return the address of a run's page; empty when no console is named."""

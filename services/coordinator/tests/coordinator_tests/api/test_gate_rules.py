@@ -242,7 +242,7 @@ async def test_the_fields_of_an_answer_are_checked_and_become_outputs(tmp_path: 
             ({}, "values_json[share]", "field 'share' is missing"),
             ({"share": "2"}, "values_json[share]", "does not fulfil 'value <= 1.0'"),
             ({"share": "1", "channel": '"c"'}, "values_json[channel]", 'must be one of "a", "b"'),
-            ({"share": "1", "chanel": '"a"'}, "values_json[chanel]", "did you mean 'channel'?"),
+            ({"share": "1", "chanel": '"a"'}, "values_json[chanel]", "did you mean channel?"),
         ):
             request.values_json.clear()
             request.values_json.update(values)

@@ -136,7 +136,7 @@ async def test_every_wrong_parameter_is_named(api: Api) -> None:
     assert told.value.code() == StatusCode.INVALID_ARGUMENT
     text = told.value.details() or ""
     for part in (
-        "no parameter 'user': did you mean 'users'?",
+        "no parameter 'user': did you mean users?",
         "'users' is missing",
         "'name' must be a string, not 7",
         "'rate' must be a number",

@@ -145,7 +145,7 @@ def test_a_channel_is_for_the_tenants_that_it_names(tmp_path: Path) -> None:
     found = channels(tmp_path, text)
     assert found.problem("blue", "blue-only") == found.problem("red", "all") == ""
     assert "there are all" in found.problem("red", "blue-only")
-    assert "did you mean 'blue-only'?" in found.problem("blue", "blue-onyl")
+    assert "did you mean blue-only?" in found.problem("blue", "blue-onyl")
     assert "this deployment has none" in read_channels("").problem("blue", "ops")
     assert found.link("01run") == "https://kaon.example.org/runs/01run"
 
