@@ -73,7 +73,7 @@ async def serve(service: RunnerService) -> None:
     await service.run()
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Collect less often: the program's own objects are never scanned again, since steps leave no cycles behind."""
     gc.collect()
     gc.freeze()
@@ -116,7 +116,7 @@ def main() -> None:
     endpoint: MetricsServer | None = None
     try:
         endpoint = MetricsServer(settings.metrics, token=token) if settings.metrics else None
-        _collect_seldom()
+        collect_seldom()
         # Not uvloop: under load it misses a socket that reuses a descriptor, and the end of a supervisor goes
         # unnoticed.
         asyncio.run(serve(service))

@@ -1,0 +1,210 @@
+"""A runner alone: how many microseconds of CPU a step costs its loop and its warm workers, without a broker.
+
+python -m benchmarks.alone_runner [STEPS] [--outstanding N] [--rounds N] [--profile FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import os
+import pstats
+import queue
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+import structlog
+
+from kaon_runner.__main__ import collect_seldom
+from kaon_runner.bootstrap import RunnerService, build_runner
+from kaon_runner.settings import Settings
+from kaon_runner.transport.base import Deliver, Done, Outgoing
+from kaon_wire import canonical
+from kaon_wire.topics import STEP_EVENTS
+from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
+
+_FLOWS = Path(__file__).parent / "flows"
+_SECONDS = 120.0
+_WARM_STEPS = 400
+
+
+class _Transport:
+    """Plays broker, matcher and engine: acknowledges on a thread of its own, as the client of Kafka does, and releases steps."""
+
+    def __init__(self, ledger: Path) -> None:
+        self._ledger = str(ledger)
+        self._sent: queue.SimpleQueue[tuple[str, bytes, Done] | None] = queue.SimpleQueue()
+        self._deliver: Deliver | None = None
+        self._incarnation = ""
+        self._number = 0
+        self._left = 0
+        self._running = 0
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._answer, daemon=True)
+
+    def start(self, incarnation: str, deliver: Deliver) -> None:
+        """See `Transport`."""
+        self._incarnation, self._deliver = incarnation, deliver
+        self._thread.start()
+
+    def send(self, topic: str, partition: int, message: Outgoing, done: Done) -> None:
+        """See `Transport`."""
+        self._sent.put((topic, message.SerializeToString(), done))
+
+    def partitions(self, topic: str) -> int:
+        """See `Transport`."""
+        return 1
+
+    def close(self, timeout: float = 5.0) -> None:
+        """See `Transport`."""
+        self._sent.put(None)
+        self._thread.join(timeout)
+
+    def play(self, steps: int, outstanding: int) -> None:
+        """Have so many steps executed; return when all have ended."""
+        self._over.clear()
+        self._left, self._running = steps, 0
+        self._release(min(steps, outstanding))
+        assert self._over.wait(_SECONDS), f"{self._running} steps did not end"
+
+    def _answer(self) -> None:
+        while (sent := self._sent.get()) is not None:
+            topic, record, done = sent
+            done(None)
+            if topic == STEP_EVENTS:
+                self._hear(step_pb2.StepEvents.FromString(record))
+
+    def _hear(self, record: step_pb2.StepEvents) -> None:
+        kinds = [str(event.WhichOneof("event")) for event in record.events]
+        assert not {"failed", "handed_back"} & {*kinds}, record
+        ended = kinds.count("succeeded")
+        if not ended:
+            return
+        self._running -= ended
+        self._release(min(self._left, ended))
+        if not self._running:
+            self._over.set()
+
+    def _release(self, count: int) -> None:
+        assert self._deliver is not None
+        if not count:
+            return
+        self._left -= count
+        self._running += count
+        record = step_pb2.StepReleases(
+            pool="default",
+            incarnation=self._incarnation,
+            releases=[self._request() for _ in range(count)],
+        )
+        # As it is read: from bytes.
+        self._deliver([step_pb2.StepReleases.FromString(record.SerializeToString())])
+
+    def _request(self) -> step_pb2.StepRequest:
+        self._number += 1
+        inputs = {"ledger": self._ledger, "run": "r0", "item": self._number}
+        return step_pb2.StepRequest(
+            key=step_pb2.StepKey(
+                run_id="01hf7yat00actnmpad8h4e6qww",
+                path=f"work[{self._number}]",
+                attempt=1,
+                generation=self._number,
+            ),
+            epoch=1,
+            pool="default",
+            resources=d.Resources(slots=1),
+            ready_time_us=time.time_ns() // 1000,
+            spec=step_pb2.StepSpec(
+                type="python",
+                workflow="bench-fan-out",
+                workflow_version="sha256:" + "0" * 64,
+                tenant="default",
+                inputs_json={name: canonical.dumps(value) for name, value in inputs.items()},
+                outputs={"out": d.VALUE_TYPE_INT},
+                config_json='{"entry":"bench_steps:work"}',
+            ),
+        )
+
+
+def _measure(transport: _Transport, loop_cpu: int, options: argparse.Namespace) -> str:
+    """Return what a step costs, in words."""
+    workers = [each.pid for each in psutil.Process().children(recursive=True) if _is_worker(each)]
+    before, began = _seconds(loop_cpu, workers), time.perf_counter()
+    transport.play(options.steps, options.outstanding)
+    after, took = _seconds(loop_cpu, workers), time.perf_counter() - began
+    loop, inside = (1e6 * (b - a) / options.steps for a, b in zip(before, after, strict=True))
+    rate = options.steps / took
+    return f"loop_us_per_step={loop:.1f} workers_us_per_step={inside:.1f} steps_per_s={rate:.0f}"
+
+
+def _seconds(loop_cpu: int, workers: Sequence[int]) -> tuple[float, float]:
+    spent = [int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in workers]
+    return time.clock_gettime(loop_cpu), sum(spent) / 1e9
+
+
+def _is_worker(process: psutil.Process) -> bool:
+    return "kaon.step.worker" in process.cmdline()
+
+
+def main() -> None:
+    """Entry point."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.alone_runner", description=__doc__)
+    parser.add_argument("steps", nargs="?", type=int, default=4000)
+    parser.add_argument(
+        "--outstanding", type=int, default=40, help="steps that the runner has at once"
+    )
+    parser.add_argument("--slots", type=int, default=4, help="steps that it executes at once")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--profile", type=Path, help="write cProfile's statistics of the loop here, and show them"
+    )
+    options = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
+    os.environ["PYTHONPATH"] = str(_FLOWS)
+    work = Path(tempfile.mkdtemp(prefix="kaon-alone-"))
+    try:
+        asyncio.run(_run(work, options))
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+async def _run(work: Path, options: argparse.Namespace) -> None:
+    transport = _Transport(work / "ledger")
+    settings = Settings(
+        runner_id="alone", slots=options.slots, work=work, artifacts=(work / "store").as_uri()
+    )
+    service = build_runner(settings, transport)
+    running = asyncio.create_task(service.run())
+    await asyncio.to_thread(_until_ready, service)
+    # As a runner that is a process of its own does.
+    collect_seldom()
+    loop_cpu = time.pthread_getcpuclockid(threading.get_ident())
+    await asyncio.to_thread(transport.play, _WARM_STEPS, options.outstanding)
+    profile = cProfile.Profile() if options.profile else None
+    if profile is not None:
+        profile.enable()
+    for _ in range(1 if profile else options.rounds):
+        print(await asyncio.to_thread(_measure, transport, loop_cpu, options), flush=True)
+    if profile is not None:
+        profile.disable()
+        profile.dump_stats(options.profile)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(60)
+    service.request_stop(0.1)
+    await running
+
+
+def _until_ready(service: RunnerService) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not service.ready:
+        assert time.monotonic() < deadline, "the runner does not begin"
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    main()
