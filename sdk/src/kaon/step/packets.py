@@ -14,6 +14,10 @@ import stat
 PACKET_BYTES = 64 * 1024
 # What a document may have: many times what the outputs of a step may.
 DOCUMENT_BYTES = 16 * 1024 * 1024
+# For one descriptor.
+_ROOM = socket.CMSG_SPACE(array.array("i").itemsize)
+# As a number: the enumeration takes longer to combine than the packet to receive.
+_CLOSED_BY_EXEC = int(socket.MSG_CMSG_CLOEXEC)
 
 
 class TooLarge(ValueError):
@@ -54,8 +58,9 @@ def receive(end: socket.socket, flags: int = 0) -> bytes:
         BlockingIOError: there is none, and the socket or `flags` say not to wait.
     """
     # Not `socket.recv_fds`, which forgets the flags.
-    room = socket.CMSG_SPACE(array.array("i").itemsize)
-    packet, beside, _, _ = end.recvmsg(2 * PACKET_BYTES, room, flags | socket.MSG_CMSG_CLOEXEC)
+    packet, beside, _, _ = end.recvmsg(2 * PACKET_BYTES, _ROOM, _CLOSED_BY_EXEC | flags)
+    if not beside:
+        return packet
     descriptors = array.array("i")
     for level, kind, data in beside:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:

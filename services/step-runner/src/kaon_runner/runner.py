@@ -78,7 +78,7 @@ class Runner:
         self._executions: dict[StepId, Execution] = {}
         # Superseded executions that are still ending, and must report nothing.
         self._orphans: set[Execution] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[Execution, asyncio.Task[None]] = {}
         self._draining = False
         # When the last acknowledged renewal was sent, by partition.
         self._renewed_at: dict[int, float] = {}
@@ -125,24 +125,24 @@ class Runner:
             return
         if superseded is not None:
             self._abandon(superseded)
-        refusal = self._refusal(request)
+        lease = self._leases.find(request.key)
+        assert lease is not None
+        refusal = self._refusal(lease)
         if refusal:
             self._hand_back(request, refusal)
             self._leases.end(request.key)
             return
-        lease = self._leases.find(request.key)
-        assert lease is not None
         self._queue.append(lease)
 
-    def _refusal(self, request: step_pb2.StepRequest) -> str:
+    def _refusal(self, lease: Lease) -> str:
         """Return why the release is not taken; empty when it is."""
         if self._draining:
             return "the runner is draining"
-        if request.spec.type not in self._around.step_types:
-            return f"the runner has no step type {request.spec.type!r}"
-        excess = Amount.wanted(request.resources).excess(self._slots.capacity)
-        if excess:
-            return f"the step asks for {excess} that the runner has"
+        kind, capacity = lease.request.spec.type, self._slots.capacity
+        if kind not in self._around.step_types:
+            return f"the runner has no step type {kind!r}"
+        if not lease.wanted.within(capacity):
+            return f"the step asks for {lease.wanted.excess(capacity)} that the runner has"
         if len(self._queue) >= self._queue_limit:
             return f"the runner's queue of {self._queue_limit} is full"
         return ""
@@ -257,29 +257,26 @@ class Runner:
         """Start the steps that fit, in order of release."""
         while self._queue:
             lease = self._queue[0]
-            wanted = Amount.wanted(lease.request.resources)
-            claim, behind = self._slots.take(wanted), None
+            claim, behind = self._slots.take(lease.wanted), None
             if claim is None:
-                behind = self._room_behind(lease, wanted)
+                behind = self._room_behind(lease)
                 if behind is None:
                     return
             self._queue.popleft()
             self._execute(lease, claim, behind)
 
-    def _room_behind(self, lease: Lease, wanted: Amount) -> WarmWorker | None:
+    def _room_behind(self, lease: Lease) -> WarmWorker | None:
         spec = lease.request.spec
         if spec.exclusive or not self._around.preparer.is_quick(spec):
             return None
-        return self._around.pool.room_behind(lane_of(lease.request), wanted)
+        return self._around.pool.room_behind(lane_of(lease.request), lease.wanted)
 
     def _execute(self, lease: Lease, claim: Claim | None, behind: WarmWorker | None) -> None:
         execution = self._execution(lease, self._around, claim=claim, behind=behind)
         self._executions[lease.step] = execution
         if claim is not None and lease.phase is not Phase.FOLLOWING:
             self._leases.hold(lease)
-        task = self._loop.create_task(self._run(execution))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[execution] = self._loop.create_task(self._run(execution))
         self._quiet.clear()
         self._tick_soon()
 
@@ -295,6 +292,7 @@ class Runner:
             self._slots.give_back(execution.claim)
         if execution.started and not requeued:
             self._recent.add(execution.seconds)
+        del self._tasks[execution]
         self._settle(execution, requeued=requeued)
         self._admit()
 
@@ -342,10 +340,9 @@ class Runner:
         following = self._leases.follow(request, chain)
         if following is None:
             return
-        wanted = Amount.wanted(request.resources)
-        claim, behind = self._inherit(execution, wanted), None
+        claim, behind = self._inherit(execution, following.wanted), None
         if claim is None:
-            behind = self._room_behind(following, wanted)
+            behind = self._room_behind(following)
         if claim is None and behind is None:
             self._leases.forget(following)
             return

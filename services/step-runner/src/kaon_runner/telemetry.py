@@ -30,8 +30,6 @@ class RunnerTelemetry:
         # Counters and histograms by their labels: finding one costs more than counting.
         self._attempts = cache(metrics.attempts.labels)
         self._seconds = cache(metrics.attempt_seconds.labels)
-        # When each lease started, microseconds since the epoch, by run, path and generation.
-        self._started: dict[tuple[str, str, int], int] = {}
 
     def listening(
         self, report: Callable[[Lease, step_pb2.StepEvent], None]
@@ -46,11 +44,10 @@ class RunnerTelemetry:
 
     def _note(self, lease: Lease, event: step_pb2.StepEvent) -> None:
         kind = event.WhichOneof("event") or ""
-        key = (*lease.step, lease.key.generation)
         if kind == "started":
-            self._started[key] = event.time_us
+            lease.started_us = event.time_us
         elif kind in _OUTCOMES:
-            self._ended(lease, event, kind, self._started.pop(key, 0))
+            self._ended(lease, event, kind, lease.started_us)
 
     def _ended(self, lease: Lease, event: step_pb2.StepEvent, outcome: str, start_us: int) -> None:
         spec = lease.request.spec

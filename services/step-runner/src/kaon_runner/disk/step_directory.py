@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,9 +65,11 @@ class StepDirectory:
         """Return the named pipe from the runner to the step."""
         return self.root / "commands"
 
-    def paths(self) -> dict[str, str]:
+    @property
+    def paths_json(self) -> str:
         """Return the "paths" of context.json."""
-        return {name: f"{self.place}/{name}" for name in _NAMES}
+        start = json.encoder.encode_basestring(self.place).removesuffix('"')
+        return "{" + ",".join([f'"{name}":{start}/{name}"' for name in _NAMES]) + "}"
 
     def exists(self) -> bool:
         """Tell whether anything was created on disk."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from kaon_runner.execution.in_command import CommandRun
 from kaon_runner.execution.in_worker import InWorker, lane_of
 from kaon_runner.execution.reporting import Reporter, Result
 from kaon_runner.execution.surroundings import Stop, Surroundings
-from kaon_runner.leases.slots import Amount, Claim
+from kaon_runner.leases.slots import Claim
 from kaon_runner.leases.table import Lease, Phase
 from kaon_runner.outbox import reports
 from kaon_runner.outputs import collecting
@@ -102,12 +102,8 @@ class Execution:
 
     @property
     def _bounds(self) -> Bounds:
-        resources = self.lease.request.resources
-        return Bounds(
-            cpu_milli=resources.cpu_milli,
-            memory_bytes=resources.memory_bytes,
-            pids=self._around.settings.step_processes,
-        )
+        wanted = self.lease.wanted
+        return _bounds(wanted.cpu_milli, wanted.memory_bytes, self._around.settings.step_processes)
 
     @property
     def seconds(self) -> float:
@@ -287,7 +283,7 @@ class Execution:
             context=step.context_json,
             log=self._reporter.log,
             lane=lane_of(self.lease.request),
-            wanted=Amount.wanted(self.lease.request.resources),
+            wanted=self.lease.wanted,
             bounds=self._bounds,
             claim=None,
             on_started=self._started,
@@ -427,3 +423,9 @@ class Execution:
         if not self.lease.request.spec.exclusive:
             return settings.supervisor_seconds
         return max(0.0, self._heard_at + settings.exclusive_seconds - time.monotonic())
+
+
+@lru_cache(maxsize=256)
+def _bounds(cpu_milli: int, memory_bytes: int, pids: int) -> Bounds:
+    """Return limits, the same value for all steps with the same need."""
+    return Bounds(cpu_milli=cpu_milli, memory_bytes=memory_bytes, pids=pids)

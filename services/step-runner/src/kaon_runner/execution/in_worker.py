@@ -52,7 +52,7 @@ class InWorker:
             UserStepError, PlatformStepError: No worker can be started.
         """
         behind = self._arrive()
-        follows = behind is not None and behind.spec == spec and not behind.closed
+        follows = behind is not None and behind.fits(spec) and not behind.closed
         task.claim, self._task = self._claim, task
         if behind is not None and follows and (behind.tasks or task.claim is not None):
             behind.submit(task)

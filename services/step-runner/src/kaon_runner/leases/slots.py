@@ -128,6 +128,8 @@ class Slots:
 
     def take(self, wanted: Amount) -> Claim | None:
         """Take `wanted`; return None when it does not fit now."""
+        if self._taken.slots + wanted.slots > self.capacity.slots:
+            return None  # the usual case: most steps ask for slots alone
         after = self._taken.plus(wanted)
         if not after.within(self.capacity):
             return None

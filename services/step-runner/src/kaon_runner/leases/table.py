@@ -14,6 +14,7 @@ from enum import Enum
 from typing import Any, TypeAlias
 
 from kaon_runner.leases.chain import Chain
+from kaon_runner.leases.slots import Amount
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -60,11 +61,16 @@ class Lease:
     step: StepId = field(init=False)
     # The engine partition that receives its reports.
     partition: int = field(init=False)
+    # What it occupies.
+    wanted: Amount = field(init=False)
+    # When its start was reported, microseconds since the epoch; 0 before.
+    started_us: int = 0
 
     def __post_init__(self) -> None:
         self.key = self.request.key
         self.step = step_id(self.key)
         self.partition = self.request.partition
+        self.wanted = Amount.wanted(self.request.resources)
 
     @property
     def by_succession(self) -> bool:

@@ -130,6 +130,8 @@ class StepLog:
         self._end_partials()
 
     def _end_partials(self) -> None:
+        if not self._partial:
+            return
         for stream, data in sorted(self._partial.items()):
             self._line(stream, data)
         self._partial.clear()

@@ -50,6 +50,10 @@ class _Spool:
             self.path.unlink(missing_ok=True)
 
 
+# Of a step that has printed nothing, as most do: nothing is added to it.
+_NOTHING = _Spool(Path(), "")
+
+
 class LogStore:
     """The complete log, bounded: half of the bound for its beginning, the rest for its end. In memory while it is small.
 
@@ -63,18 +67,18 @@ class LogStore:
         self._directory = directory
         self._name = name
         self.limit = limit
-        self._head = _Spool(directory, name)
+        self._head = _NOTHING
         self._ends_line = True
         # The end: when the newer of two segments is full, the older one is dropped.
         self._segment = max(1, limit // 4)
         self._segments = 0
-        self._older, self._newer = self._next_segment(), self._next_segment()
+        self._older = self._newer = _NOTHING
         self._left_out = 0
 
     @property
     def path(self) -> Path:
         """Return the file."""
-        return self._head.path
+        return self._directory / self._name
 
     @property
     def size(self) -> int:
@@ -83,6 +87,8 @@ class LogStore:
 
     def add(self, data: bytes) -> bool:
         """Add `data`; return True when this omits the first bytes."""
+        if self._head is _NOTHING:
+            self._head = _Spool(self._directory, self._name)
         room = max(0, self.limit - 2 * self._segment - self._head.size)
         if data[:room]:
             self._head.add(data[:room])
@@ -117,7 +123,9 @@ class LogStore:
             spool.remove()
 
     def _add_to_end(self, data: bytes) -> None:
-        if self._newer.size + len(data) > self._segment:
+        if self._newer is _NOTHING:
+            self._newer = self._next_segment()
+        elif self._newer.size + len(data) > self._segment:
             self._left_out += self._older.size
             self._older.remove()
             self._older, self._newer = self._newer, self._next_segment()

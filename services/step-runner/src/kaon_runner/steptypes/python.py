@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from functools import lru_cache
 from pathlib import Path
 
 from kaon_runner.errors import UserStepError
@@ -55,6 +56,7 @@ class PythonStepType(StepType):
         )
 
 
+@lru_cache(maxsize=256)
 def worker_of(digest: str, bundle: Path | None, python: str) -> WorkerSpec:
     """Return the kind of process that runs functions of a code bundle."""
     path = (str(bundle),) if bundle is not None else ()

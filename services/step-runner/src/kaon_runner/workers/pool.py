@@ -74,7 +74,7 @@ class WorkerPool:
                 and worker.steps > 0
                 and worker.average < _SHORT_SECONDS
                 and tasks[0].lane == lane
-                and tasks[0].wanted == wanted
+                and (tasks[0].wanted is wanted or tasks[0].wanted == wanted)
                 and not worker.worn
             )
             if fits and (best is None or len(tasks) < len(best.tasks)):
@@ -171,6 +171,6 @@ class WorkerPool:
 
     def _take_idle(self, spec: WorkerSpec, bounds: Bounds) -> WarmWorker | None:
         for index in range(len(self._idle) - 1, -1, -1):
-            if self._idle[index].spec == spec and self._idle[index].bounds == bounds:
+            if self._idle[index].fits(spec) and self._idle[index].bounds == bounds:
                 return self._idle.pop(index)
         return None

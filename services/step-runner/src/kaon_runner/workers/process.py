@@ -169,6 +169,11 @@ class WarmWorker:
         """Return the worker's kind: workers of one kind start in the same way."""
         return self.spec.key, self.spec.python, self.bounds
 
+    def fits(self, spec: WorkerSpec) -> bool:
+        """Tell whether it is of the kind that a step asks for."""
+        # Step types mostly give the same object again, which is quicker seen than that two are equal.
+        return self.spec is spec or self.spec == spec
+
     @property
     def idle_seconds(self) -> float:
         """Return the seconds since its last step ended; 0 before its first."""

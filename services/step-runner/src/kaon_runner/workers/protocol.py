@@ -18,7 +18,8 @@ from kaon.step import packets
 from kaon.step.packets import PACKET_BYTES
 from kaonapi.runner.v1 import runner_pb2
 
-_quote = json.JSONEncoder().encode
+_quote = json.encoder.encode_basestring_ascii
+_decode = json.JSONDecoder().decode
 
 
 class Channel:
@@ -84,7 +85,7 @@ class Channel:
                 packet = packets.receive(self.own)
                 if not packet:
                     return
-                message = json.loads(packet)
+                message = _decode(packet.decode())
             except (BlockingIOError, ConnectionResetError):
                 return
             except (ValueError, RecursionError) as error:
