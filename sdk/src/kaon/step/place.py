@@ -9,13 +9,14 @@ import stat
 class Places:
     """Makes the directory of one step after the other, as the step protocol lays it out, and stands in it while the step runs.
 
-    A directory that a step has left untouched is moved on to the next step: that costs a quarter of a new one.
+    A directory that a step has left untouched is moved on to the next step, which costs an eighth of a new one. Until then it
+    stays where it is, and the runner is told not to look at it.
     """
 
     def __init__(self) -> None:
         self._home = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._root = ""
-        # Where the untouched directory of the step before is; empty when there is none.
+        # The untouched directory of the step before; empty when there is none.
         self._spare = ""
 
     def enter(self, work: str) -> None:
@@ -27,6 +28,7 @@ class Places:
         self._root = os.path.dirname(work)
         spare, self._spare = self._spare, ""
         if not spare or not _moved(spare, self._root):
+            _discard(spare)
             # Some step types lay the directory out beforehand: then it is not this worker's to move on.
             found = os.path.isdir(self._root)
             os.makedirs(work, exist_ok=True)
@@ -36,21 +38,29 @@ class Places:
                     os.utime(path, (0, 0))
         os.chdir(work)
 
-    def leave(self) -> None:
-        """Goes back to where the worker was started. What the step has written stays: the runner collects and removes it."""
+    def leave(self, *, keep: bool) -> bool:
+        """Go back to where the worker was started.
+
+        What the step has written stays: the runner collects and removes it. Return whether nothing was written, and the directory
+        is kept for the next step; that is never so without `keep`.
+        """
         os.fchdir(self._home)
-        root, work = self._root, self._root + "/work"
-        spare = f"{os.path.dirname(root)}/spare-{os.getpid()}"
-        if _untouched(root) and _untouched(work) and _moved(root, spare):
-            self._spare = spare
-        elif _removed(work):
-            _removed(root)
+        if keep and _untouched(self._root) and _untouched(self._root + "/work"):
+            self._spare = self._root
+            return True
+        _discard(self._root)
+        return False
 
     def close(self) -> None:
-        """Remove the files that are kept for a next step."""
+        """Remove the directory that is kept for a next step."""
         spare, self._spare = self._spare, ""
-        if spare and _removed(spare + "/work"):
-            _removed(spare)
+        _discard(spare)
+
+
+def _discard(root: str) -> None:
+    """Remove the directory of a step, if there is one, unless something is in it."""
+    if root and _removed(root + "/work"):
+        _removed(root)
 
 
 def _untouched(path: str) -> bool:

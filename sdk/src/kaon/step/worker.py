@@ -3,6 +3,7 @@
 Started by the runner under a supervisor as `python -m kaon.step.worker FD SIGNALS TOKEN [MODULE...]`. FD is a packet socket with
 one JSON document a packet; what is too large for one comes as `packets.py` says. A request is {"id", "target", "whole", "context"}.
 The answer is {"id", "kind": "succeeded", "outputs"} or {"id", "kind": "error", ...}; events of the step come before it.
+With {"kept": true} in it, the step has written nothing to its directory, which is the worker's until it ends.
 After each step the line "<TOKEN> <id>" is written to stdout and stderr, so that the runner knows which step printed what.
 
 Every step has its own working directory, and what it changed in the process is put back after it. Where that is not possible,
@@ -91,14 +92,17 @@ class Worker:
         answer = self._called(request, context)
         stopping, self._current = context.is_cancelled, None
         inbox.close()
-        ends = self._tidy()
+        left = self._tidy()
+        # Where the runner may look at it any time, or the worker ends, it is not kept.
+        kept = self._places.leave(keep=not (stopping or left or context.serves))
+        about: dict[str, Any] = {"ends": left} if left else {"kept": True} if kept else {}
         try:
-            self._emit(self._id, answer | ends)
+            self._emit(self._id, answer | about)
         except (ValueError, TypeError, RecursionError) as error:
             self._emit(
-                self._id, told("InvalidOutputs", f"the outputs are not JSON: {error}") | ends
+                self._id, told("InvalidOutputs", f"the outputs are not JSON: {error}") | about
             )
-        if stopping or ends:
+        if stopping or left:
             self._exit()
 
     def _called(self, request: dict[str, Any], context: StepContext) -> dict[str, Any]:
@@ -127,15 +131,14 @@ class Worker:
             self._state = ProcessState(self._streams)
             self._loaded.add(target)
 
-    def _tidy(self) -> dict[str, Any]:
-        """End the output of the step, its directory and its changes. Return the end of the worker, as part of the answer."""
+    def _tidy(self) -> list[str]:
+        """End the output of the step and its changes. Return what it has left that only ends with the worker."""
         flush_streams()
         left = self._state.restore()
         mark = f"\n{self._token} {self._id}\n".encode()
         for fd in self._streams[1:]:
             os.write(fd, mark)
-        self._places.leave()
-        return {"ends": left} if left else {}
+        return left
 
     def _exit(self) -> None:
         self._places.close()

@@ -11,6 +11,9 @@ import pytest
 from harness import MemorySystem, python
 from processes import alive, read_pid
 
+from kaon_runner.settings import Settings
+from kaon_runner.steptypes.base import PreparedStep
+from kaon_runner.steptypes.python import PythonStepType
 from kaonapi.step.v1 import step_pb2
 
 CHANGES = [
@@ -32,6 +35,11 @@ CHANGES = [
     "path",
     "recursion",
 ]
+
+
+@pytest.fixture
+def code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent / "code"))
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +70,34 @@ def test_every_step_has_a_working_directory_of_its_own(system: MemorySystem) -> 
     assert all(each["there"] == ["out.txt"] for each in found)
     assert len({each["place"] for each in found}) == 4
     assert not any(Path(each["place"]).exists() for each in found)
+
+
+def test_steps_that_write_nothing_leave_nothing(tmp_path: Path, code: None) -> None:
+    with MemorySystem(tmp_path, slots=2) as system:
+        wanted = [python("whoami", outputs={"pid": "int"}) for _ in range(8)]
+        system.release(*wanted)
+        workers = {given(system.final(each.key))["pid"] for each in wanted}
+        # One directory is kept by each worker for its next step.
+        (steps,) = (tmp_path / "steps").iterdir()
+        assert len(list(steps.iterdir())) <= len(workers)
+        assert [path for path in steps.rglob("*") if path.is_file()] == []
+    assert not steps.exists()
+
+
+def test_what_a_step_type_collects_goes_to_no_directory_that_its_worker_keeps(
+    tmp_path: Path, code: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def collect(self: PythonStepType, step: PreparedStep, settings: Settings) -> None:
+        for name in ("a", "b"):
+            (step.directory.outputs / f"{name}.json").write_text("7")
+
+    monkeypatch.setattr(PythonStepType, "collect", collect)
+    with MemorySystem(tmp_path, slots=1) as system:
+        wanted = [python("nothing", outputs={"a": "int", "b": "int"}) for _ in range(4)]
+        system.release(*wanted)
+        assert [given(system.final(each.key)) for each in wanted] == [{"a": 7, "b": 7}] * 4
+        (steps,) = (tmp_path / "steps").iterdir()
+        system.wait(lambda: list(steps.iterdir()) == [])
 
 
 def test_a_relative_path_is_an_artifact_of_its_own_step(system: MemorySystem) -> None:

@@ -66,6 +66,8 @@ class Execution:
         # Of an exclusive step, and of one that follows by succession: whether it may begin.
         self._granted: asyncio.Future[bool] | None = None
         self._step: PreparedStep | None = None
+        # Whether its worker says that nothing is in the step's directory, which it keeps for another step.
+        self._kept_by_worker = False
         self._used_bytes = 0
         # Of a step that serves: the report of that, and why it could not be made.
         self._serving: asyncio.Task[None] | None = None
@@ -271,12 +273,15 @@ class Execution:
         finally:
             if self._serving is not None:
                 await self._serving
-            if step.directory.exists():
+            if not self._kept_by_worker and step.directory.exists():
                 await self._around.off_loop(step.directory.remove)
 
     async def _as_worker_task(
         self, step: PreparedStep, step_type: StepType, launch: WorkerLaunch
     ) -> Result:
+        if step_type.collect is not None:
+            # It writes there after the step: a directory that is there before is not the worker's to keep.
+            step.directory.create()
         task = WorkerTask(
             target=launch.target,
             whole=not launch.inputs_as_arguments,
@@ -301,6 +306,8 @@ class Execution:
     async def _worker_result(
         self, step: PreparedStep, step_type: StepType, outcome: WorkerOutcome
     ) -> Result:
+        if outcome.answer is not None:
+            self._kept_by_worker = outcome.answer.get("kept") is True
         if outcome.ending is not None:
             if outcome.ending.reason == "stopped" and self._stop is None:
                 raise Requeued
@@ -373,12 +380,17 @@ class Execution:
     ) -> step_pb2.StepSucceeded:
         if step_type.collect is not None:
             await self._around.off_loop(step_type.collect, step, self._around.settings)
-        artifacts = self._around.artifacts
-        arguments = (step.spec, step.directory, artifacts, returned, partial(given_to, step))
-        quick = collecting.is_quick(step.spec) and not step.directory.exists()
+        written = not self._kept_by_worker and step.directory.exists()
+        arguments = (
+            step.spec,
+            step.directory if written else None,
+            self._around.artifacts,
+            returned,
+            partial(given_to, step),
+        )
         collected = (
             collecting.collect(*arguments)
-            if quick
+            if not written and collecting.is_quick(step.spec)
             else await self._around.off_loop(collecting.collect, *arguments)
         )
         return step_pb2.StepSucceeded(outputs_json=collected)

@@ -29,7 +29,7 @@ _FILES_LIMIT = 10_000
 
 def collect(
     spec: step_pb2.StepSpec,
-    directory: StepDirectory,
+    directory: StepDirectory | None,
     artifacts: Artifacts,
     returned: Mapping[str, Any],
     given: Given,
@@ -38,7 +38,7 @@ def collect(
 
     Args:
         spec: The step's declaration.
-        directory: The step's directory.
+        directory: The step's directory; None when it has none.
         artifacts: The artifact store.
         returned: The return value of the step's function; artifacts as {"path"} or {"uri", "type", ...}.
         given: Returns the digests of the artifacts among the step's inputs.
@@ -48,8 +48,9 @@ def collect(
             that the step was not given.
         PlatformStepError: An artifact cannot be stored.
     """
-    files = _files(spec, directory) if directory.exists() else {}
-    produced: dict[str, Any] = {**files, **_beyond(files, returned)}
+    produced: Mapping[str, Any] = returned
+    if directory is not None and (files := _files(spec, directory)):
+        produced = {**files, **_beyond(files, returned)}
     _compare(spec, produced)
     collected = {
         name: _artifact(spec, name, value, artifacts, given)
