@@ -7,10 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 
 from benchmarks.console import frames, latency, lists, logs, pages, pixels, soak, viewers
 from benchmarks.console.figure import Figure
 from benchmarks.console.place import Place, open_place
+from kaon_local.paths import ROOT
 
 Part = Callable[[], Sequence[Figure]]
 
@@ -34,6 +36,9 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--soak", type=float, default=300, help="seconds for which a live run is followed"
+    )
+    parser.add_argument(
+        "--state", type=Path, default=ROOT / ".kaon" / "bench-console", help="emptied, and used"
     )
     return parser.parse_args()
 
@@ -71,13 +76,16 @@ def main() -> None:
     """Measure what was asked for."""
     options = _options()
     wanted = set(options.parts)
-    alone = {"frames": frames.measured, "lists": partial(lists.measured, options.runs)}
+    alone: dict[str, Part] = {
+        "frames": frames.measured,
+        "lists": partial(lists.measured, options.runs),
+    }
     for name, part in alone.items():
         if not wanted or name in wanted:
             _show(name, part)
     if wanted and not wanted - alone.keys():
         return
-    with open_place() as place:
+    with open_place(options.state.resolve()) as place:
         for name, part in _in_system(place, options):
             if not wanted or name in wanted:
                 _show(name, part)

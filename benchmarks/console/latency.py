@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-import sqlite3
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -21,8 +21,6 @@ from kaonapi.view.v1 import watch_pb2
 # (seq, time in microseconds) of events.
 Times: TypeAlias = list[tuple[int, int]]
 _MOST_MS = 150.0
-# Between two looks at the database for what is committed.
-_LOOK_SECONDS = 0.005
 # More events than this between two looks are a foreach that begins: it makes two for each cell at once.
 _BURST = 1_000
 
@@ -71,29 +69,39 @@ def watcher(place: Place, *topics: watch_pb2.Topic) -> Iterator[dict[str, Heard]
         thread.join()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Commits:
+    """What is committed of a run while it goes on.
+
+    Attributes:
+        times: (seq, microseconds since the epoch) of what was committed last, at each look.
+        looking: ends with the run.
+    """
+
+    times: Times
+    looking: Future[None]
+
+    def until_ended(self) -> None:
+        """Return when the run has succeeded.
+
+        Raises:
+            RuntimeError: It has ended in another way.
+        """
+        self.looking.result()
+
+
 @contextmanager
-def commits(place: Place, run_id: str) -> Iterator[list[tuple[int, int]]]:
-    """Note until the context ends which events of a run are committed, and when: (seq, microseconds since the epoch)."""
-    found: list[tuple[int, int]] = []
-    over = threading.Event()
+def commits(place: Place, run_id: str) -> Iterator[Commits]:
+    """Note which events of a run are committed, and when, until the run ends."""
+    times: Times = []
 
     def look() -> None:
-        database = sqlite3.connect(f"file:{place.database}?mode=ro", uri=True)
-        known = 0
-        while not over.wait(_LOOK_SECONDS):
-            (seq,) = database.execute("SELECT seq FROM runs WHERE run_id = ?", (run_id,)).fetchone()
-            if seq > known:
-                found.append((seq, time.time_ns() // 1_000))
-                known = seq
-        database.close()
+        for row in place.rows(run_id):
+            if row.seq > (times[-1][0] if times else 0):
+                times.append((row.seq, time.time_ns() // 1_000))
 
-    thread = threading.Thread(target=look)
-    thread.start()
-    try:
-        yield found
-    finally:
-        over.set()
-        thread.join()
+    with ThreadPoolExecutor(1) as threads:
+        yield Commits(times=times, looking=threads.submit(look))
 
 
 def commit_times(committed: Sequence[tuple[int, int]]) -> tuple[Times, Times]:
@@ -134,9 +142,9 @@ def to_watchers(place: Place, cells: int) -> list[Figure]:
     with commits(place, run_id) as committed:
         place.until_started(run_id)
         with watcher(place, topics[0]) as run, watcher(place, topics[1]) as of_cells:
-            place.until_ended(run_id)
+            committed.until_ended()
             time.sleep(1)
-    bursts, times = commit_times(committed)
+    bursts, times = commit_times(committed.times)
     figures = []
     for name, heard in itertools.chain(run.items(), of_cells.items()):
         delays = heard.delays_ms(times)

@@ -109,8 +109,8 @@ def _alone(place: Place, cells: int) -> float:
     """Return how many cells a second pass while nobody looks."""
     run_id = _submit(place, cells)
     with commits(place, run_id) as committed:
-        place.until_ended(run_id)
-    return rate_of(commit_times(committed)[1], cells)
+        committed.until_ended()
+    return rate_of(commit_times(committed.times)[1], cells)
 
 
 def _submit(place: Place, cells: int) -> str:
@@ -128,13 +128,13 @@ def _seen(place: Place, cells: int) -> _Seen:
         page.goto(f"{place.origin}/runs/{run_id}")
         page.wait_for_selector("footer [role=slider]", timeout=PATIENCE_MS)
         page.evaluate("followScrubber()")
-        done = place.client.run(run_id).run.steps_succeeded
+        done = place.row(run_id).steps_succeeded
         used, before = thread_seconds(session), _cpu(place)
-        place.until_ended(run_id)
+        committed.until_ended()
         used, parts = thread_seconds(session) - used, _cpu(place).since(before)
         page.wait_for_timeout(1_000)
         stamps: dict[str, Times] = page.evaluate("stamps")
-    bursts, times = commit_times(committed)
+    bursts, times = commit_times(committed.times)
     return _Seen(
         bursts=bursts, times=times, stamps=stamps, cells=cells - done, page=used, used=parts
     )

@@ -83,7 +83,7 @@ def _late(samples: Sequence[_Held], seconds: float) -> list[_Held]:
 
 def _shown(place: Place, tab: Tab, run_id: str) -> str:
     """Return the run that the page shows: another one once the last one has ended, by the page's own links."""
-    if not place.client.run(run_id).run.HasField("end_time"):
+    if not place.row(run_id).end_us:
         return run_id
     new = _submit(place)
     for link in ("nav[aria-label='Pages'] a[href='/runs']", f"a[href*='{new}']"):
