@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict, deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeAlias
 
@@ -71,6 +71,9 @@ class Subscription:
 class Listener(Protocol):
     """Hears of every run."""
 
+    def happened(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        """Take durable events of runs, each run's in order of seq. Some may have come before, and others may never come."""
+
     def changed(self, run_ids: Collection[str]) -> None:
         """Note that runs have new events."""
 
@@ -93,7 +96,7 @@ class RunFeed:
         """Publish durable events, each run's in order of seq."""
         events = list(events)
         for listener in self._listeners:
-            listener.changed({event.run_id for event in events})
+            listener.happened(events)
         for event in events:
             self._forget_progress(event)
             if event.HasField("run_ended"):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Awaitable, Callable, Collection, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
 from kaon_coordinator.faults import going_on
 from kaon_coordinator.view.parts import ViewParts
-from kaonapi.run.v1 import run_pb2
+from kaonapi.run.v1 import history_pb2, run_pb2
 
 # Ticks whose runs are remembered: a minute when something happens all the time.
 _TICKS = 1_200
@@ -46,6 +46,8 @@ class Hub:
         # Number of the newest tick.
         self.tick = 0
         self._watching: set[Watching] = set()
+        # How many watch each run.
+        self._watched: Counter[str] = Counter()
         self._changed: set[str] = set()
         self._heard = asyncio.Event()
         self._ticks: deque[tuple[int, frozenset[str]]] = deque(maxlen=_TICKS)
@@ -63,8 +65,22 @@ class Hub:
             tasks.create_task(self._poll())
             tasks.create_task(self._beat())
 
+    def happened(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        """Note durable events; those of runs that are watched are kept for the next look, which need not read them then."""
+        of_runs: dict[str, list[history_pb2.HistoryEvent]] = defaultdict(list)
+        for event in events:
+            of_runs[event.run_id].append(event)
+        for run_id in of_runs.keys() & self._watched.keys():
+            self._parts.states.hear(run_id, of_runs[run_id])
+        self._note(of_runs.keys())
+
     def changed(self, run_ids: Collection[str]) -> None:
         """Note that runs have new events."""
+        for run_id in self._watched.keys() & set(run_ids):
+            self._parts.states.doubt(run_id)
+        self._note(run_ids)
+
+    def _note(self, run_ids: Collection[str]) -> None:
         if run_ids:
             self._changed.update(run_ids)
             self._heard.set()
@@ -78,7 +94,7 @@ class Hub:
         steps.move_to_end(view.path)
         while self._progress_steps > _PROGRESS_STEPS:
             self._forget_oldest_progress()
-        self.changed([run_id])
+        self._note([run_id])
 
     def progress_of(self, run_id: str, after_tick: int = -1) -> dict[str, run_pb2.StepView]:
         """By path: how far steps of a run have come, told after a tick."""
@@ -105,10 +121,12 @@ class Hub:
     def watch(self, watching: Watching) -> Iterator[None]:
         """Tells somebody what changes."""
         self._watching.add(watching)
+        self._watched.update(watching.run_ids)
         try:
             yield
         finally:
             self._watching.discard(watching)
+            self._watched -= Counter(watching.run_ids)
 
     async def once(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Any:
         """Return what `make` gives, made once between two ticks for all who ask with the same key."""
@@ -146,19 +164,21 @@ class Hub:
     async def _poll(self) -> None:
         """Look whether runs that are watched have changed, for hints may be lost, and forget those that nobody looks at."""
         known: dict[str, int] = {}
+        states = self._parts.states
         while True:
             await asyncio.sleep(self._parts.poll_seconds)
-            wanted = {run_id for each in self._watching for run_id in each.run_ids}
-            self._parts.states.sweep(wanted)
+            wanted = set(self._watched)
+            states.sweep(wanted)
             self._parts.spans.sweep(wanted)
             if not wanted:
                 known = {}
                 continue
             with going_on("runs that are watched were looked up"):
                 seqs = await self._parts.threads.read(self._parts.reads.newest_seqs, wanted)
-                self.changed(
-                    [run_id for run_id, seq in seqs.items() if known.get(run_id, seq) != seq]
-                )
+                # What is heard comes after it is written, but not so long after it.
+                lacks = {run_id for run_id, seq in known.items() if states.lacks(run_id, seq)}
+                grown = {run_id for run_id, seq in seqs.items() if known.get(run_id, seq) != seq}
+                self._note(lacks | grown)
                 known = seqs
 
 

@@ -16,6 +16,6 @@ def kafka_source(brokers: str, security: KafkaSecurity, partitions: int) -> Sour
 
 
 def _tell(ear: Ear, record: history_pb2.RunEvents) -> None:
-    ear.changed({event.run_id for event in record.events})
+    ear.happened(record.events)
     for each in record.progress:
         ear.progress(each.run_id, each.step)

@@ -10,7 +10,9 @@ from itertools import takewhile
 
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
+from kaon_coordinator.store.records import RunRecord
 from kaon_coordinator.view.folding import Folded, fold_state, instance_at
+from kaon_coordinator.view.heard_events import HeardEvents
 from kaonapi.run.v1 import history_pb2
 
 # So many changes are remembered: who has seen an older one gets everything anew.
@@ -34,6 +36,10 @@ class LiveRun:
     def __init__(self, state: RunState) -> None:
         self.lock = threading.Lock()
         self.state = state
+        self._heard = HeardEvents()
+        # The run as it was read, as long as nothing has happened since that was not heard; and how often something had.
+        self.record: RunRecord | None = None
+        self.doubts = 0
         self._folded: Folded | None = None
         self._changes: deque[Changed] = deque(maxlen=_CHANGES)
         # What has changed after this event is known.
@@ -42,8 +48,9 @@ class LiveRun:
 
     @property
     def size(self) -> int:
-        """How many steps, blocks and cells it has."""
-        return len(self.state.steps) + len(self.state.blocks) + len(self.state.scopes)
+        """How many steps, blocks and cells it has, and events that wait."""
+        state = self.state
+        return len(state.steps) + len(state.blocks) + len(state.scopes) + len(self._heard)
 
     @property
     def folded(self) -> Folded:
@@ -51,6 +58,24 @@ class LiveRun:
         if self._folded is None:
             self._folded = fold_state(self.state)
         return self._folded
+
+    @property
+    def heard_seq(self) -> int:
+        """Return the newest event up to which it can be folded without reading any. `lock` need not be held."""
+        return self._heard.newest(self.state.seq)
+
+    def doubt(self) -> None:
+        """Note that something has happened that was not heard. `lock` need not be held."""
+        self.doubts += 1
+        self.record = None
+
+    def hear(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
+        """Keep events, in order of seq, until they are folded. `lock` need not be held."""
+        self._heard.add(events)
+
+    def heard(self, most: int) -> list[history_pb2.HistoryEvent]:
+        """Take some of the events that follow, as far as they were heard."""
+        return self._heard.take(self.state.seq, most)
 
     def advance(self, events: Iterable[history_pb2.HistoryEvent]) -> None:
         """Folds the next events; those that it knows are left out."""

@@ -1,4 +1,4 @@
-"""Where the view hears that runs have changed. What it hears are hints: the database is looked at for what has happened."""
+"""Where the view hears what happens to runs, or only that they change: then it looks into the database for what has happened."""
 
 from __future__ import annotations
 

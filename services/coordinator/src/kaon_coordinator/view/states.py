@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 
 from kaon_coordinator import replay
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow
@@ -15,6 +17,7 @@ from kaon_coordinator.store.view_reads import ViewReads
 from kaon_coordinator.view.live_run import LiveRun
 from kaon_coordinator.view.recent import Recent
 from kaon_wire.errors import InvalidValue
+from kaonapi.run.v1 import history_pb2
 from kaonapi.view.v1 import run_view_pb2
 
 # Steps, blocks and cells that are kept in memory, of all runs together; the run that is looked at is kept whatever its size.
@@ -22,9 +25,9 @@ _MOST_NODES = 200_000
 _PAGE = 1_000
 # A run with more steps is shown from its rows until its state has been read.
 MANY_STEPS = 2_000
-# So is one whose kept state lacks more events, and more than this share of its steps: those of a foreach that begins come all at
-# once. An event is folded in the time in which one step with its cell is read for graph and cells, but it must be folded anyway:
-# rows are read where that takes no more than twice as long as folding at once.
+# So is one whose kept state lacks more events that were not heard, and more than this share of its steps: those of a foreach that
+# begins come all at once. An event is read and folded in the time in which one step with its cell is read for graph and cells, but
+# it must be folded anyway: rows are read where that takes no more than twice as long as folding at once.
 MANY_EVENTS = 2_000
 EVENTS_OF_STEPS = 0.5
 
@@ -46,12 +49,57 @@ class States:
         self._loading: dict[tuple[str, bool], threading.Lock] = {}
 
     @contextmanager
-    def newest(self, run: RunRecord) -> Iterator[LiveRun]:
-        """Return the run as it stands, or a little later; nobody else looks at it or changes it meanwhile."""
+    def newest(self, run: RunRecord, *, seconds: float = inf, least: int = 0) -> Iterator[LiveRun]:
+        """Return the run as it stands, or a little later; nobody else looks at it or changes it meanwhile.
+
+        Args:
+            run: as it was read.
+            seconds: for about so long events are folded that it lacks; then it is returned as it stood before the others.
+            least: up to this event it is folded, however long that takes.
+        """
         live = self._found(run)
         with live.lock:
-            self._go_on(live, run.row.seq)
+            until = time.monotonic() + seconds
+            while self._read_page(live, newest_seq(run, live)):
+                if live.state.seq >= least and time.monotonic() >= until:
+                    break
             yield live
+
+    def watched(self, tenant: str, run_id: str) -> RunRecord:
+        """Return a run of a tenant: as it stands, or as it stood when all that happened since was heard.
+
+        Raises:
+            NotFound: The tenant has no such run.
+        """
+        live = self._kept.peek((run_id, True))
+        if live is not None and live.record is not None and live.record.tenant == tenant:
+            return live.record
+        doubts = 0 if live is None else live.doubts
+        record = self._reads.store.get_run(tenant, run_id)
+        if live is not None and live.doubts == doubts:
+            live.record = record
+        return record
+
+    def hear(self, run_id: str, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        """Keep durable events of a run, in order of seq, for the next look at it, if its newest state is kept."""
+        live = self._kept.peek((run_id, True))
+        if live is not None:
+            live.hear(events)
+            self.lacks(run_id, events[-1].seq)
+
+    def lacks(self, run_id: str, seq: int) -> bool:
+        """Tell whether some events of a run up to one were not heard; then the next look reads it again."""
+        live = self._kept.peek((run_id, True))
+        if live is None or live.heard_seq >= seq:
+            return False
+        live.doubt()
+        return True
+
+    def doubt(self, run_id: str) -> None:
+        """Have the next look at a run read it again: something has happened that was not heard."""
+        live = self._kept.peek((run_id, True))
+        if live is not None:
+            live.doubt()
 
     @contextmanager
     def at(self, run: RunRecord, seq: int) -> Iterator[LiveRun]:
@@ -80,7 +128,7 @@ class States:
             return False
         live = self._kept.peek((run.run_id, True))
         few = max(MANY_EVENTS, EVENTS_OF_STEPS * run.row.steps_total)
-        return live is None or run.row.seq - live.state.seq > few
+        return live is None or run.row.seq - live.heard_seq > few
 
     def workflow(self, run: RunRecord) -> CompiledWorkflow:
         """Return the definition of a run."""
@@ -160,7 +208,9 @@ class States:
         wanted = min(_PAGE, seq - live.state.seq)
         if wanted <= 0:
             return False
-        events = self._reads.store.history(live.state.run_id, live.state.seq, wanted)
+        events = live.heard(wanted)
+        if not events:
+            events = self._reads.store.history(live.state.run_id, live.state.seq, wanted)
         if events:
             live.advance(events)
         return bool(events)
@@ -170,6 +220,11 @@ class States:
         self._kept.put(key, live)
         with self._lock:
             self._loading.pop(key, None)
+
+
+def newest_seq(run: RunRecord, live: LiveRun) -> int:
+    """Return the newest event that is known of a run: one that was read, or heard."""
+    return max(run.row.seq, live.heard_seq)
 
 
 def seq_of(reads: ViewReads, run: RunRecord, moment: run_view_pb2.Moment) -> int:

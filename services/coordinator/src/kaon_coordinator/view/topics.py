@@ -13,6 +13,7 @@ from kaon_coordinator.view.answers import outlined
 from kaon_coordinator.view.cells import Look, block_at, cell_of, look_at, packed
 from kaon_coordinator.view.live_run import LiveRun
 from kaon_coordinator.view.parts import ViewParts
+from kaon_coordinator.view.states import newest_seq
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.view.v1 import run_view_pb2, runs_pb2, watch_pb2
@@ -24,6 +25,9 @@ _MOST_EVENTS = 1_000
 _TAIL = 500
 # Lines travel apart from events: those of the last moments may come up to this long after the run's end.
 _SETTLE_US = 1_500_000
+# A look folds what has happened for so long at most, and tells how far it has come: what comes all at once, as when a large foreach
+# begins, takes many times as long as the usual look.
+_FOLD_SECONDS = 0.03
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,8 @@ class Topic(ABC):
     run_id: str = ""
     # Whether it must be looked at although no run has changed.
     polled: bool = False
+    # Whether the last look has told less than what is known to have happened.
+    behind: bool = False
 
     @abstractmethod
     def look(self, parts: ViewParts, cursor: str, news: News) -> watch_pb2.WatchResponse | None:
@@ -116,14 +122,15 @@ class _Run(Topic):
         )
 
     def look(self, parts: ViewParts, cursor: str, news: News) -> watch_pb2.WatchResponse | None:
-        run = parts.reads.store.get_run(self._tenant, self.run_id)
-        seq = _seq(cursor)
+        run = parts.states.watched(self._tenant, self.run_id)
+        seq, self.behind = _seq(cursor), False
         if not self._wish.scope and seq != run.row.seq and parts.states.is_slow(run):
             whole = outlined(parts, run, self._wish)
             run_view.add_progress(whole, news.progress)
             told = f"{whole.run.last_seq}:{news.life}:{news.tick}"
             return watch_pb2.WatchResponse(cursor=told, snapshot=True, run=whole)
-        with parts.states.newest(run) as live:
+        with parts.states.newest(run, seconds=_FOLD_SECONDS, least=seq or 0) as live:
+            self.behind = live.state.seq < newest_seq(run, live)
             view = run_view.changes(run, live, self._wish, seq) if seq is not None else None
             snapshot = view is None
             if view is None:
@@ -156,12 +163,15 @@ class _Cells(Topic):
         self._look = Look(block=wish.block, node=wish.node, metric=wish.metric)
 
     def look(self, parts: ViewParts, cursor: str, news: News) -> watch_pb2.WatchResponse | None:
-        run = parts.reads.store.get_run(self._tenant, self.run_id)
-        seq = _seq(cursor)
+        run = parts.states.watched(self._tenant, self.run_id)
+        seq, self.behind = _seq(cursor), False
         is_slow = seq != run.row.seq and parts.states.is_slow(run)
         if is_slow and cell_rows.can_show(self._look, parts.states.workflow(run)):
             return self._outlined(parts, run)
-        with parts.states.newest(run) as live:
+        with parts.states.newest(run, seconds=_FOLD_SECONDS, least=seq or 0) as live:
+            self.behind = live.state.seq < newest_seq(run, live)
+            if self.behind and self._look.block not in live.state.blocks:
+                return None
             block = block_at(live.state, self._look.block)
             indexes = None if seq is None else self._changed(live, seq)
             if indexes is not None and not indexes:

@@ -39,6 +39,9 @@ class _Following:
         # Whether there may be news, and when they may be told at the earliest.
         self.stale = True
         self.due = 0.0
+        # Whether the last look has told less than what has happened; and how many looks have told nothing for it.
+        self.behind = False
+        self._silent = 0
         self.failed = False
         # Names what is looked at, whoever looks: but for the cursor, equal ones see the same.
         named = watch_pb2.Topic()
@@ -49,9 +52,11 @@ class _Following:
 
     async def look(self, hub: Hub, parts: ViewParts) -> bytes | None:
         """Return the response that tells what is new; None when nothing is."""
-        self.stale = False
+        self.stale = self.behind = False
         try:
-            told = await self._look(hub, parts)
+            told, self.behind = await self._look(hub, parts)
+            self.stale |= self.behind
+            self._silent = self._silent + 1 if self.behind and told is None else 0
         except KaonError as error:
             self.failed = True
             status = "NOT_FOUND" if isinstance(error, NotFound) else "FAILED_PRECONDITION"
@@ -62,7 +67,7 @@ class _Following:
         self.cursor = told.cursor
         return told.response(self.key, parts.now_us())
 
-    async def _look(self, hub: Hub, parts: ViewParts) -> _Told | None:
+    async def _look(self, hub: Hub, parts: ViewParts) -> tuple[_Told | None, bool]:
         topic, cursor = self.topic, self.cursor
         tick = cursor_tick(cursor, hub.life)
         news = News(
@@ -72,14 +77,14 @@ class _Following:
             changed=hub.changed_since(tick) if tick >= 0 else None,
         )
 
-        def looked() -> _Told | None:
+        def looked() -> tuple[_Told | None, bool]:
             found = topic.look(parts, cursor, news)
-            return None if found is None else _told(found)
+            return None if found is None else _told(found), topic.behind
 
         if topic.polled:
             return await parts.threads.read(looked)
-        told: _Told | None = await hub.once(
-            (self._name, cursor), lambda: parts.threads.read(looked)
+        told: tuple[_Told | None, bool] = await hub.once(
+            (self._name, cursor, self._silent), lambda: parts.threads.read(looked)
         )
         return told
 
@@ -144,6 +149,8 @@ class Stream:
         if each.topic.polled:
             # What has just come may not be all.
             return base + each.longer if told else max(self._parts.log_seconds, base + each.longer)
+        if each.behind:
+            return max(each.longer, base - took)
         return max(each.longer, took) if told else 0.0
 
     def _next_due(self) -> float:

@@ -86,6 +86,12 @@ class Told:
         self.ears.append(ear)
         await asyncio.Event().wait()
 
+    def happened(self, events: Sequence[history_pb2.HistoryEvent]) -> None:
+        """Says what has happened, as records of a broker do: parts of one message."""
+        record = history_pb2.RunEvents(events=events)
+        for ear in self.ears:
+            ear.happened(record.events)
+
     def changed(self, *run_ids: str) -> None:
         """Says that runs have changed."""
         for ear in self.ears:
