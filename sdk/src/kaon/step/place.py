@@ -25,7 +25,7 @@ class Places:
         Raises:
             OSError: it cannot be made.
         """
-        self._root = os.path.dirname(work)
+        self._root = work.rpartition("/")[0]
         spare, self._spare = self._spare, ""
         if not spare or not _moved(spare, self._root):
             _discard(spare)

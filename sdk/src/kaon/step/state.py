@@ -12,12 +12,15 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import attrgetter, is_
 from typing import Any
 
 from kaon.step import logstate
 
 _OBJECTS = ("stdin", "stdout", "stderr", "path", "argv", "excepthook", "displayhook")
+_objects: Callable[[], tuple[Any, ...]] = partial(attrgetter(*_OBJECTS), sys)
 # Those with a name: the others, in the middle and of real time, nobody handles by chance.
 _SIGNALS = tuple(
     int(number) for number in signal.Signals if number not in (signal.SIGKILL, signal.SIGSTOP)
@@ -36,7 +39,7 @@ class ProcessState:
     def __init__(self, streams: tuple[int, int, int]) -> None:
         self._streams = streams
         self._environ = dict(_environ)
-        self._objects = [getattr(sys, name) for name in _OBJECTS]
+        self._objects = _objects()
         self._lists = [list(sys.path), list(sys.argv)]
         self._recursion = sys.getrecursionlimit()
         self._handlers = _handlers()
@@ -82,12 +85,8 @@ class ProcessState:
         self._logging.restore()
 
     def _restore_interpreter(self) -> None:
-        for name, value in zip(_OBJECTS, self._objects, strict=True):
-            if getattr(sys, name) is not value:
-                setattr(sys, name, value)
-                if name in ("stdout", "stderr"):
-                    # The step has printed to both, and this one has not been flushed.
-                    flush_streams()
+        if not all(map(is_, _objects(), self._objects)):
+            self._restore_objects()
         for current, saved in zip((sys.path, sys.argv), self._lists, strict=True):
             if current != saved:
                 current[:] = saved
@@ -98,6 +97,14 @@ class ProcessState:
             warnings.resetwarnings()
             warnings.filters[:] = self._filters  # type: ignore[index]
             warnings.showwarning = self._shown
+
+    def _restore_objects(self) -> None:
+        for name, value in zip(_OBJECTS, self._objects, strict=True):
+            if getattr(sys, name) is not value:
+                setattr(sys, name, value)
+                if name in ("stdout", "stderr"):
+                    # The step has printed to both, and this one has not been flushed.
+                    flush_streams()
 
 
 def copies_of_streams() -> tuple[int, int, int]:
@@ -117,7 +124,7 @@ def flush_streams() -> None:
 
 def _handlers() -> list[Any]:
     # `signal.getsignal` makes enums, which takes ten times as long.
-    return [_signal.getsignal(number) for number in _SIGNALS]
+    return [*map(_signal.getsignal, _SIGNALS)]
 
 
 def _restore_handlers(current: list[Any], saved: list[Any]) -> None:

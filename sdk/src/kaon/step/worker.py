@@ -42,6 +42,7 @@ from kaon.step.state import ProcessState, copies_of_streams, flush_streams
 # Made once: `json.dumps` would make one for every call. A number of an event may be none (a metric), one of an output not.
 _encode = json.JSONEncoder(allow_nan=False).encode
 _encode_event = json.JSONEncoder().encode
+_decode = json.JSONDecoder().decode
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
@@ -80,7 +81,7 @@ class Worker:
             if not packet:
                 self._places.close()
                 return
-            self._run(json.loads(packet.decode()))
+            self._run(_decode(packet.decode()))
 
     def _run(self, request: dict[str, Any]) -> None:
         self._id = request["id"]
