@@ -177,7 +177,12 @@ def main() -> None:
 async def _run(work: Path, options: argparse.Namespace) -> None:
     transport = _Transport(work / "ledger")
     settings = Settings(
-        runner_id="alone", slots=options.slots, work=work, artifacts=(work / "store").as_uri()
+        runner_id="alone",
+        slots=options.slots,
+        work=work,
+        artifacts=(work / "store").as_uri(),
+        # So that the same workers are there at the end.
+        worker_steps=1_000_000,
     )
     service = build_runner(settings, transport)
     running = asyncio.create_task(service.run())
@@ -186,7 +191,7 @@ async def _run(work: Path, options: argparse.Namespace) -> None:
     collect_seldom()
     loop_cpu = time.pthread_getcpuclockid(threading.get_ident())
     await asyncio.to_thread(transport.play, _WARM_STEPS, options.outstanding)
-    profile = cProfile.Profile() if options.profile else None
+    profile = cProfile.Profile(time.thread_time) if options.profile else None
     if profile is not None:
         profile.enable()
     for _ in range(1 if profile else options.rounds):

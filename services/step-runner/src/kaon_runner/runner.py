@@ -306,7 +306,7 @@ class Runner:
                 lease.phase = Phase.QUEUED
                 self._queue.appendleft(lease)
             else:
-                self._leases.end(lease.key)
+                self._leases.finish(lease)
         if not self._executions and not self._orphans and not self._queue:
             self._quiet.set()
 

@@ -10,7 +10,11 @@ from pathlib import Path
 
 from kaon_runner.disk.space import remove_tree
 
-_NAMES = ("work", "outputs", "artifacts", "events", "commands")
+# The "paths" of context.json, with ? for the directory.
+_PATHS = json.dumps(
+    {name: f"?/{name}" for name in ("work", "outputs", "artifacts", "events", "commands")},
+    separators=(",", ":"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +72,7 @@ class StepDirectory:
     @property
     def paths_json(self) -> str:
         """Return the "paths" of context.json."""
-        start = json.encoder.encode_basestring(self.place).removesuffix('"')
-        return "{" + ",".join([f'"{name}":{start}/{name}"' for name in _NAMES]) + "}"
+        return _PATHS.replace("?", json.encoder.encode_basestring(self.place)[1:-1])
 
     def exists(self) -> bool:
         """Tell whether anything was created on disk."""

@@ -184,14 +184,23 @@ class LeaseTable:
 
     def end(self, key: step_pb2.StepKey) -> None:
         """Remove the lease and record this and all earlier generations as ended; also for an unknown lease."""
-        step = step_id(key)
-        if self.find(key) is not None:
-            del self._leases[step]
-        if step not in self._leases:
-            self._ended[step] = max(key.generation, self._ended.get(step, 0))
-            self._ended.move_to_end(step)
-            while len(self._ended) > self._remembered:
-                self._ended.popitem(last=False)
+        lease = self.find(key)
+        if lease is not None:
+            del self._leases[lease.step]
+        self._note_end(step_id(key), key.generation)
+
+    def finish(self, lease: Lease) -> None:
+        """End a lease that was taken here; like `end`."""
+        if self.holds(lease):
+            del self._leases[lease.step]
+        self._note_end(lease.step, lease.key.generation)
+
+    def _note_end(self, step: StepId, generation: int) -> None:
+        if step in self._leases:
+            return
+        self._ended[step] = max(generation, self._ended.pop(step, 0))
+        while len(self._ended) > self._remembered:
+            self._ended.popitem(last=False)
 
     def keys(self, *phases: Phase) -> list[step_pb2.StepKey]:
         """Return the keys of all leases in one of the phases."""

@@ -121,7 +121,7 @@ class Outbox:
             urgent: Send at once when the runner has no other short steps, else within 6 ms; other events wait a little longer.
             acknowledged: Called once the broker has acknowledged the event, which travels in one record with the one before it.
         """
-        lane = self._lanes.setdefault(partition, _Lane())
+        lane = self._lane(partition)
         joined = acknowledged is not None
         lane.batch.add((event, acknowledged), event.ByteSize(), joined=joined)
         self._schedule(urgent=urgent, full=lane.batch.is_full)
@@ -133,7 +133,7 @@ class Outbox:
 
         `renewed` is called when it is acknowledged.
         """
-        lane = self._lanes.setdefault(partition, _Lane())
+        lane = self._lane(partition)
         if lane.renewing:
             return
         lane.renewing = True
@@ -181,6 +181,12 @@ class Outbox:
         """Return when all messages are acknowledged."""
         self._flush_all()
         await self._idle.wait()
+
+    def _lane(self, partition: int) -> _Lane:
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = _Lane()
+        return lane
 
     def _record(self, partition: int) -> step_pb2.StepEvents:
         return step_pb2.StepEvents(

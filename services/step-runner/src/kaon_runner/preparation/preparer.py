@@ -127,30 +127,19 @@ class Preparer:
         """Return context.json, composed from the received JSON, most of which is passed on unchanged."""
         path = key.path
         inputs, params = self._inputs(spec)
-        parts = {
-            "protocol": str(PROTOCOL),
-            "run_id": _quote(key.run_id),
-            "workflow": _quote(spec.workflow),
-            "workflow_version": _quote(spec.workflow_version),
-            "tenant": _quote(spec.tenant),
-            "step": _quote(path),
-            "name": _quote(path.rpartition("/")[2]),
-            "attempt": str(key.attempt),
-            "generation": str(key.generation),
-            "iteration": str(spec.iteration),
-            "inputs": inputs,
-            "params": params,
-            "outputs": _object({name: f'"{kind}"' for name, kind in values.declared(spec).items()}),
-            "scratch": _quote(scratch),
-            "paths": directory.paths_json,
-            "config": spec.config_json or "{}",
-            "checkpoint": spec.checkpoint_json or "null",
-        }
-        if spec.serves:
-            parts["serves"] = "true"
+        kinds = [f'{_quote(name)}:"{kind}"' for name, kind in values.declared(spec).items()]
+        more = ',"serves":true' if spec.serves else ""
         if key.lease_token and spec.type in _LEASE_SHOWING:
-            parts["lease"] = _quote(self._shown_lease(key, spec))
-        return _object(parts)
+            more += f',"lease":{_quote(self._shown_lease(key, spec))}'
+        # One expression: to name and quote the parts one by one took a tenth of what the runner does for a step.
+        return (
+            f'{{"protocol":{PROTOCOL},"run_id":{_quote(key.run_id)},"workflow":{_quote(spec.workflow)},'
+            f'"workflow_version":{_quote(spec.workflow_version)},"tenant":{_quote(spec.tenant)},'
+            f'"step":{_quote(path)},"name":{_quote(path.rpartition("/")[2])},"attempt":{key.attempt},'
+            f'"generation":{key.generation},"iteration":{spec.iteration},"inputs":{inputs},"params":{params},'
+            f'"outputs":{{{",".join(kinds)}}},"scratch":{_quote(scratch)},"paths":{directory.paths_json},'
+            f'"config":{spec.config_json or "{}"},"checkpoint":{spec.checkpoint_json or "null"}{more}}}'
+        )
 
     def _shown_lease(self, key: step_pb2.StepKey, spec: step_pb2.StepSpec) -> str:
         claim = LeaseClaim(
