@@ -1,8 +1,9 @@
 """The coordinator with its API alone: what a run of three steps costs it, without a broker and with a played runner.
 
-python -m benchmarks.alone_runs [RUNS] [--repeats N] [--direct] [--profile FILE]
+python -m benchmarks.alone_runs [RUNS] [--steps N] [--repeats N] [--direct] [--profile FILE]
 
-Runs are submitted at once, as in workload `three`: over gRPC from a process of their own, or with --direct
+Steps are in a row; the runner starts what it may by itself, and chains of more than sixteen go on before they
+end. Runs are submitted at once, as in workload `three`: over gRPC from a process of their own, or with --direct
 by a call of the owner, without gRPC, its checks, and the API. The difference is what the API costs.
 """
 
@@ -19,6 +20,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -47,6 +49,25 @@ _STEPS = 3
 _SLOTS = 64
 _HEARTBEAT_SECONDS = 1.0
 _SECONDS = 120
+
+
+@dataclass(kw_only=True)
+class _Chain:
+    """A release, and the steps that the runner may start by itself after it."""
+
+    partition: int
+    # The step that is released, or that an extension named; then those after it.
+    keys: list[step_pb2.StepKey]
+    # Place of the step that ends now.
+    place: int = 0
+    # Whether that step was released, and its start has not been told yet.
+    is_new: bool = True
+
+    def extend(self, extension: step_pb2.ChainExtension) -> None:
+        """Go on with other steps after one that has begun."""
+        paths = [key.path for key in self.keys]
+        self.place -= paths.index(extension.key.path)
+        self.keys = [extension.key, *map(_key, extension.successors)]
 
 
 class _Played:
@@ -98,7 +119,7 @@ class _Played:
         raise AssertionError(f"{incoming.topic}: {reason}")
 
     async def _play(self, handler: Handler) -> None:
-        going: list[tuple[step_pb2.StepRequest, int]] = []
+        going: list[_Chain] = []
         heard = 0.0
         while True:
             if time.perf_counter() > heard + _HEARTBEAT_SECONDS:
@@ -111,12 +132,14 @@ class _Played:
                 await asyncio.wait([asyncio.ensure_future(self._filled.wait())], timeout=0.5)
                 continue
             released, self._released = self._released, []
-            begun = [
-                (request, 0)
-                for value in released
-                for request in step_pb2.StepReleases.FromString(value).releases
-            ]
-            records, going = _reports([*begun, *going])
+            for value in released:
+                message = step_pb2.StepReleases.FromString(value)
+                going += map(_chain, message.releases)
+                for extension in message.extensions:
+                    for chain in going:
+                        if chain.keys[0].run_id == extension.key.run_id:
+                            chain.extend(extension)
+            records, going = _reports(going)
             self.done += sum(len(record.events) for record in records.values())
             await handler.on_batch(
                 [
@@ -132,43 +155,40 @@ class _Played:
         )
 
 
-def _reports(
-    going: Iterable[tuple[step_pb2.StepRequest, int]],
-) -> tuple[dict[int, step_pb2.StepEvents], list[tuple[step_pb2.StepRequest, int]]]:
-    """Return what the runner says when each of these steps has succeeded, and those that it has begun by itself.
-
-    Args:
-        going: Releases, each with the number of the step of its chain that ends now.
-    """
+def _reports(going: Iterable[_Chain]) -> tuple[dict[int, step_pb2.StepEvents], list[_Chain]]:
+    """Return what the runner says when each of these steps has succeeded, and the chains that go on."""
     records: dict[int, step_pb2.StepEvents] = {}
     further = []
-    for request, number in going:
-        record = records.get(request.partition)
+    for chain in going:
+        record = records.get(chain.partition)
         if record is None:
-            record = records[request.partition] = step_pb2.StepEvents(
-                runner_id=RUNNER, incarnation=RUNNER, partition=request.partition
+            record = records[chain.partition] = step_pb2.StepEvents(
+                runner_id=RUNNER, incarnation=RUNNER, partition=chain.partition
             )
-        if number == 0:
-            record.events.add(key=request.key, started=step_pb2.StepStarted())
-        record.events.add(key=_key(request, number), succeeded=step_pb2.StepSucceeded())
-        if number < len(request.successors):
-            record.events.add(key=_key(request, number + 1), started=step_pb2.StepStarted())
-            further.append((request, number + 1))
+        if chain.is_new:
+            record.events.add(key=chain.keys[0], started=step_pb2.StepStarted())
+            chain.is_new = False
+        record.events.add(key=chain.keys[chain.place], succeeded=step_pb2.StepSucceeded())
+        chain.place += 1
+        if chain.place < len(chain.keys):
+            record.events.add(key=chain.keys[chain.place], started=step_pb2.StepStarted())
+            further.append(chain)
     return records, further
 
 
-def _key(request: step_pb2.StepRequest, number: int) -> step_pb2.StepKey:
-    if number == 0:
-        return request.key
-    following = request.successors[number - 1].request
+def _chain(request: step_pb2.StepRequest) -> _Chain:
+    return _Chain(partition=request.partition, keys=[request.key, *map(_key, request.successors)])
+
+
+def _key(successor: step_pb2.Successor) -> step_pb2.StepKey:
     key = step_pb2.StepKey()
-    key.CopyFrom(following.key)
-    key.succession = inputs_digest(following.spec.inputs_json)
+    key.CopyFrom(successor.request.key)
+    key.succession = inputs_digest(successor.request.spec.inputs_json)
     return key
 
 
-def _definition() -> d.WorkflowDefinition:
-    """Return the shape of workload `three`: three steps in a row that get two parameters and a literal."""
+def _definition(steps: int) -> d.WorkflowDefinition:
+    """Return the shape of workloads `three` and `chain`: steps in a row that get two parameters and a literal."""
     blocks = [
         d.Block(
             name=f"s{number}",
@@ -181,9 +201,9 @@ def _definition() -> d.WorkflowDefinition:
                 },
             ),
         )
-        for number in range(1, _STEPS + 1)
+        for number in range(1, steps + 1)
     ]
-    edges = [d.Edge(source=f"s{number}", target=f"s{number + 1}") for number in range(1, _STEPS)]
+    edges = [d.Edge(source=f"s{number}", target=f"s{number + 1}") for number in range(1, steps)]
     parameters = [d.Parameter(name=name, type=d.VALUE_TYPE_STRING) for name in ("ledger", "run")]
     return d.WorkflowDefinition(
         name="three", parameters=parameters, body=d.Graph(blocks=blocks, edges=edges)
@@ -195,11 +215,11 @@ def _params(number: int) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def _serving(transport: _Played) -> AsyncIterator[tuple[Application, int, str]]:
+async def _serving(transport: _Played, steps: int) -> AsyncIterator[tuple[Application, int, str]]:
     """Start a coordinator that owns everything; give its port, and the version of the workflow."""
     with tempfile.TemporaryDirectory() as directory:
         url = f"sqlite:///{directory}/kaon.db"
-        definition = _definition()
+        definition = _definition(steps)
         version = canonical.digest_message(definition)
         store = open_store(url, durability=Durability.RELAXED)
         store.put_workflow("default", definition, version, 1)
@@ -264,12 +284,12 @@ def submit(port: int, version: str) -> None:
 
 
 async def measure(
-    runs: int, repeats: int, *, direct: bool, profile: cProfile.Profile | None
+    runs: int, repeats: int, *, steps: int = _STEPS, direct: bool, profile: cProfile.Profile | None
 ) -> list[float]:
     """Return the microseconds of CPU of one run, of each repeat."""
     found = []
     transport = _Played()
-    async with _serving(transport) as (application, port, version):
+    async with _serving(transport, steps) as (application, port, version):
         client = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "benchmarks.alone_runs", "--client", f"{port},{version}"),
             stdin=asyncio.subprocess.PIPE,
@@ -280,7 +300,7 @@ async def measure(
         for number in range(repeats + 1):
             if number == 1 and profile is not None:
                 profile.enable()
-            wanted = transport.done + 2 * _STEPS * runs
+            wanted = transport.done + 2 * steps * runs
             began, cpu = time.perf_counter(), time.process_time()
             if direct:
                 await _direct(application, runs, version)
@@ -303,6 +323,7 @@ def main() -> None:
     """Entry point."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.alone_runs", description=__doc__)
     parser.add_argument("runs", nargs="?", type=int, default=100)
+    parser.add_argument("--steps", type=int, default=_STEPS, help="steps of a run, in a row")
     parser.add_argument("--repeats", type=int, default=30)
     parser.add_argument("--direct", action="store_true", help="without the API")
     parser.add_argument(
@@ -318,7 +339,13 @@ def main() -> None:
     profile = cProfile.Profile() if options.profile else None
     asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     found = asyncio.run(
-        measure(options.runs, options.repeats, direct=options.direct, profile=profile)
+        measure(
+            options.runs,
+            options.repeats,
+            steps=options.steps,
+            direct=options.direct,
+            profile=profile,
+        )
     )
     told = {
         "cpu_us_per_run": statistics.median(found),

@@ -13,6 +13,12 @@ from .broker import Broker
 
 # Workflows here are small: a runner gets no more of a chain at once, and more before it is through.
 CHAIN_STEPS, RENEWED_EVERY = 3, 1
+_SHORT = {
+    "LONGEST_CHAIN": CHAIN_STEPS,
+    "LONGEST_EXTENSION": CHAIN_STEPS,
+    "RENEWED_FIRST": RENEWED_EVERY,
+    "RENEWED_EVERY": RENEWED_EVERY,
+}
 # Of the extensions: lost, kept back, and written again later.
 _LOST, _LATE, _AGAIN = 0.1, 0.2, 0.2
 # Seconds; steps take up to three, leases expire after four.
@@ -21,7 +27,7 @@ _LONGEST = 12.0
 
 def shorten_chains() -> None:
     """Puts short chains in place of those of production, in this process."""
-    for name, value in (("LONGEST_CHAIN", CHAIN_STEPS), ("RENEWED_EVERY", RENEWED_EVERY)):
+    for name, value in _SHORT.items():
         if not hasattr(succession, name):
             raise LookupError(f"the engine has no {name} any more")
         setattr(succession, name, value)

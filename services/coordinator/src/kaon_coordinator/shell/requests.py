@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from kaon_coordinator.engine.actions import (
     EndChain,
@@ -30,6 +30,7 @@ CHAIN_BYTES = 100_000
 STEP_TYPE_LABEL = "step-type."
 
 _HIGHEST = 2**31 - 1
+
 _REASONS = {
     RevokeReason.CANCELLED: runner_pb2.REVOKE_REASON_CANCELLED,
     RevokeReason.SCOPE_OVER: runner_pb2.REVOKE_REASON_CANCELLED,
@@ -77,7 +78,8 @@ def step_request(
     state: RunState, step: StepState, *, partition: int, epoch: int
 ) -> step_pb2.StepRequest:
     """Build the request for a READY step, with everything that a runner needs, and what may follow it."""
-    request = _request(state, step, step.issue, step.inputs, partition=partition, epoch=epoch)
+    request = step_pb2.StepRequest()
+    _fill(request, state, step, step.issue, step.inputs, partition=partition, epoch=epoch)
     request.ready_time_us = step.ready_us
     size = request.ByteSize()
     if size > RECORD_BYTES:
@@ -86,37 +88,44 @@ def step_request(
         )
     if leads(step):
         room = CHAIN_BYTES - size
-        request.offered.extend(_successors(state, step, room, partition=partition, epoch=epoch))
+        _offer(request, state, step, room, partition=partition, epoch=epoch)
     return request
 
 
-def _successors(
-    state: RunState, step: StepState, room: int, *, partition: int, epoch: int
-) -> Iterator[step_pb2.Successor]:
-    """Yield the steps that may follow, as many as fit."""
+def _offer(
+    message: step_pb2.StepRequest | step_pb2.StepHeld,
+    state: RunState,
+    step: StepState,
+    room: int,
+    *,
+    partition: int,
+    epoch: int,
+) -> None:
+    """Offer the steps that may follow, as many as fit; each is built where it stays, for a copy of it costs as much again."""
     for follower in chain_after(state, step):
         issue = StepIssue(path=follower.step.path, attempt=1, generation=step.generation)
-        following = _request(
-            state, follower.step, issue, follower.known, partition=partition, epoch=epoch
+        successor = message.offered.add()
+        _fill(
+            successor.request,
+            state,
+            follower.step,
+            issue,
+            follower.known,
+            partition=partition,
+            epoch=epoch,
         )
-        successor = step_pb2.Successor(
-            request=following,
-            inputs={
-                name: step_pb2.ChainOutput(
-                    step=source.member,
-                    output=source.chosen.reference.output,
-                    keys_json=source.chosen.keys,
-                )
-                for name, source in follower.later.items()
-            },
-        )
+        for name, source in follower.later.items():
+            output = successor.inputs[name]
+            output.step, output.output = source.member, source.chosen.reference.output
+            output.keys_json.extend(source.chosen.keys)
         room -= successor.ByteSize()
         if room < 0:
+            del message.offered[-1]
             return
-        yield successor
 
 
-def _request(
+def _fill(
+    request: step_pb2.StepRequest,
     state: RunState,
     step: StepState,
     issue: StepIssue,
@@ -124,9 +133,8 @@ def _request(
     *,
     partition: int,
     epoch: int,
-) -> step_pb2.StepRequest:
-    """Build the request for one issue of a step."""
-    request = step_pb2.StepRequest()
+) -> None:
+    """Fill the request for one issue of a step."""
     request.CopyFrom(_shared_request(state, step))
     key, spec = request.key, request.spec
     key.run_id, key.path = state.run_id, issue.path
@@ -139,7 +147,6 @@ def _request(
     spec.iteration = _iteration(step.scope)
     spec.checkpoint_json = step.checkpoint_json
     spec.trace_parent = _trace_parent(state, issue)
-    return request
 
 
 def _shared_request(state: RunState, step: StepState) -> step_pb2.StepRequest:
@@ -200,7 +207,7 @@ def held_with_further(
 ) -> step_pb2.StepHeld:
     """Describe a step that its runner has begun by itself, and offer the steps that the runner may start after it."""
     held = held_step(state, step)
-    held.offered.extend(_successors(state, step, CHAIN_BYTES, partition=partition, epoch=epoch))
+    _offer(held, state, step, CHAIN_BYTES, partition=partition, epoch=epoch)
     return held
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from kaon_coordinator.engine.actions import RequestStep
+import pytest
+
+from kaon_coordinator.engine.actions import EndChain, RequestStep
 from kaon_coordinator.engine.messages import Lease, Pause, SetBreakpoint, Start, Started, Succeeded
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.steps.succession import RENEWED_EVERY
+from kaon_coordinator.engine.steps.succession import (
+    LONGEST_EXTENSION,
+    RENEWED_EVERY,
+    RENEWED_FIRST,
+)
 from kaon_coordinator.shell.effects import Effects, Watch, effects_of
 from kaon_coordinator.shell.lease_book import LeaseBook
 from kaon_coordinator.shell.lease_proofs import NO_PROOFS
@@ -65,10 +71,10 @@ def _paths(held: step_pb2.StepHeld) -> list[str]:
     return [each.request.key.path for each in held.offered]
 
 
-def test_half_of_a_chain_before_its_end_the_engine_offers_a_whole_one() -> None:
-    steps = _until(RENEWED_EVERY)
-    held = steps.held(f"s{RENEWED_EVERY}")
-    after = range(RENEWED_EVERY + 1, RENEWED_EVERY + LONGEST_CHAIN)
+def test_long_before_a_chain_ends_the_engine_offers_further_steps() -> None:
+    steps = _until(RENEWED_FIRST)
+    held = steps.held(f"s{RENEWED_FIRST}")
+    after = range(RENEWED_FIRST + 1, RENEWED_FIRST + LONGEST_EXTENSION)
     assert _paths(held) == [f"s{number}" for number in after]
     first, second = held.offered[0], held.offered[1]
     assert (first.request.partition, first.request.epoch) == (0, 3)
@@ -84,43 +90,79 @@ def test_steps_between_offer_nothing() -> None:
         steps.go_on()
         if steps.held(f"s{number}").offered:
             offers.append(number)
-    assert offers == [RENEWED_EVERY * count for count in range(1, 33 // RENEWED_EVERY + 1)]
+    assert offers == list(range(RENEWED_FIRST, 33, RENEWED_EVERY))
 
 
-def test_a_chain_that_a_runner_has_whole_is_not_renewed() -> None:
-    steps = _until(RENEWED_EVERY, length=LONGEST_CHAIN)
-    assert not steps.held(f"s{RENEWED_EVERY}").offered
+def test_a_runner_has_as_many_steps_left_at_each_renewal() -> None:
+    steps = _Chain(64)
+    reached, left = LONGEST_CHAIN - 1, []
+    for number in range(1, 45):
+        steps.go_on()
+        if offered := _paths(steps.held(f"s{number}")):
+            left.append(reached - number)
+            reached = int(offered[-1].removeprefix("s"))
+    # On a quiet machine eleven hops take longer than two trips through Kafka and a turn, and seven at times do not.
+    assert set(left) == {11}
+    assert len(left) == 6
+
+
+@pytest.mark.parametrize(
+    "length",
+    [
+        LONGEST_CHAIN,
+        # The last extension reaches the chain's end.
+        RENEWED_FIRST + LONGEST_EXTENSION,
+    ],
+)
+def test_a_chain_that_a_runner_has_whole_is_not_renewed(length: int) -> None:
+    steps, offers = _Chain(length), []
+    reached = LONGEST_CHAIN - 1
+    for number in range(1, length):
+        steps.go_on()
+        if offered := _paths(steps.held(f"s{number}")):
+            assert reached < length - 1
+            reached = int(offered[-1].removeprefix("s"))
+            offers.append(number)
+    assert reached == length - 1
+    assert offers == ([] if length == LONGEST_CHAIN else [RENEWED_FIRST])
 
 
 def test_a_step_that_ends_in_the_turn_in_which_it_began_leaves_the_renewal_to_the_next() -> None:
-    steps = _until(RENEWED_EVERY + 2)
-    held = steps.held(*(f"s{RENEWED_EVERY + more}" for more in range(3)))
-    assert held.key.path == f"s{RENEWED_EVERY + 2}"
-    assert _paths(held)[0] == f"s{RENEWED_EVERY + 3}"
-    assert not steps.held(f"s{RENEWED_EVERY + 2}").offered
+    steps = _until(RENEWED_FIRST + 2)
+    held = steps.held(*(f"s{RENEWED_FIRST + more}" for more in range(3)))
+    assert held.key.path == f"s{RENEWED_FIRST + 2}"
+    assert _paths(held)[0] == f"s{RENEWED_FIRST + 3}"
+    assert not steps.held(f"s{RENEWED_FIRST + 2}").offered
 
 
 def test_a_run_that_is_paused_renews_nothing() -> None:
-    steps = _until(RENEWED_EVERY)
+    steps = _until(RENEWED_FIRST)
     steps.driver.tell(Pause(reason="", requester="x"))
-    assert not steps.held(f"s{RENEWED_EVERY}").offered
+    assert not steps.held(f"s{RENEWED_FIRST}").offered
 
 
 def test_a_breakpoint_ends_what_is_offered() -> None:
-    steps = _until(RENEWED_EVERY)
-    at = RENEWED_EVERY + 3
+    steps = _until(RENEWED_FIRST)
+    at = RENEWED_FIRST + 3
     steps.driver.tell(SetBreakpoint(step=f"s{at}", reason="", requester="x"))
-    assert _paths(steps.held(f"s{RENEWED_EVERY}")) == [
-        f"s{number}" for number in range(RENEWED_EVERY + 1, at)
+    assert _paths(steps.held(f"s{RENEWED_FIRST}")) == [
+        f"s{number}" for number in range(RENEWED_FIRST + 1, at)
     ]
 
 
+def test_a_breakpoint_at_the_last_step_of_an_extension_ends_the_chain_at_its_runner() -> None:
+    steps = _until(RENEWED_FIRST)
+    last = f"s{RENEWED_FIRST + LONGEST_EXTENSION - 1}"
+    decision = steps.driver.tell(SetBreakpoint(step=last, reason="", requester="x"))
+    assert [each for each in decision.actions if isinstance(each, EndChain)]
+
+
 def test_a_step_that_was_released_renews_nothing_because_its_release_had_a_chain() -> None:
-    steps = _until(RENEWED_EVERY - 1)
-    number = RENEWED_EVERY - 1
+    steps = _until(RENEWED_FIRST - 1)
+    number = RENEWED_FIRST - 1
     steps.driver.tell(Succeeded(lease=steps.lease(number), outputs={"out": f"{number}"}))
-    assert steps.driver.state.steps[f"s{RENEWED_EVERY}"].status == t.READY
-    effects = steps.effects(f"s{RENEWED_EVERY}")
+    assert steps.driver.state.steps[f"s{RENEWED_FIRST}"].status == t.READY
+    effects = steps.effects(f"s{RENEWED_FIRST}")
     assert not effects.held
     assert len(effects.requests["default"][0].offered) == LONGEST_CHAIN - 1
 

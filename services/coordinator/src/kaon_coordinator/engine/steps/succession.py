@@ -19,8 +19,12 @@ from kaon_wire.errors import KaonError
 from kaon_wire.successions import LONGEST_CHAIN, element, inputs_digest
 from kaonapi.workflow.v1 import definition_pb2 as d
 
-# Of so many steps that follow one another, one lets the chain go on before it ends.
+# Which of the steps that follow one another lets a chain go on before it ends: the fourth, and then every eighth.
+RENEWED_FIRST = LONGEST_CHAIN // 4
 RENEWED_EVERY = LONGEST_CHAIN // 2
+# Steps of a chain that goes on, including the one that is at work. With these a runner has as many left at each such step as at
+# the first one.
+LONGEST_EXTENSION = LONGEST_CHAIN - RENEWED_FIRST + RENEWED_EVERY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +67,7 @@ def next_generation(decision: Decision, step: StepState) -> int:
     if name not in graph.leaders and name not in graph.followers:
         return step.generation + 1
     leader = leader_of(step)
-    highest = max((each.generation for each in _after(step)), default=0)
+    highest = max((each.generation for each in _after(step, LONGEST_CHAIN)), default=0)
     highest = max(highest, step.generation)
     if leader is not None:
         if leader.path == decision.succeeded and leader.generation > highest:
@@ -90,10 +94,10 @@ def may_hold(step: StepState, lease: Lease) -> bool:
 
 
 def chain_after(state: RunState, step: StepState) -> list[Follower]:
-    """Return the steps that may follow a READY step one after the other, as things stand."""
+    """Return the steps that may follow one after the other, as things stand: more of them after a step that is at work."""
     chain: list[Follower] = []
     members = {step.block.name: 0}
-    for following in _after(step):
+    for following in _after(step, LONGEST_CHAIN if step.status == t.READY else LONGEST_EXTENSION):
         if (
             following.status != t.PENDING
             or following.begun
@@ -113,26 +117,26 @@ def chain_after(state: RunState, step: StepState) -> list[Follower]:
 def is_renewal_due(step: StepState) -> bool:
     """Tell whether a runner that begins this step by itself is to get the steps that may follow it.
 
-    Whichever step of the chain was released, it has now at least half of a chain left, or less than that comes at all.
+    Wherever its chain began, it has now at least seven more, mostly eleven, or all that come.
     """
     place = step.scope.graph.places.get(step.block.name, 0)
-    if not place or place % RENEWED_EVERY:
+    if place < RENEWED_FIRST or (place - RENEWED_FIRST) % RENEWED_EVERY:
         return False
-    return sum(1 for _ in _after(step)) >= LONGEST_CHAIN - RENEWED_EVERY
+    return sum(1 for _ in _after(step, LONGEST_CHAIN)) >= LONGEST_CHAIN - RENEWED_FIRST
 
 
 def is_followed(step: StepState, name: str, path: str) -> bool:
     """Tell whether a step of this name or path may follow a step by succession."""
     return leads(step) and any(
-        path == each.path or name == each.block.name for each in _after(step)
+        path == each.path or name == each.block.name for each in _after(step, LONGEST_EXTENSION)
     )
 
 
-def _after(step: StepState) -> Iterator[StepState]:
-    """Yield the steps that may follow one after the other, as many as a chain may have."""
+def _after(step: StepState, length: int) -> Iterator[StepState]:
+    """Yield the steps that may follow one after the other: with the given one at most as many as `length`."""
     scope, name = step.scope, step.block.name
     followers = scope.graph.followers
-    for _ in range(LONGEST_CHAIN - 1):
+    for _ in range(length - 1):
         following = followers.get(name)
         if following is None:
             return
