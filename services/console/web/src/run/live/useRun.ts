@@ -77,9 +77,23 @@ export function useDefinition(name: string | undefined, version: string | undefi
 /** How attempts are wanted: drawn as they come, or kept for whoever will drag the scrubber. */
 export type SpansFor = "timeline" | "scrubber" | undefined;
 
+const SHORTEST_PAUSE = 1_500;
+
 /** Milliseconds between two looks at the attempts of a run that goes on: the more there are, the more an answer costs everybody. */
 export function spansPause(count: number, wanted: SpansFor): number {
-  return wanted === "timeline" ? (count > 20_000 ? 5_000 : 1_500) : Math.min(Math.max(1_500, count), 30_000);
+  return wanted === "timeline"
+    ? count > 20_000
+      ? 5_000
+      : SHORTEST_PAUSE
+    : Math.min(Math.max(SHORTEST_PAUSE, count), 30_000);
+}
+
+/**
+ * About how many attempts the next answer has: those of a foreach that has just begun come all at once, with two events each, and the page
+ * knows the events only. A power of two, for each other number begins the pause anew.
+ */
+export function expectedSpans(known: { count: number; seq: number }, newest: number): number {
+  return 2 ** Math.ceil(Math.log2(Math.max(1, known.count, (newest - known.seq) / 2)));
 }
 
 /** All attempts of a run, for timeline and scrubber; asked for again while the run goes on. */
@@ -93,8 +107,10 @@ export function useSpans(runId: string, wanted: SpansFor, live: boolean, lastSeq
     staleTime: 1_000,
     refetchInterval: ({ state }) => {
       const known = state.data;
-      if (known === undefined || (!live && known.seq >= newest.current)) return false;
-      return spansPause(known.count, wanted);
+      if (known === undefined) return false;
+      // One more look, for all that has come.
+      if (!live) return known.seq < newest.current && SHORTEST_PAUSE;
+      return spansPause(expectedSpans(known, newest.current), wanted);
     },
     structuralSharing: false,
   });
