@@ -167,11 +167,6 @@ def instances(state: RunState) -> Iterator[tuple[str, Instance]]:
     yield from ((key, scope) for key, scope in state.scopes.items() if key)
 
 
-def instance_at(state: RunState, key: str) -> Instance | None:
-    """Return what is at a path or key."""
-    return state.steps.get(key) or state.blocks.get(key) or state.scopes.get(key)
-
-
 def under(scope: ScopeState) -> Iterator[tuple[str, Instance]]:
     """Everything inside of a scope."""
     for node in scope.nodes.values():

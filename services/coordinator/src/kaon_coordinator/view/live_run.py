@@ -11,7 +11,7 @@ from itertools import takewhile
 from kaon_coordinator.engine.state.evolve import evolve
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.store.records import RunRecord
-from kaon_coordinator.view.folding import Folded, fold_state, instance_at
+from kaon_coordinator.view.folding import Folded, Place, fold_state, folded
 from kaon_coordinator.view.heard_events import HeardEvents
 from kaonapi.run.v1 import history_pb2
 
@@ -28,6 +28,10 @@ class Changed:
     steps: frozenset[str] = frozenset()
     blocks: frozenset[str] = frozenset()
     dropped: frozenset[str] = frozenset()
+    # What of this was counted: the places whose counts stand otherwise, and what is in no foreach cell. None when nobody had asked
+    # for counts then.
+    places: frozenset[Place] | None = None
+    outside: frozenset[str] = frozenset()
 
 
 class LiveRun:
@@ -84,18 +88,23 @@ class LiveRun:
             if event.seq > state.seq:
                 evolve(state, event)
         dropped = frozenset(state.transient.dropped)
+        steps = frozenset(state.transient.touched_steps) - dropped
+        blocks = frozenset(state.transient.touched_blocks) - dropped
+        _forget_touched(state)
+        places, outside = None, frozenset[str]()
+        if self._folded is not None:
+            places, outside = self._count(self._folded, steps, blocks, dropped)
         change = Changed(
             seq=state.seq,
-            steps=frozenset(state.transient.touched_steps) - dropped,
-            blocks=frozenset(state.transient.touched_blocks) - dropped,
+            steps=steps,
+            blocks=blocks,
             dropped=dropped,
+            places=places,
+            outside=outside,
         )
-        _forget_touched(state)
         if len(self._changes) == _CHANGES:
             self._known_since = self._changes[0].seq
         self._changes.append(change)
-        if self._folded is not None:
-            self._count(self._folded, change)
 
     def since(self, seq: int) -> Changed | None:
         """Return what has changed after an event; None when that is not known any more."""
@@ -104,6 +113,8 @@ class LiveRun:
         steps: set[str] = set()
         blocks: set[str] = set()
         dropped: set[str] = set()
+        places: set[Place] = set()
+        outside: set[str] = set()
         # Who watches asks for the last few of many.
         newest = list(takewhile(lambda change: change.seq > seq, reversed(self._changes)))
         for change in reversed(newest):
@@ -116,20 +127,36 @@ class LiveRun:
             if change.dropped:
                 steps -= change.dropped
                 blocks -= change.dropped
+            places |= change.places or set()
+            outside |= change.outside
         return Changed(
             seq=self.state.seq,
             steps=frozenset(steps),
             blocks=frozenset(blocks),
             dropped=frozenset(dropped),
+            places=None if any(each.places is None for each in newest) else frozenset(places),
+            outside=frozenset(outside - dropped),
         )
 
-    def _count(self, counts: Folded, change: Changed) -> None:
-        for key in change.dropped:
-            counts.drop(key)
-        for key in change.steps | change.blocks:
-            found = instance_at(self.state, key)
-            if found is not None:
-                counts.put(key, found)
+    def _count(
+        self, counts: Folded, steps: Iterable[str], blocks: Iterable[str], dropped: Iterable[str]
+    ) -> tuple[frozenset[Place], frozenset[str]]:
+        state, places, others = self.state, set[Place | None](), set[str]()
+        for key in dropped:
+            places.add(counts.drop(key))
+        for key in steps:
+            place = counts.put(key, state.steps[key])
+            places.add(place)
+            if place is None:
+                others.add(key)
+        for key in blocks:
+            place = counts.put(key, state.blocks.get(key) or state.scopes[key])
+            places.add(place)
+            if place is None:
+                others.add(key)
+        # The bodies of groups and branches in cells are not counted, either.
+        outside = frozenset(key for key in others if folded(key) is None)
+        return frozenset(place for place in places if place is not None), outside
 
 
 def _forget_touched(state: RunState) -> None:

@@ -93,12 +93,15 @@ def changes(run: RunRecord, live: LiveRun, wish: Wish, seq: int) -> run_view_pb2
         return None
     found = _outside(scope, wish.iterations)
     paths = changed.steps | changed.blocks
-    counts = live.folded if scope is state.root else _counts_of(scope)
-    inside = [path for path in paths | changed.dropped if at_or_under(path, scope.key)]
-    places = {place for path in inside if (place := counts.place(path)) is not None}
+    if scope is state.root and changed.places is not None:
+        counts, places, outside = live.folded, changed.places, changed.outside
+    else:
+        counts = live.folded if scope is state.root else _counts_of(scope)
+        inside = [path for path in paths | changed.dropped if at_or_under(path, scope.key)]
+        places = frozenset(place for path in inside if (place := counts.place(path)) is not None)
+        outside = frozenset(path for path in paths if folded(path, len(scope.key)) is None)
     # The state of an iteration or of a case shows in its block, that of cells in their foreach.
-    blocks = {foreach for foreach, _ in places}
-    blocks |= {_block_of(state, key) for key in paths if folded(key, len(scope.key)) is None}
+    blocks = {foreach for foreach, _ in places} | {_block_of(state, key) for key in outside}
     return run_view_pb2.RunView(
         run=shown_run(run, state),
         steps=[shown_step(step) for step in found.steps if step.path in changed.steps],
