@@ -1,4 +1,5 @@
-import classes from "./ToggleChips.module.css";
+import type { ReactNode } from "react";
+import classes from "./Chip.module.css";
 import { shown } from "./text";
 
 interface Props {
@@ -7,10 +8,12 @@ interface Props {
   names: readonly string[];
   chosen: readonly string[];
   onChange: (chosen: string[]) => void;
+  /** What stands in a chip; its name, unless this says otherwise. */
+  content?: (name: string) => ReactNode;
 }
 
 /** Filters of which any number is on. */
-export function ToggleChips({ label, names, chosen, onChange }: Props) {
+export function ToggleChips({ label, names, chosen, onChange, content }: Props) {
   const toggle = (name: string): void =>
     onChange(chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name]);
   return (
@@ -23,7 +26,7 @@ export function ToggleChips({ label, names, chosen, onChange }: Props) {
           aria-pressed={chosen.includes(name)}
           onClick={() => toggle(name)}
         >
-          {shown(name)}
+          {content ? content(name) : <span className={classes.text}>{shown(name)}</span>}
         </button>
       ))}
     </fieldset>

@@ -1,8 +1,9 @@
-import { Button, UnstyledButton } from "@mantine/core";
+import { Button } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { datasetRoute } from "../app/router";
+import chip from "../common/Chip.module.css";
 import { Below, Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
 import { Time } from "../common/Time";
@@ -135,14 +136,15 @@ function Partitions({ names, chosen, all }: PartitionsProps) {
   return (
     <fieldset className={classes.partitions} aria-label="Partition">
       {[undefined, ...names].map((name) => (
-        <UnstyledButton
+        <button
           key={name ?? "all of them"}
-          className={classes.chip}
+          type="button"
+          className={chip.chip}
           aria-pressed={name === chosen}
           onClick={() => choose(name)}
         >
-          {name === undefined ? "All" : name === "" ? "As a whole" : shown(name)}
-        </UnstyledButton>
+          <span className={chip.text}>{name === undefined ? "All" : name === "" ? "As a whole" : shown(name)}</span>
+        </button>
       ))}
       {!all && <span className={classes.dim}>of the updates that are loaded</span>}
     </fieldset>

@@ -2,10 +2,12 @@ import { Button, TextInput } from "@mantine/core";
 import { IconSearch, IconX } from "@tabler/icons-react";
 import { lazy, useEffect, useRef, useState } from "react";
 import { useShortcut } from "../app/keys/shortcuts";
+import chip from "../common/Chip.module.css";
 import { Hint } from "../common/Hint";
 import { OnDemand } from "../common/OnDemand";
 import { StatusMark } from "../common/StatusMark";
 import { RUN_STATUSES } from "../common/status";
+import { ToggleChips } from "../common/ToggleChips";
 import { formatCount, shown } from "../common/text";
 import { useZone } from "../common/zone";
 import type { Status } from "../gen/kaonapi/run/v1/run_pb";
@@ -13,7 +15,7 @@ import type { StatusCount } from "../gen/kaonapi/view/v1/runs_pb";
 import { AddFilterButton } from "./AddFilterButton";
 import { ColumnButton } from "./ColumnButton";
 import classes from "./FilterBar.module.css";
-import { chipsOf, isFiltered, toggleStatus } from "./filter";
+import { chipsOf, isFiltered } from "./filter";
 import type { RunsSearch } from "./search";
 
 interface Props {
@@ -34,9 +36,9 @@ export function FilterBar({ search, totals, onSearch }: Props) {
       <TextFilter text={search.text} onText={(text) => onSearch({ ...search, text }, true)} />
       <StatusFilter search={search} totals={totals} onSearch={onSearch} />
       {chipsOf(search, zone).map(({ key, field, value, without }) => (
-        <span key={key} className={classes.chip}>
-          <span className={classes.field}>{field}</span>
-          {shown(value)}
+        <span key={key} className={`${chip.chip} ${classes.set}`}>
+          <span className={chip.faint}>{field}</span>
+          <span className={chip.text}>{shown(value)}</span>
           <button type="button" aria-label={`Remove the filter ${field} ${value}`} onClick={() => onSearch(without)}>
             <IconX size={12} stroke={2} />
           </button>
@@ -95,22 +97,23 @@ function StatusFilter({ search, totals, onSearch }: Props) {
   const counts = new Map<Status, bigint>(totals?.map(({ status, count }) => [status, count]));
   // A status that has no run and is not asked for would only take space.
   const offered = RUN_STATUSES.filter(({ status, name }) => counts.get(status) || search.status?.includes(name));
+  const looks = new Map(offered.map((status) => [status.name, status]));
   return (
-    <fieldset className={classes.statuses}>
-      <legend className={classes.hidden}>Status</legend>
-      {offered.map(({ status, name, label }) => (
-        <button
-          key={name}
-          type="button"
-          className={classes.status}
-          aria-pressed={search.status?.includes(name) ?? false}
-          onClick={() => onSearch(toggleStatus(search, status))}
-        >
-          <StatusMark status={status} size={12} labelled={false} />
-          {label}
-          <span className={classes.count}>{formatCount(counts.get(status) ?? 0n)}</span>
-        </button>
-      ))}
-    </fieldset>
+    <ToggleChips
+      label="Status"
+      names={[...looks.keys()]}
+      chosen={search.status ?? []}
+      onChange={(status) => onSearch({ ...search, status: status.length > 0 ? status : undefined })}
+      content={(name) => {
+        const { status, label } = looks.get(name)!;
+        return (
+          <>
+            <StatusMark status={status} size={12} labelled={false} />
+            {label}
+            <span className={chip.faint}>{formatCount(counts.get(status) ?? 0n)}</span>
+          </>
+        );
+      }}
+    />
   );
 }

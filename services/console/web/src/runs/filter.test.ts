@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { Status } from "../gen/kaonapi/run/v1/run_pb";
-import { chipsOf, filterOf, isFiltered, toggleStatus } from "./filter";
+import { chipsOf, filterOf, isFiltered } from "./filter";
 import { validateRunsSearch } from "./search";
 
 const NOW = Date.UTC(2026, 10, 29, 12);
@@ -41,10 +41,4 @@ test("each chip takes away its own filter", () => {
   ]);
   expect(chips[1]!.without.label).toEqual(["b=2"]);
   expect(chips[0]!.without.workflow).toBeUndefined();
-});
-
-test("a status comes and goes", () => {
-  const once = toggleStatus({}, Status.FAILED);
-  expect(once.status).toEqual(["FAILED"]);
-  expect(toggleStatus(once, Status.FAILED).status).toBeUndefined();
 });

@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
-import { statusLook, statusOf } from "../common/status";
+import { statusOf } from "../common/status";
 import { formatTime, parseSince, type Zone } from "../common/time";
 import type { Status } from "../gen/kaonapi/run/v1/run_pb";
 import { type RunFilter, RunFilterSchema, RunOrder } from "../gen/kaonapi/view/v1/runs_pb";
@@ -72,14 +72,6 @@ export function chipsOf(search: RunsSearch, zone: Zone): Chip[] {
 function momentText(text: string, zone: Zone): string {
   const millis = /^\d{4}-/.test(text) ? parseSince(text, 0) : undefined;
   return millis === undefined ? text : formatTime(millis, zone);
-}
-
-/** Returns the address with a status more or less. */
-export function toggleStatus(search: RunsSearch, status: Status): RunsSearch {
-  const { name } = statusLook(status);
-  const set = search.status ?? [];
-  const next = set.includes(name) ? set.filter((other) => other !== name) : [...set, name];
-  return { ...search, status: next.length > 0 ? next : undefined };
 }
 
 /** Whether anything is filtered, the order aside. */
