@@ -1,9 +1,12 @@
 import { memo } from "react";
 import classes from "./canvas.module.css";
-import { type Direction, type Layout, pathData } from "./layout";
+import { type Direction, type Layout, pathData, STEP } from "./layout";
 
 /** Tips end this far before the border of their node, and do not grow into it. */
 const CLEAR = 3;
+const TITLES = { onFailure: "on failure", finally: "finally" } as const;
+/** Of the widest title of a band, with what stands between it and its rule. */
+const TITLE = 62;
 
 /** The lines of one scope, as one drawing: no line leaves its scope. */
 export const Lines = memo(function Lines({ box, direction }: { box: Layout["scopes"][string]; direction: Direction }) {
@@ -15,7 +18,7 @@ export const Lines = memo(function Lines({ box, direction }: { box: Layout["scop
         const end = direction === "LR" ? { x: target.x - CLEAR, y: target.y } : { x: target.x, y: target.y - CLEAR };
         points.push(end);
         return (
-          <g key={`${line.source}>${line.target}`}>
+          <g key={`${line.source}>${line.target}`} data-look={line.look}>
             <path d={pathData(points, direction)} />
             <path
               className={classes.tip}
@@ -29,9 +32,15 @@ export const Lines = memo(function Lines({ box, direction }: { box: Layout["scop
         );
       })}
       {box.bands.map((band) => (
-        <text key={band.title} x={band.x - box.x} y={band.y - box.y}>
-          {band.title}
-        </text>
+        <g key={band.phase} data-band={band.phase}>
+          <text x={band.x - box.x} y={band.y - box.y}>
+            {TITLES[band.phase]}
+          </text>
+          <path
+            className={classes.rule}
+            d={`M${band.x - box.x + TITLE},${band.y - box.y - 4}H${band.x - box.x + Math.max(box.width, STEP.width)}`}
+          />
+        </g>
       ))}
     </svg>
   );

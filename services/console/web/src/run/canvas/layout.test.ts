@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { type Box, type LayoutNode, type LayoutScope, type Line, layoutGraph, pathData, ranksOf } from "./layout";
+import {
+  type Box,
+  type LayoutNode,
+  type LayoutScope,
+  type Line,
+  layoutGraph,
+  pathData,
+  ranksOf,
+  type ScopeBox,
+} from "./layout";
 
 function step(name: string, over: Partial<LayoutNode> = {}): LayoutNode {
   return { name, phase: "body", header: 0, footer: 0, scopes: [], ...over };
@@ -75,6 +84,31 @@ describe("layoutGraph", () => {
     const line = layout.scopes.loop?.lines[0];
     const split = layout.nodes.split as Box;
     expect(line?.points[0]).toEqual({ x: split.x + split.width, y: split.y + split.height / 2 });
+  });
+
+  it("tells apart the order of the body, what follows by a rule of its own, and hooks", () => {
+    const hooked = scope(
+      "",
+      [
+        step("load"),
+        step("fit"),
+        step("apologize", { conditional: true }),
+        step("alert", { phase: "onFailure" }),
+        step("ticket", { phase: "onFailure", conditional: true }),
+      ],
+      [
+        ["load", "fit"],
+        ["fit", "apologize"],
+        ["alert", "ticket"],
+      ],
+    );
+    const { lines, bands } = layoutGraph(hooked, "LR").scopes[""] as ScopeBox;
+    expect(lines.map(({ target, look }) => [target, look])).toEqual([
+      ["fit", "order"],
+      ["apologize", "conditional"],
+      ["ticket", "hook"],
+    ]);
+    expect(bands.map(({ phase }) => phase)).toEqual(["onFailure"]);
   });
 
   it("lays out a scope of thousands of nodes without overlaps", () => {

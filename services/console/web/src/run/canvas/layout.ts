@@ -6,6 +6,8 @@ import { layout as dagre, graphlib } from "@dagrejs/dagre";
 export interface LayoutNode {
   readonly name: string;
   readonly phase: "body" | "onFailure" | "finally";
+  /** Begins by a rule of its own: beside what runs, or also after a failure. */
+  readonly conditional?: boolean;
   /** Height of what stands above the inner scopes, when there are any. */
   readonly header: number;
   /** Height of what stands below them. */
@@ -31,12 +33,16 @@ export interface Box {
 export interface Line {
   readonly source: string;
   readonly target: string;
+  readonly look: LineLook;
   readonly points: readonly { readonly x: number; readonly y: number }[];
 }
 
+/** The usual order of the body; one that follows by a rule of its own; the order of hooks. */
+export type LineLook = "order" | "conditional" | "hook";
+
 /** The hooks of a scope stand below its body, under a title. */
 export interface Band {
-  readonly title: string;
+  readonly phase: "onFailure" | "finally";
   readonly x: number;
   readonly y: number;
 }
@@ -90,7 +96,7 @@ function placeScope(scope: LayoutScope, direction: Direction): Placed {
     const nodes = scope.nodes.filter((node) => node.phase === phase);
     if (nodes.length === 0) continue;
     const top = whole.height === 0 ? 0 : whole.height + BAND;
-    if (phase !== "body") bands.push({ title: phase === "finally" ? "finally" : "on failure", x: 0, y: top - 12 });
+    if (phase !== "body") bands.push({ phase, x: 0, y: top - 12 });
     const band = placeBand(nodes, scope.edges, direction);
     lines.push(...band.lines.map((line) => moveLine(line, 0, top)));
     merge(whole, band, 0, top);
@@ -126,12 +132,13 @@ function placeBand(
   const sizes = new Map(nodes.map((node) => [node.name, placeNode(node, direction)]));
   const here = edges.filter((edge) => sizes.has(edge.source) && sizes.has(edge.target));
   const at = nodes.length > DAGRE_LIMIT ? byRank(sizes, here, direction) : byDagre(sizes, here, direction);
+  const looks = new Map(nodes.map((node) => [node.name, lookOf(node)]));
   const whole: Placed & { lines: Line[] } = {
     width: 0,
     height: 0,
     nodes: new Map(),
     scopes: new Map(),
-    lines: at.lines,
+    lines: at.lines.map((line) => ({ ...line, look: looks.get(line.target) as LineLook })),
   };
   for (const [name, inner] of sizes) {
     const place = at.places.get(name) as { x: number; y: number };
@@ -142,9 +149,15 @@ function placeBand(
   return whole;
 }
 
+/** How the lines that lead to a node are drawn. */
+function lookOf(node: LayoutNode): LineLook {
+  if (node.phase !== "body") return "hook";
+  return node.conditional ? "conditional" : "order";
+}
+
 interface Places {
   places: Map<string, { x: number; y: number }>;
-  lines: Line[];
+  lines: Omit<Line, "look">[];
 }
 
 function byDagre(sizes: Map<string, Placed>, edges: LayoutScope["edges"], direction: Direction): Places {

@@ -18,6 +18,7 @@ export function layoutRequest(model: GraphModel, closed: ReadonlySet<string>): L
   const node = (of: GraphNode): LayoutNode => ({
     name: of.name,
     phase: of.phase,
+    conditional: of.trigger !== "",
     header: HEADER + (of.kind === "repeat" ? PASSES_BAND : 0),
     footer: of.kind === "forEach" ? CELLS_BAND : 0,
     scopes: closed.has(of.name) ? [] : of.scopes.map((inner) => scope(inner, of.kind === "branch")),
