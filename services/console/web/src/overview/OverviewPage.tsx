@@ -47,22 +47,20 @@ export function OverviewPage() {
       <div className={classes.page}>
         <Pulse changed={newest.changed} />
         <div className={classes.columns}>
-          <div className={classes.column}>
-            <Needs
-              kinds={[
-                approvals.map((approval) => (
-                  <ApprovalRow key={`${approval.run.runId} ${approval.gate.path}`} approval={approval} />
-                )),
-                groupLate(late.runs).map((group) => <LateRow key={group.workflow} {...group} />),
-                failures.map((group) => <FailureRow key={`${group.workflow} ${group.type}`} group={group} />),
-              ]}
-              loading={loading}
-              partly={more}
-            />
-            <Strips strips={strips} />
-          </div>
+          <Needs
+            kinds={[
+              approvals.map((approval) => (
+                <ApprovalRow key={`${approval.run.runId} ${approval.gate.path}`} approval={approval} />
+              )),
+              groupLate(late.runs).map((group) => <LateRow key={group.workflow} {...group} />),
+              failures.map((group) => <FailureRow key={`${group.workflow} ${group.type}`} group={group} />),
+            ]}
+            loading={loading}
+            partly={more}
+          />
           <ActiveRuns runs={active.runs} more={active.hasMore} />
         </div>
+        <Strips strips={strips} />
       </div>
     </Page>
   );

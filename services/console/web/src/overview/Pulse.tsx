@@ -48,8 +48,14 @@ export function Pulse({ changed }: { changed: number }) {
           <span className={classes.label}>Success rate</span>
         </div>
       </div>
-      <div className={classes.bars} ref={ref}>
-        {width > 0 && <Bars bars={bars} width={width} height={64} />}
+      <div>
+        <div className={classes.bars} ref={ref}>
+          {width > 0 && <Bars bars={bars} width={width} height={64} />}
+        </div>
+        <div className={classes.axis} aria-hidden="true">
+          <span>1 h ago</span>
+          <span>now</span>
+        </div>
       </div>
     </section>
   );

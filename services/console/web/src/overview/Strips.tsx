@@ -13,15 +13,16 @@ export function Strips({ strips }: { strips: readonly Strip[] }) {
     <section className={page.section} aria-labelledby="workflows">
       <h2 id="workflows">Workflows</h2>
       {strips.length === 0 && <p className={page.hint}>No workflow has run yet.</p>}
-      <ul className={classes.list}>
-        {strips.length > 0 && (
-          <li className={`${classes.row} ${classes.head}`} aria-hidden="true">
+      <ul className={classes.list} data-single={strips.length < 2}>
+        {strips.slice(0, 2).map(({ workflow }) => (
+          // One over each of the two columns that a wide page has.
+          <li key={`over ${workflow}`} className={`${classes.row} ${classes.head}`} aria-hidden="true">
             <span>Workflow</span>
             <span>Newest runs</span>
             <span>Succeed</span>
             <span>Median</span>
           </li>
-        )}
+        ))}
         {strips.map(({ workflow, runs, success, median }) => (
           <li key={workflow} className={classes.row}>
             <Link to="/runs" search={{ workflow }} className={classes.name}>
