@@ -3,7 +3,7 @@ import { SegmentedControl } from "@mantine/core";
 import { lazy, Suspense, useMemo, useState } from "react";
 import { CopyButton } from "../../common/CopyButton";
 import { LoadingState } from "../../common/states";
-import { shown } from "../../common/text";
+import { shortVersion, shown } from "../../common/text";
 import { WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { useRunPage } from "../context";
 import classes from "./CodeView.module.css";
@@ -15,6 +15,7 @@ const CodeText = lazy(() => import("./CodeText").then((module) => ({ default: mo
 /** The definition that this run follows, as text. */
 export function CodeView() {
   const { definition, view } = useRunPage();
+  const version = shown(view.run?.version ?? "");
   const [form, setForm] = useState("python");
   const text = useMemo(() => {
     if (definition === undefined) return "";
@@ -38,7 +39,7 @@ export function CodeView() {
           {form === "python"
             ? "Written from the definition: it gives the same graph, but is not the file that somebody wrote."
             : "The definition as it is stored."}{" "}
-          <code>{shown(view.run?.version ?? "")}</code>
+          <code title={version}>{shortVersion(version)}</code>
         </span>
         <CopyButton text={text} />
       </div>

@@ -49,7 +49,7 @@ const ProofButton = memo(function ProofButton({ state, label, text, verify }: Bu
         aria-live="polite"
       >
         <Icon state={state} />
-        {text}
+        <span>{text}</span>
       </UnstyledButton>
     </Tooltip>
   );

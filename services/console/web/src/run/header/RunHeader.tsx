@@ -29,10 +29,13 @@ export function RunHeader() {
         <nav className={classes.crumbs} aria-label="Where this is">
           <Link to="/runs">Runs</Link>
           <span aria-hidden="true">/</span>
-          <Link to="/runs" search={{ workflow: run.workflow } as never}>
-            {shown(run.workflow)}
-          </Link>
-          <span aria-hidden="true">/</span>
+          {/* On a narrow page the title below says the same. */}
+          <span className={classes.middle}>
+            <Link to="/runs" search={{ workflow: run.workflow } as never}>
+              {shown(run.workflow)}
+            </Link>
+            <span aria-hidden="true">/</span>
+          </span>
           <RunId id={run.runId} />
         </nav>
         <div className={classes.actions}>
@@ -62,7 +65,7 @@ export function RunHeader() {
       <div className={classes.progress}>
         <StatusBar counts={counts} />
         <div className={classes.counts}>
-          <span>
+          <span className={classes.total}>
             {formatCount(succeeded)} of {counted(sum(counts), "step")} succeeded
           </span>
           <StatusLegend counts={counts} />

@@ -51,7 +51,7 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
   const share = last > 1 ? (shown - 1) / (last - 1) : 1;
   const started = millisOf(live.run?.createTime) ?? 0;
   return (
-    <footer className={classes.scrubber}>
+    <footer className={classes.scrubber} data-past={seq !== undefined}>
       <div className={classes.steps}>
         <StepButton by={-1} disabled={shown <= 1} step={stable} />
         <StepButton by={1} disabled={shown >= last} step={stable} />

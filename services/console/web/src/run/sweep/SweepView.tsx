@@ -79,7 +79,7 @@ export function SweepView() {
           allowDeselect={false}
         />
         <span className={classes.note}>
-          {goal === Goal.MAXIMIZE ? "large is good" : "small is good"}
+          {goal === Goal.MAXIMIZE ? "Larger is better" : "Smaller is better"}
           {stopping?.rule.case === "halving" &&
             `, stopped early by successive halving: rungs ${rungsOf(stopping, 1e6).slice(0, 6).join(", ")}…`}
           {stopping?.rule.case === "median" && ", stopped early by the median rule"}

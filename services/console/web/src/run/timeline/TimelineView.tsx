@@ -12,7 +12,7 @@ import { useRunPage } from "../context";
 import type { useSpans } from "../live/useRun";
 import type { Scrub } from "../scrub/useScrub";
 import { criticalPath, shares } from "./critical";
-import { drawTimeline, LABELS, pick, rowLayout, useTimelineColors, type View } from "./draw";
+import { drawTimeline, labelsOf, pick, rowLayout, useTimelineColors, type View } from "./draw";
 import { extent, rowsOf, type Spans } from "./spans";
 import { Strips } from "./strips";
 import classes from "./TimelineView.module.css";
@@ -126,7 +126,7 @@ export function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; 
   wheel.current = (event) => {
     event.preventDefault();
     if (event.ctrlKey || event.metaKey || !event.shiftKey) {
-      const at = Math.max(0, event.offsetX - LABELS) / Math.max(1, width - LABELS);
+      const at = Math.max(0, event.offsetX - labelsOf(width)) / Math.max(1, width - labelsOf(width));
       const factor = Math.exp(event.deltaY * 0.0015);
       const span = shownView.until - shownView.from;
       const next = Math.min((whole.until - whole.from + 2 * pad) * 1.5, Math.max(1_000, span * factor));
@@ -185,7 +185,7 @@ export function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; 
           const dx = event.clientX - from.x;
           const dy = event.clientY - from.y;
           if (Math.abs(dx) + Math.abs(dy) > 4) from.moved = true;
-          const shift = (dx / Math.max(1, width - LABELS)) * (from.view.until - from.view.from);
+          const shift = (dx / Math.max(1, width - labelsOf(width))) * (from.view.until - from.view.from);
           setView({
             from: from.view.from - shift,
             until: from.view.until - shift,
@@ -207,7 +207,7 @@ export function Chart({ spans, scrub, critical }: { spans: Spans; scrub: Scrub; 
         <Tip
           spans={spans}
           span={told}
-          at={hovered ?? { x: LABELS + 16, y: 40 }}
+          at={hovered ?? { x: labelsOf(width) + 16, y: 40 }}
           width={width}
           running={!ended}
           nowUs={nowUs}

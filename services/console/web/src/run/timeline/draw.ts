@@ -10,10 +10,17 @@ import { fittedText } from "./label";
 import { firstSeen, type Row, type Spans } from "./spans";
 import { ALONE, firstFrom, type LaneStrips, type Strips } from "./strips";
 
-/** Width of the names on the left. */
-export const LABELS = 196;
-/** Where labels begin, as everything on the page. */
-const GUTTER = 24;
+/** Width of the names on the left; what is narrow needs its room for the lanes. */
+export function labelsOf(width: number): number {
+  return width < NARROW ? 112 : 196;
+}
+
+/** Where names begin, as everything on the page. */
+function gutterOf(width: number): number {
+  return width < NARROW ? 16 : 24;
+}
+
+const NARROW = 600;
 const AXIS = 26;
 const GAP = 10;
 const LANE = 16;
@@ -113,7 +120,7 @@ export function drawTimeline(context: CanvasRenderingContext2D, drawing: Drawing
   context.rect(0, AXIS, width, height - AXIS);
   context.clip();
   const { from, until } = drawing.view;
-  const strips = drawing.strips.at(from, until, (until - from) / Math.max(1, width - LABELS));
+  const strips = drawing.strips.at(from, until, (until - from) / Math.max(1, width - labelsOf(width)));
   for (const [at, row] of drawing.rows.entries()) {
     drawRow(context, drawing, row, strips[at] ?? [], drawing.layout.places[at] as RowPlace);
   }
@@ -122,19 +129,19 @@ export function drawTimeline(context: CanvasRenderingContext2D, drawing: Drawing
 }
 
 function xOf({ view, width }: Drawing, timeUs: number): number {
-  return LABELS + ((timeUs - view.from) / (view.until - view.from)) * (width - LABELS);
+  return labelsOf(width) + ((timeUs - view.from) / (view.until - view.from)) * (width - labelsOf(width));
 }
 
 function drawGrid(context: CanvasRenderingContext2D, drawing: Drawing): void {
   const { view, width, height, colors, zone, startUs } = drawing;
-  const step = niceStep((view.until - view.from) / Math.max(2, (width - LABELS) / 110));
+  const step = niceStep((view.until - view.from) / Math.max(2, (width - labelsOf(width)) / 110));
   context.strokeStyle = colors.line;
   context.fillStyle = colors.dim;
   context.lineWidth = 1;
   const first = Math.ceil((view.from - startUs) / step) * step + startUs;
   for (let time = first; time < view.until; time += step) {
     const x = Math.round(xOf(drawing, time)) + 0.5;
-    if (x < LABELS) continue;
+    if (x < labelsOf(width)) continue;
     context.beginPath();
     context.moveTo(x, AXIS);
     context.lineTo(x, height);
@@ -169,12 +176,16 @@ function drawRow(
   lanes: readonly LaneStrips[],
   place: RowPlace,
 ): void {
-  const { view, height, colors } = drawing;
+  const { view, width, height, colors } = drawing;
   const top = AXIS + GAP + place.top - view.top;
   const rowHeight = place.lane * row.lanes;
   if (top > height || top + rowHeight < AXIS) return;
   context.fillStyle = colors.text;
-  context.fillText(fitted(context, row.label, LABELS - 24 - GUTTER / 2), GUTTER, top + Math.min(rowHeight, LANE) / 2);
+  context.fillText(
+    fitted(context, row.label, labelsOf(width) - gutterOf(width) - 12),
+    gutterOf(width),
+    top + Math.min(rowHeight, LANE) / 2,
+  );
   if (place.lane > 4)
     for (const [at, lane] of lanes.entries()) drawWaits(context, drawing, lane, top + (at + 0.5) * place.lane);
   if (place.lane <= THIN) drawThin(context, drawing, lanes, top, place.lane);
@@ -184,8 +195,9 @@ function drawRow(
 
 /** Where a time is on the screen, kept within the lanes. */
 function placer({ view, width, nowUs }: Drawing): (timeUs: number) => number {
-  const perUs = (width - LABELS) / (view.until - view.from);
-  return (timeUs) => Math.max(LABELS, Math.min(width, LABELS + (Math.min(timeUs, nowUs) - view.from) * perUs));
+  const perUs = (width - labelsOf(width)) / (view.until - view.from);
+  return (timeUs) =>
+    Math.max(labelsOf(width), Math.min(width, labelsOf(width) + (Math.min(timeUs, nowUs) - view.from) * perUs));
 }
 
 function drawWaits(
@@ -248,7 +260,7 @@ function drawThin(
   const { view, width, colors } = drawing;
   const ratio = context.getTransform().a;
   const x = placer(drawing);
-  const wide = Math.max(1, Math.round((width - LABELS) * ratio));
+  const wide = Math.max(1, Math.round((width - labelsOf(width)) * ratio));
   const high = Math.max(1, Math.ceil(lanes.length * lane * ratio));
   const image = new ImageData(wide, high);
   const pixels = new Uint32Array(image.data.buffer);
@@ -259,8 +271,8 @@ function drawThin(
     const last = Math.max(first + 1, Math.floor((number + 1) * lane * ratio - 0.25));
     for (let at = firstFrom(strips.right, view.from); at < strips.right.length; at++) {
       if ((strips.left[at] as number) > view.until) break;
-      const from = Math.min(wide - 1, Math.floor((x(strips.left[at] as number) - LABELS) * ratio));
-      const until = Math.max(from + 1, Math.round((x(strips.right[at] as number) - LABELS) * ratio));
+      const from = Math.min(wide - 1, Math.floor((x(strips.left[at] as number) - labelsOf(width)) * ratio));
+      const until = Math.max(from + 1, Math.round((x(strips.right[at] as number) - labelsOf(width)) * ratio));
       const color = (strips.bright[at] === 1 ? bright : dim)[strips.outcome[at] as number] as number;
       for (let row = first; row < last && row < high; row++) pixels.fill(color, row * wide + from, row * wide + until);
     }
@@ -269,7 +281,7 @@ function drawThin(
   picture.width = wide;
   picture.height = high;
   picture.getContext("2d")?.putImageData(image, 0, 0);
-  context.drawImage(picture, LABELS, top, wide / ratio, high / ratio);
+  context.drawImage(picture, labelsOf(width), top, wide / ratio, high / ratio);
 }
 
 const marks = new Map<string, Path2D>();
@@ -300,10 +312,10 @@ function drawMark(
 }
 
 function drawCursor(context: CanvasRenderingContext2D, drawing: Drawing): void {
-  const { atUs, height, colors, cursor, spans, rows, layout, view, nowUs } = drawing;
+  const { atUs, width, height, colors, cursor, spans, rows, layout, view, nowUs } = drawing;
   if (atUs !== undefined) {
     const x = Math.round(xOf(drawing, atUs)) + 0.5;
-    if (x >= LABELS) {
+    if (x >= labelsOf(width)) {
       context.strokeStyle = colors.accent;
       context.lineWidth = 1.5;
       context.beginPath();
@@ -315,7 +327,10 @@ function drawCursor(context: CanvasRenderingContext2D, drawing: Drawing): void {
   if (cursor === undefined || cursor < 0) return;
   const place = placeOf(spans, rows, layout, cursor);
   if (place === undefined) return;
-  const left = Math.max(LABELS, xOf(drawing, (spans.leased[cursor] as number) || (spans.ready[cursor] as number)));
+  const left = Math.max(
+    labelsOf(width),
+    xOf(drawing, (spans.leased[cursor] as number) || (spans.ready[cursor] as number)),
+  );
   const right = xOf(drawing, (spans.end[cursor] as number) || nowUs);
   context.strokeStyle = colors.text;
   context.lineWidth = 1.5;
@@ -348,7 +363,7 @@ export function pick(
   x: number,
   y: number,
 ): number {
-  if (x < LABELS || y < AXIS) return -1;
+  if (x < labelsOf(width) || y < AXIS) return -1;
   const down = y - AXIS - GAP + view.top;
   const at = layout.places.findIndex(
     (place, row) => down >= place.top && down < place.top + place.lane * (rows[row]?.lanes ?? 0),
@@ -358,8 +373,8 @@ export function pick(
   if (row === undefined || place === undefined) return -1;
   const lane = row.spans[Math.floor((down - place.top) / place.lane)];
   if (lane === undefined) return -1;
-  const perPixel = (view.until - view.from) / Math.max(1, width - LABELS);
-  const time = view.from + (x - LABELS) * perPixel;
+  const perPixel = (view.until - view.from) / Math.max(1, width - labelsOf(width));
+  const time = view.from + (x - labelsOf(width)) * perPixel;
   const slack = perPixel * 2;
   for (let index = firstSeen(spans, lane, time - slack); index < lane.length; index++) {
     const span = lane[index] as number;
@@ -372,9 +387,12 @@ export function pick(
 }
 
 const fittedLabels = new Map<string, string>();
+let fittedWidth = 0;
 
-/** All labels have the same font and the same room. */
+/** All labels have the same font and the same room, which changes with the page. */
 function fitted(context: CanvasRenderingContext2D, text: string, width: number): string {
+  if (width !== fittedWidth) fittedLabels.clear();
+  fittedWidth = width;
   const known = fittedLabels.get(text);
   if (known !== undefined) return known;
   const cut = fittedText((part) => context.measureText(part).width, text, width);
