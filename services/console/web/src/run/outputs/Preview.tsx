@@ -1,8 +1,20 @@
 import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { formatCount, shown } from "../../common/text";
-import { type Artifact, type Place, pretty, previewOf, previewUrl, tableOf } from "./artifacts";
+import {
+  type Artifact,
+  linesTable,
+  type Place,
+  type PreviewKind,
+  pretty,
+  previewOf,
+  previewUrl,
+  ROWS,
+  tableOf,
+} from "./artifacts";
+import { Markdown } from "./Markdown";
 import classes from "./Outputs.module.css";
+import { Rows } from "./Rows";
 import { sizeText } from "./size";
 
 /** The beginning of an artifact. Images and HTML come from a path that lets nothing in them run; all else is text. */
@@ -12,7 +24,7 @@ export function Preview({ artifact, place }: { artifact: Artifact; place: Place 
   if (kind === "image") return <ImagePreview url={url} artifact={artifact} />;
   if (kind === "html")
     return <iframe className={classes.frame} src={url} sandbox="" title={artifact.name || "preview"} />;
-  return <TextPreview url={url} mediaType={mediaType} table={kind === "table"} />;
+  return <TextPreview url={url} mediaType={mediaType} kind={kind} />;
 }
 
 function ImagePreview({ url, artifact }: { url: string; artifact: Artifact }) {
@@ -45,7 +57,7 @@ async function fetchText(url: string, signal: AbortSignal): Promise<Beginning> {
 
 const MOST = 200_000;
 
-function TextPreview({ url, mediaType, table }: { url: string; mediaType: string; table: boolean }) {
+function TextPreview({ url, mediaType, kind }: { url: string; mediaType: string; kind: PreviewKind }) {
   const { data, error } = useQuery({
     queryKey: ["preview", url],
     queryFn: ({ signal }) => fetchText(url, signal),
@@ -57,8 +69,10 @@ function TextPreview({ url, mediaType, table }: { url: string; mediaType: string
   const cut = data.text.length > MOST || data.total !== undefined;
   return (
     <>
-      {table ? (
-        <TablePreview text={data.text} mediaType={mediaType} />
+      {kind === "table" || kind === "lines" ? (
+        <TablePreview text={data.text} mediaType={mediaType} kind={kind} />
+      ) : kind === "markdown" ? (
+        <Markdown text={data.text.slice(0, MOST)} />
       ) : (
         <pre className={classes.text}>
           {shown((mediaType === "application/json" ? pretty(data.text) : data.text).slice(0, MOST))}
@@ -69,39 +83,14 @@ function TextPreview({ url, mediaType, table }: { url: string; mediaType: string
   );
 }
 
-const NUMBER = /^(-?\d+(\.\d+)?(e[+-]?\d+)?|)$/i;
-
-function TablePreview({ text, mediaType }: { text: string; mediaType: string }) {
-  const { columns, rows } = tableOf(text, mediaType);
-  const numbers = columns.map((_, at) => rows.every((row) => NUMBER.test(row[at] ?? "")));
+/** Comma-separated values, or lines of JSON that are alike. */
+function TablePreview({ text, mediaType, kind }: { text: string; mediaType: string; kind: PreviewKind }) {
+  const table = kind === "lines" ? linesTable(text) : tableOf(text, mediaType);
+  if (table === undefined) return <pre className={classes.text}>{shown(text.slice(0, MOST))}</pre>;
   return (
     <div className={classes.scroll}>
-      <table className={classes.table}>
-        <thead>
-          <tr>
-            {columns.map((column, at) => (
-              // biome-ignore lint/suspicious/noArrayIndexKey: columns may have equal names.
-              <th key={at} data-number={numbers[at]}>
-                {shown(column)}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.map((row, at) => (
-            // biome-ignore lint/suspicious/noArrayIndexKey: rows have no names.
-            <tr key={at}>
-              {row.map((field, column) => (
-                // biome-ignore lint/suspicious/noArrayIndexKey: fields stand under their columns.
-                <td key={column} data-number={numbers[column]}>
-                  {shown(field.slice(0, 400))}
-                </td>
-              ))}
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {rows.length >= 500 && <p className={classes.note}>The first {formatCount(rows.length)} rows.</p>}
+      <Rows columns={table.columns} rows={table.rows} />
+      {table.rows.length >= ROWS && <p className={classes.note}>The first {formatCount(table.rows.length)} rows.</p>}
     </div>
   );
 }

@@ -1,12 +1,15 @@
-import { UnstyledButton } from "@mantine/core";
-import { IconChevronRight, IconFile } from "@tabler/icons-react";
+import { ActionIcon, Tooltip, UnstyledButton } from "@mantine/core";
+import { IconChevronRight, IconDownload, IconFile } from "@tabler/icons-react";
 import { useState } from "react";
+import { faultOf } from "../../api/fault";
 import { CopyButton } from "../../common/CopyButton";
 import { clipped, shortVersion, shown } from "../../common/text";
 import { useRunPage } from "../context";
+import { notify } from "../notices";
 import { type Artifact, artifactOf, originOf, type Place, pretty, previewOf } from "./artifacts";
 import classes from "./Outputs.module.css";
 import { Preview } from "./Preview";
+import { fileName, SAVED_BYTES, saveArtifact } from "./save";
 import { sizeText } from "./size";
 
 const SHORT = 90;
@@ -82,8 +85,35 @@ function ArtifactValue({ name, artifact, place, open }: Omit<ValueProps, "json">
           <code title={artifact.digest}>{shortVersion(artifact.digest)}</code>
         </UnstyledButton>
         <CopyButton text={artifact.digest} label="Copy the digest" />
+        {place !== undefined && <SaveButton artifact={artifact} place={place} />}
       </div>
       {can && opened && <Preview artifact={artifact} place={place} />}
     </div>
+  );
+}
+
+function SaveButton({ artifact, place }: { artifact: Artifact; place: Place }) {
+  const [busy, setBusy] = useState(false);
+  const name = fileName(artifact, place.output);
+  const large = artifact.size > SAVED_BYTES;
+  const save = () => {
+    setBusy(true);
+    saveArtifact(artifact, place)
+      .catch((problem) => notify(`${name} could not be saved: ${faultOf(problem).message}`, false))
+      .finally(() => setBusy(false));
+  };
+  const label = large ? `More than ${sizeText(SAVED_BYTES)}: kaon artifacts get saves it` : `Save ${shown(name)}`;
+  return (
+    <Tooltip label={label}>
+      <ActionIcon
+        size="sm"
+        aria-label={label}
+        loading={busy}
+        data-disabled={large || undefined}
+        onClick={() => !large && save()}
+      >
+        <IconDownload size={14} stroke={1.75} />
+      </ActionIcon>
+    </Tooltip>
   );
 }

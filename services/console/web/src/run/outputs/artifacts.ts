@@ -41,7 +41,7 @@ export function pretty(json: string): string {
   return value === undefined ? json : JSON.stringify(value, null, 2);
 }
 
-export type PreviewKind = "image" | "table" | "text" | "html" | "none";
+export type PreviewKind = "image" | "table" | "lines" | "markdown" | "text" | "html" | "none";
 
 const BY_ENDING: Readonly<Record<string, [PreviewKind, string]>> = {
   png: ["image", "image/png"],
@@ -53,8 +53,9 @@ const BY_ENDING: Readonly<Record<string, [PreviewKind, string]>> = {
   csv: ["table", "text/csv"],
   tsv: ["table", "text/tab-separated-values"],
   json: ["text", "application/json"],
-  jsonl: ["text", "application/json"],
-  md: ["text", "text/markdown"],
+  jsonl: ["lines", "application/json"],
+  ndjson: ["lines", "application/json"],
+  md: ["markdown", "text/markdown"],
   txt: ["text", "text/plain"],
   log: ["text", "text/plain"],
   html: ["html", "text/html"],
@@ -65,6 +66,7 @@ const BY_TYPE: Readonly<Record<string, [PreviewKind, string]>> = {
   table: ["table", "text/csv"],
   text: ["text", "text/plain"],
   metrics: ["text", "application/json"],
+  list: ["lines", "application/json"],
 };
 
 /** How an artifact is shown, and as what the server is asked for it. */
@@ -101,8 +103,32 @@ export function previewUrl({ runId, path, output }: Place, digest: string, media
   return `/preview/${encodeURIComponent(runId)}?${wish}`;
 }
 
+/** Of a table at most so many rows are shown. */
+export const ROWS = 500;
+const COLUMNS = 40;
+
+export interface Table {
+  readonly columns: string[];
+  readonly rows: string[][];
+}
+
+/** Lines of JSON that are objects, as rows under their names; undefined when the first one is none. A last line that is cut off is left out. */
+export function linesTable(text: string, most = ROWS): Table | undefined {
+  const objects: Record<string, unknown>[] = [];
+  for (const line of text.split("\n", most)) {
+    const value = parsedJson(line);
+    if (typeof value === "object" && value !== null && !Array.isArray(value))
+      objects.push(value as Record<string, unknown>);
+    else if (objects.length === 0) return undefined;
+  }
+  const columns = [...new Set(objects.flatMap((each) => Object.keys(each)))].slice(0, COLUMNS);
+  const field = (value: unknown): string =>
+    value === undefined ? "" : typeof value === "string" ? value : JSON.stringify(value);
+  return { columns, rows: objects.map((each) => columns.map((name) => field(each[name]))) };
+}
+
 /** Rows of a table that came as text; its first row names the columns. */
-export function tableOf(text: string, mediaType: string, most = 500): { columns: string[]; rows: string[][] } {
+export function tableOf(text: string, mediaType: string, most = ROWS): Table {
   const [columns = [], ...rows] = parseCsv(text, mediaType === "text/tab-separated-values" ? "\t" : ",", most + 1);
   return { columns, rows };
 }

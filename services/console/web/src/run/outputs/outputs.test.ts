@@ -1,8 +1,9 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { RunViewSchema } from "../../gen/kaonapi/view/v1/run_view_pb";
-import { artifactOf, originOf, pretty, previewOf, tableOf } from "./artifacts";
+import { artifactOf, linesTable, originOf, pretty, previewOf, tableOf } from "./artifacts";
 import { parseCsv } from "./csv";
+import { fileName } from "./save";
 
 const DIGEST = `sha256:${"a".repeat(64)}`;
 
@@ -26,6 +27,8 @@ describe("artifactOf", () => {
     expect(of({})).toEqual({ kind: "image", mediaType: "image/png" });
     expect(of({ name: "loss.SVG" })).toEqual({ kind: "image", mediaType: "image/svg+xml" });
     expect(of({ type: "file", name: "rows.csv" }).kind).toBe("table");
+    expect(of({ type: "text", name: "card.md" })).toEqual({ kind: "markdown", mediaType: "text/markdown" });
+    expect(of({ type: "list" }).kind).toBe("lines");
     expect(of({ type: "model", name: "weights" }).kind).toBe("none");
     expect(of({ name: "all.csv", media_type: "application/x-tar" }).kind).toBe("none");
   });
@@ -44,6 +47,25 @@ it("reads tables with quotes, line ends of both kinds, and a cut end", () => {
   expect(parseCsv('a\n"cut', ",", 10)).toEqual([["a"]]);
   expect(parseCsv("a\n1\n2\n3", ",", 2)).toEqual([["a"], ["1"]]);
   expect(tableOf("n\tm\n1\t2", "text/tab-separated-values")).toEqual({ columns: ["n", "m"], rows: [["1", "2"]] });
+});
+
+it("reads lines of JSON as rows, and leaves those that are no objects", () => {
+  expect(linesTable('{"a":1,"b":"x"}\n{"a":[2],"c":null}\n{"a":')).toEqual({
+    columns: ["a", "b", "c"],
+    rows: [
+      ["1", "x", ""],
+      ["[2]", "", "null"],
+    ],
+  });
+  expect(linesTable("[1]\n[2]")).toBeUndefined();
+  expect(linesTable("")).toBeUndefined();
+  expect(linesTable('{"a":1}\n'.repeat(9), 3)?.rows).toHaveLength(3);
+});
+
+it("saves a directory as the tar file that it is kept in", () => {
+  const of = (over: Record<string, unknown>) => fileName(artifactOf(reference(over))!, "model");
+  expect(of({ name: "weights.bin" })).toBe("weights.bin");
+  expect(of({ name: "", media_type: "application/x-tar" })).toBe("model.tar");
 });
 
 it("shows an artifact among the inputs where it comes from", () => {
