@@ -68,6 +68,54 @@ def _faults(window: Looking, name: str, axe: Path, look: Look) -> list[str]:
     return found
 
 
+def test_on_a_phone_the_drawing_of_a_run_has_most_of_the_page(
+    chromium: Browser, world: World
+) -> None:
+    with looking(chromium, world.console, MOBILE) as window:
+        window.log_in(SOMEBODY)
+        # One with an error and parameters, and one that asks for an answer: their headers hold the most.
+        for run_id in (world.wide, world.hostile):
+            window.go(f"/runs/{run_id}")
+            drawing = window.page.get_by_role("group", name="The workflow.")
+            expect(drawing).to_be_visible(timeout=30_000)
+            tabs = window.page.get_by_role("tablist").bounding_box()
+            assert tabs is not None
+            assert tabs["y"] + tabs["height"] < MOBILE.height * 0.45
+            box = drawing.bounding_box()
+            assert box is not None
+            assert box["height"] > MOBILE.height * 0.38
+
+
+@pytest.mark.parametrize("look", [DESKTOP, DARK], ids=lambda look: look.name)
+def test_dialogs_keep_nobody_out(chromium: Browser, world: World, axe: Path, look: Look) -> None:
+    found = {}
+    with looking(chromium, world.console, look) as window:
+        window.log_in(SOMEBODY)
+        page, dialog = window.page, window.page.get_by_role("dialog")
+        for name, path, opened_by in (
+            ("cancel", f"/runs/{world.waiting}", ("More actions", "Cancel")),
+            ("retry", f"/runs/{world.wide}", ("Retry",)),
+            ("fork", f"/runs/{world.tour}?seq=12", ("Fork from here",)),
+            ("record", "/datasets", ("Record an update",)),
+            ("bulk-cancel", "/runs", ("Cancel",)),
+        ):
+            window.go(path)
+            if path == "/runs":
+                rows = page.get_by_role("row").filter(has_text="gates")
+                rows.get_by_role("checkbox").first.check()
+            page.get_by_role("button", name=opened_by[0], exact=True).first.click()
+            if len(opened_by) > 1:
+                item = page.get_by_role("menuitem", name=opened_by[1])
+                expect(item).to_be_visible(timeout=30_000)
+                found[f"{name}, menu"] = window.barriers(axe, only_colours=True)
+                item.click()
+            expect(dialog).to_be_visible(timeout=30_000)
+            expect(page.get_by_text("Asks what it would do")).to_have_count(0, timeout=30_000)
+            window.picture(f"dialog-{name}")
+            found[name] = [*window.take_problems(), *window.barriers(axe)]
+    assert {name: each for name, each in found.items() if each} == {}
+
+
 def test_texts_of_others_stay_texts(chromium: Browser, world: World) -> None:
     with looking(chromium, world.console, DESKTOP) as window:
         window.log_in(SOMEBODY)

@@ -2,7 +2,7 @@ import { Button, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { issuerLink, issuerQuery, signIn } from "../api/session";
-import { shown } from "../common/text";
+import { sentence, shown } from "../common/text";
 import { Logo } from "./Logo";
 import classes from "./SignIn.module.css";
 
@@ -73,7 +73,7 @@ function TokenForm({ done }: { done: () => void }) {
         description="From an administrator, or kaon tokens create"
         autoComplete="off"
         value={token}
-        error={shown(problem)}
+        error={problem && shown(sentence(problem))}
         onChange={(event) => setToken(event.currentTarget.value)}
       />
       <Button type="submit" loading={busy} disabled={!token.trim()}>

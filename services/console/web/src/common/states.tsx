@@ -83,10 +83,10 @@ export function StaleBanner({ since, reason, retry }: { since: number; reason: s
     <div className={classes.stale} role="status">
       <IconCloudOff size={14} stroke={1.75} aria-hidden="true" />
       <span>
-        {reason} What you see is from {formatAgo(since, now)}.
+        {reason} What you see is from {now - since < 1000 ? "a moment ago" : formatAgo(since, now)}.
       </span>
       {retry && (
-        <Button size="compact-xs" variant="subtle" color="yellow" onClick={retry}>
+        <Button size="compact-xs" variant="default" onClick={retry}>
           Try now
         </Button>
       )}

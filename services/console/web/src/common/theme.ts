@@ -14,6 +14,20 @@ const accent: MantineColorsTuple = [
   "#30307d",
 ];
 
+/** The red of failures: white can be read on what buttons are filled with, in both schemes. */
+const red: MantineColorsTuple = [
+  "#fcebe9",
+  "#f9d3d0",
+  "#f6a8a1",
+  "#f4695f",
+  "#e0493f",
+  "#c8362d",
+  "#cf3a31",
+  "#b92e27",
+  "#9d2620",
+  "#7c1d18",
+];
+
 /** Mantine's greys of dark pages, without their warmth: text first, ground last. */
 const dark: MantineColorsTuple = [
   "#e8eaed",
@@ -32,7 +46,7 @@ const dark: MantineColorsTuple = [
 export const theme = createTheme({
   primaryColor: "accent",
   primaryShade: { light: 7, dark: 5 },
-  colors: { accent, dark },
+  colors: { accent, dark, red },
   fontFamily: "var(--font-text)",
   fontFamilyMonospace: "var(--font-mono)",
   headings: {
@@ -71,7 +85,14 @@ export const theme = createTheme({
     Button: { defaultProps: { size: "xs" } },
     ActionIcon: { defaultProps: { variant: "subtle", color: "gray" } },
     Tooltip: { defaultProps: { openDelay: 350, transitionProps: { duration: 100 }, withArrow: false } },
-    Modal: { defaultProps: { transitionProps: { duration: 150 }, overlayProps: { backgroundOpacity: 0.5 } } },
+    Modal: {
+      defaultProps: {
+        centered: true,
+        closeButtonProps: { "aria-label": "Close" },
+        transitionProps: { duration: 150 },
+        overlayProps: { backgroundOpacity: 0.5 },
+      },
+    },
     Drawer: { defaultProps: { transitionProps: { duration: 150 } } },
     Menu: { defaultProps: { transitionProps: { duration: 100 }, shadow: "md" } },
     TextInput: { defaultProps: { size: "xs" } },

@@ -200,7 +200,7 @@ function ActiveRuns({ runs, more }: { runs: readonly Run[]; more: boolean }) {
       <h2 id="active">
         Going on <span className={classes.count}>{runs.length > 0 && `${runs.length}${more ? "+" : ""}`}</span>
       </h2>
-      {runs.length === 0 && <p className={classes.hint}>No run is active.</p>}
+      {runs.length === 0 && <p className={classes.calm}>No run is active.</p>}
       <ul className={classes.active}>
         {runs.slice(0, most).map((run) => (
           <li key={run.runId}>

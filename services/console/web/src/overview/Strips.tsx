@@ -12,7 +12,7 @@ export function Strips({ strips }: { strips: readonly Strip[] }) {
   return (
     <section className={page.section} aria-labelledby="workflows">
       <h2 id="workflows">Workflows</h2>
-      {strips.length === 0 && <p className={page.hint}>No workflow has run yet.</p>}
+      {strips.length === 0 && <p className={page.calm}>No workflow has run yet.</p>}
       <ul className={classes.list} data-single={strips.length < 2}>
         {strips.slice(0, 2).map(({ workflow }) => (
           // One over each of the two columns that a wide page has.

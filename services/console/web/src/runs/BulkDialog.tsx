@@ -79,7 +79,7 @@ export function BulkDialog({ action, chosen, onClose }: DialogProps) {
         </p>
       )}
       <div className={classes.actions}>
-        <Button variant="subtle" color="gray" onClick={onClose}>
+        <Button variant="default" onClick={onClose}>
           {done ? "Close" : "Leave it"}
         </Button>
         {!done && (

@@ -96,7 +96,7 @@ function CellsDialog({ doing, cells, close, done }: DialogProps) {
   });
   const word = doing === "retry" ? "Retry" : "Skip";
   return (
-    <Modal opened onClose={close} title={`${word} ${counted(cells.length, "cell")}`} centered size={460}>
+    <Modal opened onClose={close} title={`${word} ${counted(cells.length, "cell")}`} size={460}>
       <div className={actions.form}>
         <p>
           {doing === "retry"

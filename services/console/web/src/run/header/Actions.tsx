@@ -51,7 +51,7 @@ export const Actions = memo(function Actions({ status }: { status: Status }) {
               <Menu.Item
                 key={name}
                 leftSection={LOOKS[name].icon}
-                color={name === "cancel" ? "red" : undefined}
+                className={name === "cancel" ? classes.danger : undefined}
                 onClick={() => setOpen(name)}
               >
                 {LOOKS[name].label}…
@@ -163,7 +163,7 @@ export function CommandDialog({ name, run, path, close }: DialogProps) {
   });
   const refused = plan.data !== undefined && plan.data.refusal !== "";
   return (
-    <Modal opened onClose={close} title={path === "" ? `${look.label} the run` : look.label} centered size={460}>
+    <Modal opened onClose={close} title={path === "" ? `${look.label} the run` : look.label} size={460}>
       <form
         className={classes.form}
         onSubmit={(event) => {

@@ -150,7 +150,7 @@ function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
     },
   });
   return (
-    <Modal opened onClose={close} title={`Fork from event ${seq}`} centered size={460}>
+    <Modal opened onClose={close} title={`Fork from event ${seq}`} size={460}>
       <div className={actions.form}>
         <p>A new run begins with the state after this event. What had ended is kept, what was active begins anew.</p>
         {newest !== undefined && (

@@ -28,8 +28,10 @@ export function Parallel({ trials, axes, metric, goal, brushes, onBrush, best, p
   const { ref, width } = useElementSize();
   const drag = useRef<{ axis: string; from: number }>(undefined);
   const left = 46;
+  // The numbers of the last axis stand beyond it.
+  const right = 62;
   const x = (at: number): number =>
-    left + (axes.length > 1 ? (at / (axes.length - 1)) * (Math.max(200, width) - 2 * left) : 0);
+    left + (axes.length > 1 ? (at / (axes.length - 1)) * (Math.max(200, width) - left - right) : 0);
   const y = (place: number): number => HEIGHT - BOTTOM - place * (HEIGHT - TOP - BOTTOM);
   const placeAt = (event: PointerEvent<SVGRectElement>): number => {
     const box = event.currentTarget.getBoundingClientRect();

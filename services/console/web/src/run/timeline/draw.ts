@@ -139,6 +139,7 @@ function drawGrid(context: CanvasRenderingContext2D, drawing: Drawing): void {
   context.fillStyle = colors.dim;
   context.lineWidth = 1;
   const first = Math.ceil((view.from - startUs) / step) * step + startUs;
+  let free = 0;
   for (let time = first; time < view.until; time += step) {
     const x = Math.round(xOf(drawing, time)) + 0.5;
     if (x < labelsOf(width)) continue;
@@ -146,11 +147,13 @@ function drawGrid(context: CanvasRenderingContext2D, drawing: Drawing): void {
     context.moveTo(x, AXIS);
     context.lineTo(x, height);
     context.stroke();
-    context.fillText(
-      time === startUs ? formatClock(time / 1000, zone) : `+${formatDuration((time - startUs) / 1000)}`,
-      x + 4,
-      AXIS / 2,
-    );
+    const text = time === startUs ? formatClock(time / 1000, zone) : `+${formatDuration((time - startUs) / 1000)}`;
+    const length = context.measureText(text).width;
+    // A text that would be cut at the right end stands before its line, where there is room.
+    const left = x + 4 + length > width ? x - 4 - length : x + 4;
+    if (left < free) continue;
+    context.fillText(text, left, AXIS / 2);
+    free = left + length + 4;
   }
   context.beginPath();
   context.moveTo(0, AXIS + 0.5);
