@@ -1,4 +1,4 @@
-import { ActionIcon, Tooltip, UnstyledButton } from "@mantine/core";
+import { ActionIcon, Tooltip, UnstyledButton, VisuallyHidden } from "@mantine/core";
 import { IconChevronRight, IconDownload, IconFile } from "@tabler/icons-react";
 import { useState } from "react";
 import { faultOf } from "../../api/fault";
@@ -75,10 +75,10 @@ function ArtifactValue({ name, artifact, place, open }: Omit<ValueProps, "json">
           className={classes.file}
           onClick={() => can && setOpened(!opened)}
           aria-expanded={can ? opened : undefined}
-          aria-label={can ? `Preview of ${shown(name)}` : undefined}
           data-can={can}
         >
           {can ? <IconChevronRight size={13} data-open={opened} /> : <IconFile size={13} />}
+          {can && <VisuallyHidden>Preview of {shown(name)}: </VisuallyHidden>}
           <b>{shown(artifact.type)}</b>
           {artifact.name !== "" && artifact.name !== name && <span>{shown(artifact.name)}</span>}
           <span>{sizeText(artifact.size)}</span>
