@@ -40,12 +40,19 @@ export function StatusMark({ status, size = 14, labelled = true }: Props) {
   );
 }
 
+interface LabelProps {
+  status: Status;
+  size?: number;
+  /** In place of the status' own word, where more is known. */
+  word?: string | undefined;
+}
+
 /** Shows a status as mark and word. */
-export function StatusLabel({ status, size }: { status: Status; size?: number }) {
+export function StatusLabel({ status, size, word }: LabelProps) {
   return (
     <span className={classes.label}>
       <StatusMark status={status} size={size} labelled={false} />
-      {statusLook(status).label}
+      {word ?? statusLook(status).label}
     </span>
   );
 }

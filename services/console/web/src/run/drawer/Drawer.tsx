@@ -14,6 +14,7 @@ import classes from "./Drawer.module.css";
 import { FoldedPanel } from "./FoldedPanel";
 import { StepMetrics } from "./StepMetrics";
 import { StepActions, StepOverview } from "./StepOverview";
+import { stepWord } from "./stepWord";
 import { useStep } from "./useStep";
 
 /** Everything about one step or block, beside what it belongs to. */
@@ -103,7 +104,7 @@ function StepPanel({ path }: { path: string }) {
   return (
     <>
       <div className={classes.status}>
-        <StatusLabel status={data.step.status} />
+        <StatusLabel status={data.step.status} word={stepWord(data.step.status, data.attempts.length)} />
         {seq === undefined && <StepActions step={data.step} />}
       </div>
       <Tabs
