@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import pytest
 
+from kaon_coordinator.api.feed import RunFeed
 from kaon_coordinator.view import heard_events, states, topics
 from kaon_coordinator.view.columns import from_u32
 from kaon_coordinator.view.heard_events import HeardEvents
-from kaonapi.run.v1 import history_pb2
+from kaon_coordinator.view.kafka_source import _tell
+from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.view.v1 import watch_pb2
 
 from ..engine.build import fan, for_each, literal, step, workflow
@@ -200,3 +202,35 @@ async def test_cells_are_followed_while_their_foreach_begins_in_pieces(
             columns = told.cells.columns
             indexes = range(columns.count) if told.snapshot else from_u32(columns.index)
             statuses.update(zip(indexes, columns.status, strict=True))
+
+
+class Noted:
+    """An ear that notes what it hears."""
+
+    def __init__(self) -> None:
+        self.events: list[int] = []
+        self.running: list[tuple[str, run_pb2.StepView]] = []
+
+    def happened(self, events: Events) -> None:
+        self.events += seqs(events)
+
+    def changed(self, run_ids: Collection[str]) -> None:
+        raise AssertionError("this source knows events")
+
+    def progress(self, run_id: str, view: run_pb2.StepView) -> None:
+        self.running.append((run_id, view))
+
+
+def test_the_coordinator_of_the_process_tells_its_events() -> None:
+    feed, noted = RunFeed(), Noted()
+    with feed.listen(noted):
+        feed.publish(event for event in numbered(1, 2))
+    assert noted.events == [1, 2]
+
+
+def test_a_record_of_the_broker_tells_whole_events_and_progress() -> None:
+    noted = Noted()
+    view = run_pb2.StepView(path="s", progress=0.5)
+    progress = history_pb2.RunProgress(run_id="r", step=view)
+    _tell(noted, history_pb2.RunEvents(events=numbered(1, 2), progress=[progress]))
+    assert (noted.events, noted.running) == ([1, 2], [("r", view)])
