@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 from collections.abc import Generator, Sequence
 
 import pytest
@@ -37,6 +38,10 @@ SHARED = {
 NOT_QUICK = ("real", "e2e", "slow")
 # Of processor time, in seconds, on a slow machine: so that the inner loop stays short. A hunt takes so many times more.
 QUICK_CPU_SECONDS = 15.0 * int(os.environ.get("KAON_HUNT", "1"))
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and what they start would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Until all tests are collected: the collector would look through thousands of modules and tests again and again, and find nothing.
 gc.disable()

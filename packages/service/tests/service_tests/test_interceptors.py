@@ -116,9 +116,10 @@ async def serving(
     work: Callable[[], None] = lambda: None,
     *,
     wait: Callable[[], Awaitable[None]] | None = None,
+    grace: float = 0,
     **rules: Any,
 ) -> AsyncIterator[tuple[Call, str]]:
-    """A server of such a service, how it is called, and its address."""
+    """A server of such a service, how it is called, and its address; calls end within so many seconds of grace, or are cut off."""
     server = GrpcServer(
         [SERVICE],
         CallRules(
@@ -151,7 +152,7 @@ async def serving(
             return response
 
         yield call, address
-    await server.stop(0)
+    await server.stop(grace)
 
 
 async def refused(call: Call, *args: Any, **metadata: str) -> aio.AioRpcError:
@@ -231,7 +232,8 @@ async def test_what_nobody_has_foreseen_and_what_a_database_says_stay_in_the_log
 async def test_unary_calls_are_timed_by_method_and_status() -> None:
     registry = CollectorRegistry()
     seconds = Histogram("seconds", "Of a call.", ["method", "code"], registry=registry)
-    async with serving(seconds=seconds) as (call, _):
+    # A refusal is told before it is counted: the server stops when it is.
+    async with serving(seconds=seconds, grace=30) as (call, _):
         await call("unary_unary")
         await refused(call, "stream_unary", b"\xff")
     for labels in (("unary_unary", "OK"), ("stream_unary", "INVALID_ARGUMENT")):
