@@ -393,7 +393,11 @@ class Execution:
             if not written and collecting.is_quick(step.spec)
             else await self._around.off_loop(collecting.collect, *arguments)
         )
-        return step_pb2.StepSucceeded(outputs_json=collected)
+        succeeded = step_pb2.StepSucceeded()
+        for name, text in collected.items():
+            # Given to the constructor they go through the generic mappings of the standard library.
+            succeeded.outputs_json[name] = text
+        return succeeded
 
     async def _clear_scratch(self) -> None:
         """Remove the local scratch space of a lease without a result."""

@@ -195,8 +195,11 @@ class Outbox:
 
     def _schedule(self, *, urgent: bool, full: bool) -> None:
         now = self._loop.time()
+        soonest = now if urgent else now + _PATIENCE_SECONDS
+        if self._timer is not None and self._timer_due <= soonest:
+            return
         due = now if full else self._departures.due(now, self._company())
-        at = due if urgent else max(due, now + _PATIENCE_SECONDS)
+        at = max(due, soonest)
         if self._timer is not None:
             if self._timer_due <= at:
                 return
