@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 import structlog
@@ -33,6 +34,8 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 _FLOWS = Path(__file__).parent / "flows"
 _SECONDS = 120.0
 _WARM_STEPS = 400
+# The number of a run, and of a step in its chain, from 1.
+_Place: TypeAlias = tuple[int, int]
 
 
 class _Transport:
@@ -44,7 +47,9 @@ class _Transport:
         self._deliver: Deliver | None = None
         self._incarnation = ""
         self._number = 0
+        # Chains that are not released yet, how long each is, and steps that have not ended.
         self._left = 0
+        self._chain = 1
         self._running = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._answer, daemon=True)
@@ -67,11 +72,12 @@ class _Transport:
         self._sent.put(None)
         self._thread.join(timeout)
 
-    def play(self, steps: int, outstanding: int) -> None:
-        """Have so many steps executed; return when all have ended."""
+    def play(self, steps: int, outstanding: int, chain: int) -> None:
+        """Have so many steps executed, in chains of `chain`; return when all have ended."""
         self._over.clear()
-        self._left, self._running = steps, 0
-        self._release(min(steps, outstanding))
+        self._left, self._chain = steps // chain, chain
+        self._running = self._left * chain
+        self._begin(max(1, outstanding // chain))
         assert self._over.wait(_SECONDS), f"{self._running} steps did not end"
 
     def _answer(self) -> None:
@@ -84,37 +90,45 @@ class _Transport:
     def _hear(self, record: step_pb2.StepEvents) -> None:
         kinds = [str(event.WhichOneof("event")) for event in record.events]
         assert not {"failed", "handed_back"} & {*kinds}, record
-        ended = kinds.count("succeeded")
-        if not ended:
-            return
-        self._running -= ended
-        self._release(min(self._left, ended))
+        told = list(zip(kinds, (_place(event.key) for event in record.events), strict=True))
+        ended = [place for kind, place in told if kind == "succeeded"]
+        begun = {place for kind, place in told if kind == "started"}
+        self._running -= len(ended)
+        # Where the runner has not gone on by itself, the engine requests the next step.
+        after = [(run, step + 1) for run, step in ended if step < self._chain]
+        self._release([place for place in after if place not in begun])
+        self._begin(len(ended) - len(after))
         if not self._running:
             self._over.set()
 
-    def _release(self, count: int) -> None:
-        assert self._deliver is not None
-        if not count:
-            return
+    def _begin(self, count: int) -> None:
+        """Release so many chains, if there are as many left."""
+        count = min(count, self._left)
         self._left -= count
-        self._running += count
+        self._release([(self._number + n, 1) for n in range(1, count + 1)])
+        self._number += count
+
+    def _release(self, places: Sequence[_Place]) -> None:
+        assert self._deliver is not None
+        if not places:
+            return
+        releases = []
+        for run, first in places:
+            release = self._request(run, first)
+            for step in range(first + 1, self._chain + 1):
+                release.successors.add(request=self._request(run, step))
+            releases.append(release)
         record = step_pb2.StepReleases(
-            pool="default",
-            incarnation=self._incarnation,
-            releases=[self._request() for _ in range(count)],
+            pool="default", incarnation=self._incarnation, releases=releases
         )
         # As it is read: from bytes.
         self._deliver([step_pb2.StepReleases.FromString(record.SerializeToString())])
 
-    def _request(self) -> step_pb2.StepRequest:
-        self._number += 1
-        inputs = {"ledger": self._ledger, "run": "r0", "item": self._number}
+    def _request(self, run: int, step: int) -> step_pb2.StepRequest:
+        inputs = {"ledger": self._ledger, "run": f"r{run}", "item": step}
         return step_pb2.StepRequest(
             key=step_pb2.StepKey(
-                run_id="01hf7yat00actnmpad8h4e6qww",
-                path=f"work[{self._number}]",
-                attempt=1,
-                generation=self._number,
+                run_id=f"01hf7yat00act{run:013d}", path=f"s{step}", attempt=1, generation=1
             ),
             epoch=1,
             pool="default",
@@ -122,7 +136,7 @@ class _Transport:
             ready_time_us=time.time_ns() // 1000,
             spec=step_pb2.StepSpec(
                 type="python",
-                workflow="bench-fan-out",
+                workflow="bench-chain",
                 workflow_version="sha256:" + "0" * 64,
                 tenant="default",
                 inputs_json={name: canonical.dumps(value) for name, value in inputs.items()},
@@ -132,11 +146,15 @@ class _Transport:
         )
 
 
+def _place(key: step_pb2.StepKey) -> _Place:
+    return int(key.run_id[-13:]), int(key.path[1:])
+
+
 def _measure(transport: _Transport, loop_cpu: int, options: argparse.Namespace) -> str:
     """Return what a step costs, in words."""
     workers = [each.pid for each in psutil.Process().children(recursive=True) if _is_worker(each)]
     before, began = _seconds(loop_cpu, workers), time.perf_counter()
-    transport.play(options.steps, options.outstanding)
+    transport.play(options.steps, options.outstanding, options.chain)
     after, took = _seconds(loop_cpu, workers), time.perf_counter() - began
     loop, inside = (1e6 * (b - a) / options.steps for a, b in zip(before, after, strict=True))
     rate = options.steps / took
@@ -160,6 +178,9 @@ def main() -> None:
         "--outstanding", type=int, default=40, help="steps that the runner has at once"
     )
     parser.add_argument("--slots", type=int, default=4, help="steps that it executes at once")
+    parser.add_argument(
+        "--chain", type=int, default=1, help="of how many steps a run is, each after the one before"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--profile", type=Path, help="write cProfile's statistics of the loop here, and show them"
@@ -190,7 +211,7 @@ async def _run(work: Path, options: argparse.Namespace) -> None:
     # As a runner that is a process of its own does.
     collect_seldom()
     loop_cpu = time.pthread_getcpuclockid(threading.get_ident())
-    await asyncio.to_thread(transport.play, _WARM_STEPS, options.outstanding)
+    await asyncio.to_thread(transport.play, _WARM_STEPS, options.outstanding, 1)
     profile = cProfile.Profile(time.thread_time) if options.profile else None
     if profile is not None:
         profile.enable()
