@@ -26,5 +26,6 @@ export default defineConfig({
     port: 7073,
     proxy: { "/api": toServer, "/session": toServer, "/login": toServer, "/logout": toServer },
   },
-  test: { include: ["src/**/*.test.ts"], environment: "node" },
+  // One environment for all files: no test replaces a module or leaves a global changed, and each file's own would load everything again.
+  test: { include: ["src/**/*.test.ts"], environment: "node", isolate: false },
 });
