@@ -1,10 +1,15 @@
-"""A publisher that kills itself just before or after one of its own calls: `python dying.py before|after CALL`."""
+"""A publisher that kills itself just before or after one of its own calls: `python dying.py ORDERS`.
+
+The file ORDERS has the moment and the call, as "before push"; while there is none, the publisher is like any other.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from kaon_publisher import images
@@ -27,19 +32,25 @@ CALLS: dict[str, tuple[Any, str]] = {
 }
 
 
-def arm(moment: str, call: str) -> None:
-    """Makes the process die at the call."""
-    owner, name = CALLS[call]
-    real = getattr(owner, name)
+def arm(orders: Path) -> None:
+    """Makes the process die at the call that it is ordered to die at."""
+    for call, (owner, name) in CALLS.items():
+        setattr(owner, name, _dying(getattr(owner, name), call, orders))
 
+
+def _dying(real: Callable[..., Any], call: str, orders: Path) -> Callable[..., Any]:
     def dying(*args: Any, **kwargs: Any) -> Any:
-        if moment == "after":
-            real(*args, **kwargs)
-        os.kill(os.getpid(), signal.SIGKILL)
+        ordered = orders.read_text() if orders.exists() else ""
+        if ordered == f"before {call}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = real(*args, **kwargs)
+        if ordered == f"after {call}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
 
-    setattr(owner, name, dying)
+    return dying
 
 
 if __name__ == "__main__":
-    arm(sys.argv.pop(1), sys.argv.pop(1))
+    arm(Path(sys.argv.pop(1)))
     main()

@@ -38,10 +38,11 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
 
 
 class Publisher:
-    """One publisher process; start it again after killing it."""
+    """One publisher process, which dies where it is told to; start it again after that. Tests that share one have a tenant each."""
 
     def __init__(self, state: Path, **env: str) -> None:
         self.state = state
+        self._orders = state / "orders"
         self.address = f"127.0.0.1:{free_port()}"
         self.env = os.environ | {
             "KAON_PUBLISHER_ADDRESS": self.address,
@@ -55,10 +56,11 @@ class Publisher:
         }
         self.artifacts = ArtifactStore(self.env["KAON_ARTIFACTS"])
 
-    def start(self, *program: str) -> None:
+    def start(self) -> None:
         self.state.mkdir(exist_ok=True)
-        arguments = [sys.executable, *(program or ("-m", "kaon_publisher"))]
-        self.process = subprocess.Popen(arguments, env=self.env)
+        self._orders.unlink(missing_ok=True)
+        program = Path(__file__).with_name("dying.py")
+        self.process = subprocess.Popen([sys.executable, program, self._orders], env=self.env)
 
         def alive() -> None:
             assert self.process.poll() is None, "the publisher has ended"
@@ -72,11 +74,23 @@ class Publisher:
         self.channel = grpc.insecure_channel(self.address)
         self.stub = model_pb2_grpc.ModelServiceStub(self.channel)
 
-    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+    def end(self) -> int:
         self.channel.close()
         if self.process.poll() is None:
-            self.process.send_signal(number)
+            self.process.terminate()
         return self.process.wait(20)
+
+    def dies(self, moment: str, call: str) -> None:
+        """Has it die before or after a call. A test that failed may have left it dead."""
+        if self.process.poll() is not None:
+            self.start()
+        self._orders.write_text(f"{moment} {call}")
+
+    def revive(self) -> None:
+        """Awaits that it died as it was told, and starts it again."""
+        assert self.process.wait(20) == -signal.SIGKILL
+        self.channel.close()
+        self.start()
 
     def request(self, model: Path, key: str = "k") -> model_pb2.PublishModelRequest:
         artifact = self.artifacts.put_directory(model, "model")
@@ -87,18 +101,25 @@ class Publisher:
             idempotency_key=key,
         )
 
-    def publish(self, request: model_pb2.PublishModelRequest) -> model_pb2.PublishModelResponse:
-        return list(self.stub.PublishModel(request))[-1]
+    def publish(
+        self, request: model_pb2.PublishModelRequest, tenant: str = "default"
+    ) -> model_pb2.PublishModelResponse:
+        return list(self.stub.PublishModel(request, metadata=of(tenant)))[-1]
 
     def announcements(
-        self, consumer: str = "c", after: int = 0, count: int = 1
+        self, tenant: str, after: int = 0, count: int = 1
     ) -> list[model_pb2.Announcement]:
         watch = self.stub.WatchModels(
-            model_pb2.WatchModelsRequest(consumer=consumer, after_cursor=after)
+            model_pb2.WatchModelsRequest(consumer="c", after_cursor=after), metadata=of(tenant)
         )
         found = [next(watch).announcement for _ in range(count)]
         watch.cancel()
         return found
+
+
+def of(tenant: str) -> tuple[tuple[str, str]]:
+    """What a call says of its tenant."""
+    return (("kaon-tenant", tenant),)
 
 
 @contextmanager
@@ -111,17 +132,26 @@ def running(publisher: Publisher) -> Iterator[Publisher]:
             publisher.end()
 
 
-def test_the_artifacts_that_a_record_names_outlive_the_run_that_made_them(tmp_path: Path) -> None:
-    with running(Publisher(tmp_path / "publisher")) as publisher:
-        request = publisher.request(write_model(tmp_path / "model"))
-        data = publisher.artifacts.put_bytes(b"ratings")
-        elsewhere = "sha256:" + "0" * 64
-        request.lineage.data_digests.extend([data.digest, elsewhere, "not a digest"])
-        assert publisher.publish(request).version.version == 1
-        kept = {request.artifact_digest, data.digest}
-        assert publisher.artifacts.marks.pinned() == {
-            digest.removeprefix("sha256:") for digest in kept
-        }
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Publisher]:
+    """A publisher without a broker, which tests kill."""
+    with running(Publisher(tmp_path_factory.mktemp("alone") / "state")) as publisher:
+        yield publisher
+
+
+def test_the_artifacts_that_a_record_names_outlive_the_run_that_made_them(
+    tmp_path: Path, alone: Publisher
+) -> None:
+    before = alone.artifacts.marks.pinned()
+    request = alone.request(write_model(tmp_path / "model", tolerance_note="lineage"))
+    data = alone.artifacts.put_bytes(b"ratings")
+    elsewhere = "sha256:" + "0" * 64
+    request.lineage.data_digests.extend([data.digest, elsewhere, "not a digest"])
+    assert alone.publish(request, "lineage").version.version == 1
+    kept = {request.artifact_digest, data.digest}
+    assert alone.artifacts.marks.pinned() - before == {
+        digest.removeprefix("sha256:") for digest in kept
+    }
 
 
 def test_without_an_engine_a_layout_is_announced_and_the_record_says_that_it_was_not_run(
@@ -137,20 +167,18 @@ def test_without_an_engine_a_layout_is_announced_and_the_record_says_that_it_was
         assert publisher.end() == 0
 
 
-def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path) -> None:
-    with running(Publisher(tmp_path)) as publisher:
-        for number in range(3):
-            code = f"# {number}\n" + (write_model(tmp_path / "m") / "serve.py").read_text()
-            publisher.publish(
-                publisher.request(write_model(tmp_path / f"m{number}", code=code), key=f"k{number}")
-            )
-        first, second = publisher.announcements(count=2)
-        publisher.stub.AcknowledgeModel(
-            model_pb2.AcknowledgeModelRequest(consumer="c", cursor=first.cursor)
-        )
-        assert publisher.announcements(after=-1)[0].cursor == second.cursor
-        got = publisher.stub.GetModel(model_pb2.GetModelRequest(model="m", version=1))
-        assert [pickup.consumer for pickup in got.pickups] == ["c"]
+def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path, alone: Publisher) -> None:
+    for number in range(3):
+        model = write_model(tmp_path / "model", tolerance_note=f"resumed {number}")
+        alone.publish(alone.request(model, key=f"k{number}"), "resumed")
+    first, second = alone.announcements("resumed", count=2)
+    alone.stub.AcknowledgeModel(
+        model_pb2.AcknowledgeModelRequest(consumer="c", cursor=first.cursor), metadata=of("resumed")
+    )
+    assert alone.announcements("resumed", after=-1)[0].cursor == second.cursor
+    asked = model_pb2.GetModelRequest(model="m", version=1)
+    got = alone.stub.GetModel(asked, metadata=of("resumed"))
+    assert [pickup.consumer for pickup in got.pickups] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -169,25 +197,24 @@ def test_a_watcher_resumes_after_what_it_acknowledged(tmp_path: Path) -> None:
     ],
 )
 def test_killed_between_any_two_stages_the_model_is_announced_once(
-    tmp_path: Path, call: str, moment: str, recorded: int
+    tmp_path: Path, alone: Publisher, call: str, moment: str, recorded: int
 ) -> None:
-    publisher = Publisher(tmp_path)
-    publisher.start(str(Path(__file__).with_name("dying.py")), moment, call)
-    request = publisher.request(write_model(tmp_path / "model"))
+    tenant = f"{call}-{moment}"
+    alone.dies(moment, call)
+    request = alone.request(write_model(tmp_path / "model", tolerance_note=tenant))
     with pytest.raises(grpc.RpcError):
-        publisher.publish(request)
-    assert publisher.end(signal.SIGKILL) == -signal.SIGKILL
-    with running(publisher):
-        before = publisher.stub.ListModels(model_pb2.ListModelsRequest(model="m")).versions
-        assert len(before) == recorded
-        once, again = publisher.publish(request).version, publisher.publish(request).version
-        assert once == again
-        # A second model ends the watch: between the two there must be nothing else.
-        write_model(tmp_path / "model", tolerance_note="another")
-        other = publisher.publish(publisher.request(tmp_path / "model", key="other")).version
-        digests = [each.version.image_digest for each in publisher.announcements(count=2)]
-        assert digests == [once.image_digest, other.image_digest]
-        assert (once.version, other.version) == (1, 2)
+        alone.publish(request, tenant)
+    alone.revive()
+    listed = alone.stub.ListModels(model_pb2.ListModelsRequest(model="m"), metadata=of(tenant))
+    assert len(listed.versions) == recorded
+    once, again = (alone.publish(request, tenant).version for _ in range(2))
+    assert once == again
+    # A second model ends the watch: between the two there must be nothing else.
+    write_model(tmp_path / "model", tolerance_note=f"{tenant}, another")
+    other = alone.publish(alone.request(tmp_path / "model", key="other"), tenant).version
+    digests = [each.version.image_digest for each in alone.announcements(tenant, count=2)]
+    assert digests == [once.image_digest, other.image_digest]
+    assert (once.version, other.version) == (1, 2)
 
 
 @pytest.fixture(scope="module")
@@ -198,6 +225,14 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
     yield broker
     # Nobody uses its data again.
     broker.kill()
+
+
+@pytest.fixture(scope="module")
+def telling(tmp_path_factory: pytest.TempPathFactory, kafka: Kafka) -> Iterator[Publisher]:
+    """A publisher that tells the broker, which tests kill."""
+    state = tmp_path_factory.mktemp("telling") / "state"
+    with running(Publisher(state, KAON_KAFKA=kafka.address)) as publisher:
+        yield publisher
 
 
 def told(kafka: Kafka, tenant: str, until: int) -> list[int]:
@@ -222,63 +257,60 @@ def told(kafka: Kafka, tenant: str, until: int) -> list[int]:
     [("send", "before", 1), ("send", "after", 2), ("mark", "before", 2), ("mark", "after", 1)],
 )
 def test_killed_while_it_tells_the_broker_every_announcement_is_told_in_order(
-    tmp_path: Path, kafka: Kafka, call: str, moment: str, times: int
+    tmp_path: Path, kafka: Kafka, telling: Publisher, call: str, moment: str, times: int
 ) -> None:
     tenant = f"{call}-{moment}"
-    publisher = Publisher(tmp_path, KAON_KAFKA=kafka.address)
-    publisher.start(str(Path(__file__).with_name("dying.py")), moment, call)
-    request = publisher.request(write_model(tmp_path / "model"))
-    metadata = (("kaon-tenant", tenant),)
+    telling.dies(moment, call)
+    request = telling.request(write_model(tmp_path / "model", tolerance_note=tenant))
     # It is recorded before it is told: the answer may still come.
     with suppress(grpc.RpcError):
-        list(publisher.stub.PublishModel(request, metadata=metadata))
-    assert publisher.process.wait(20) == -signal.SIGKILL
-    publisher.channel.close()
-    with running(publisher):
-        again = list(publisher.stub.PublishModel(request, metadata=metadata))[-1].version
-        write_model(tmp_path / "model", tolerance_note="another")
-        other = publisher.request(tmp_path / "model", key="other")
-        assert list(publisher.stub.PublishModel(other, metadata=metadata))[-1].version.version == 2
-        assert again.version == 1
-        assert told(kafka, tenant, until=2) == [1] * times + [2]
+        telling.publish(request, tenant)
+    telling.revive()
+    again = telling.publish(request, tenant).version
+    write_model(tmp_path / "model", tolerance_note=f"{tenant}, another")
+    other = telling.publish(telling.request(tmp_path / "model", key="other"), tenant).version
+    assert (again.version, other.version) == (1, 2)
+    assert told(kafka, tenant, until=2) == [1] * times + [2]
 
 
 def test_killed_after_a_rollback_was_recorded_consumers_switch_soon_and_once(
-    tmp_path: Path,
+    tmp_path: Path, alone: Publisher
 ) -> None:
-    publisher = Publisher(tmp_path)
-    publisher.start(str(Path(__file__).with_name("dying.py")), "after", "roll")
+    tenant = "back-and-dead"
+    alone.dies("after", "roll")
     for key in ("one", "two"):
-        write_model(tmp_path / "model", tolerance_note=key)
-        publisher.publish(publisher.request(tmp_path / "model", key=key))
+        write_model(tmp_path / "model", tolerance_note=f"{tenant}, {key}")
+        alone.publish(alone.request(tmp_path / "model", key=key), tenant)
     asked = model_pb2.RollbackModelRequest(model="m", from_version=2)
     with pytest.raises(grpc.RpcError):
-        publisher.stub.RollbackModel(asked)
-    assert publisher.end(signal.SIGKILL) == -signal.SIGKILL
-    with running(publisher):
-        began = time.monotonic()
-        assert [each.version.version for each in publisher.announcements(after=2)] == [1]
-        assert time.monotonic() - began < SWITCH_SECONDS
-        # The caller who got no answer asks again, and goes back no further.
-        assert publisher.stub.RollbackModel(asked).announcement.cursor == 3
+        alone.stub.RollbackModel(asked, metadata=of(tenant))
+    alone.revive()
+    began = time.monotonic()
+    assert [each.version.version for each in alone.announcements(tenant, after=2)] == [1]
+    assert time.monotonic() - began < SWITCH_SECONDS
+    # The caller who got no answer asks again, and goes back no further.
+    assert alone.stub.RollbackModel(asked, metadata=of(tenant)).announcement.cursor == 3
 
 
-def test_a_watching_consumer_hears_of_a_rollback_within_seconds(tmp_path: Path) -> None:
-    with running(Publisher(tmp_path / "state")) as publisher:
-        for key in ("one", "two"):
-            write_model(tmp_path / "model", tolerance_note=key)
-            publisher.publish(publisher.request(tmp_path / "model", key=key))
-        watch = publisher.stub.WatchModels(
-            model_pb2.WatchModelsRequest(consumer="shop", after_cursor=1)
-        )
-        assert next(watch).announcement.version.version == 2
-        began = time.monotonic()
-        publisher.stub.RollbackModel(model_pb2.RollbackModelRequest(model="m", from_version=2))
-        assert next(watch).announcement.version.version == 1
-        took = time.monotonic() - began
-        watch.cancel()
-        print(f"FIGURES rollback: heard after {took * 1000:.0f} ms")
-        assert took < SWITCH_SECONDS
+def test_a_watching_consumer_hears_of_a_rollback_within_seconds(
+    tmp_path: Path, alone: Publisher
+) -> None:
+    tenant = "back"
+    for key in ("one", "two"):
+        write_model(tmp_path / "model", tolerance_note=f"{tenant}, {key}")
+        alone.publish(alone.request(tmp_path / "model", key=key), tenant)
+    watch = alone.stub.WatchModels(
+        model_pb2.WatchModelsRequest(consumer="shop", after_cursor=1), metadata=of(tenant)
+    )
+    assert next(watch).announcement.version.version == 2
+    began = time.monotonic()
+    asked = model_pb2.RollbackModelRequest(model="m", from_version=2)
+    alone.stub.RollbackModel(asked, metadata=of(tenant))
+    assert next(watch).announcement.version.version == 1
+    took = time.monotonic() - began
+    watch.cancel()
+    print(f"FIGURES rollback: heard after {took * 1000:.0f} ms")
+    assert took < SWITCH_SECONDS
 
 
 @pytest.fixture(scope="module")
@@ -313,7 +345,7 @@ def test_names_that_could_lead_elsewhere_are_refused(
     assert "is no name" in last.message
     request.model = "m"
     with pytest.raises(grpc.RpcError) as refused:
-        list(empty.stub.PublishModel(request, metadata=(("kaon-tenant", name),)))
+        empty.publish(request, name)
     assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert not (empty.state / "layouts").exists()
 
@@ -330,12 +362,16 @@ def engine() -> Iterator[DockerEngine]:
         engine.stop()
 
 
-@pytest.fixture
-def with_engine(tmp_path: Path, engine: DockerEngine) -> Iterator[Publisher]:
+@pytest.fixture(scope="module")
+def with_engine(
+    tmp_path_factory: pytest.TempPathFactory, engine: DockerEngine
+) -> Iterator[Publisher]:
+    """A publisher with an engine and a registry."""
+    state = tmp_path_factory.mktemp("engine")
     client = docker.DockerClient(base_url=engine.config.url, timeout=300)
     base = ensure_base(client)
     client.close()
-    registry = Registry(RegistryConfig(state=tmp_path / "registry"))
+    registry = Registry(RegistryConfig(state=state / "registry"))
     registry.start()
     env = {
         "KAON_SERVING_BASE": base,
@@ -343,7 +379,7 @@ def with_engine(tmp_path: Path, engine: DockerEngine) -> Iterator[Publisher]:
         "DOCKER_HOST": engine.config.url,
     }
     try:
-        with running(Publisher(tmp_path, **env)) as publisher:
+        with running(Publisher(state, **env)) as publisher:
             yield publisher
     finally:
         registry.stop()
@@ -391,7 +427,8 @@ def test_what_a_killed_publisher_left_in_the_engine_is_removed_when_its_time_is_
         for name, until in expiry.items()
     }
     try:
-        with_engine.publish(with_engine.request(write_model(tmp_path / "model")))
+        model = write_model(tmp_path / "model", tolerance_note="another")
+        assert with_engine.publish(with_engine.request(model), "removing").version.version == 1
         alive = {
             each.id for each in client.containers.list(all=True, filters={"label": EXPIRY_LABEL})
         }
@@ -412,7 +449,9 @@ def test_what_a_killed_publisher_left_in_the_engine_is_removed_when_its_time_is_
 def test_a_model_that_does_not_do_what_it_says_is_rejected(
     with_engine: Publisher, tmp_path: Path, changes: dict[str, object], text: str
 ) -> None:
-    last = with_engine.publish(with_engine.request(write_model(tmp_path / "model", **changes)))  # type: ignore[arg-type]
+    model = write_model(tmp_path / "model", **changes)  # type: ignore[arg-type]
+    last = with_engine.publish(with_engine.request(model), "rejected")
     assert last.stage == model_pb2.STAGE_REJECTED
     assert text in last.message
-    assert list(with_engine.stub.ListModels(model_pb2.ListModelsRequest()).versions) == []
+    listed = with_engine.stub.ListModels(model_pb2.ListModelsRequest(), metadata=of("rejected"))
+    assert list(listed.versions) == []
