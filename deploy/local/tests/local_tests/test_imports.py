@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "imports.py"
+ROOT = Path(__file__).parents[4]
+SCRIPT = ROOT / "deploy" / "local" / "imports.py"
 ENGINE = "services/coordinator/src/kaon_coordinator/engine/new.py"
 
 
@@ -76,3 +79,13 @@ def test_what_the_engine_may_import_is_no_problem(
     ]
     assert problems(ENGINE, "".join(f"import {name}\n" for name in allowed)) == []
     assert len(problems(ENGINE, "import kaon_coordinator.store\n")) == 1
+
+
+def test_no_service_loads_what_prints_for_people() -> None:
+    programs = list((ROOT / "services").glob("*/src/**/__main__.py"))
+    assert len(programs) >= 6
+    lacking = [path for path in programs if 'loading(without="rich")' not in path.read_text()]
+    assert lacking == []
+    loaded = "import sys, kaon_runner.__main__; print('rich.console' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", loaded], capture_output=True, check=True)
+    assert done.stdout == b"False\n"

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+
+from kaon_wire.loading import loading
 
 _PROGRAM = """
 import atexit, gc, json
@@ -52,3 +55,12 @@ def test_what_was_loaded_is_never_looked_through_and_nothing_is_at_the_end(
 ) -> None:
     assert not told["what it has loaded is looked through"]
     assert not told["what it has made is looked through at the end"]
+
+
+def test_a_package_that_nobody_needs_counts_as_not_installed_meanwhile() -> None:
+    with pytest.raises(ImportError), loading(without="this"):
+        importlib.import_module("this")
+    assert "this" not in sys.modules
+    with loading(without="json"):
+        assert importlib.import_module("json") is json
+    assert sys.modules["json"] is json

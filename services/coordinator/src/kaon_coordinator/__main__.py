@@ -13,7 +13,7 @@ from functools import partial
 
 from kaon_wire.loading import loading
 
-with loading():
+with loading(without="rich"):
     import structlog
     import uvloop
 

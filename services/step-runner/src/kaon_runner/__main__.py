@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from kaon_wire.loading import loading
 
-with loading():
+with loading(without="rich"):
     import structlog
 
     from kaon_runner.bootstrap import RunnerService, build_runner

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 from kaon_wire.loading import loading
 
-with loading():
+with loading(without="rich"):
     from kaon_coordinator.access import checked_tenants, tokens
     from kaon_coordinator.access.tokens import Holder
     from kaon_coordinator.store.base import Store, TenantRecord

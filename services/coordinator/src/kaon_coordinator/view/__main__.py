@@ -9,7 +9,7 @@ import sys
 
 from kaon_wire.loading import loading
 
-with loading():
+with loading(without="rich"):
     import structlog
     import uvloop
 
