@@ -87,15 +87,16 @@ class Looking:
         self.page.goto(self.console.origin + path)
         self.settle()
 
-    def look(self, look: Look) -> None:
-        """Looks in another way from now on, and returns when the page has followed."""
+    def look(self, look: Look, *, settles: bool = True) -> None:
+        """Looks in another way from now on, and returns when the page has followed. Not every page settles: one waits for ever."""
         if look == self._look:
             return
         self._look = look
         self.page.set_viewport_size({"width": look.width, "height": look.height})
         self.page.emulate_media(color_scheme=look.scheme)  # type: ignore[arg-type]
         self.page.evaluate(_TWO_FRAMES)
-        self.settle()
+        if settles:
+            self.settle()
 
     def settle(self) -> None:
         """Returns when the page has its title, or says why not, and waits for nothing."""
