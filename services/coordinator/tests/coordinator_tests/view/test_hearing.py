@@ -32,10 +32,11 @@ def seqs(events: Events) -> list[int]:
     return [event.seq for event in events]
 
 
-def cells_of(count: int, trouble: float = 0) -> Machine:
-    """A run of a foreach to its end."""
+def cells_of(count: int, *blocks: str) -> Machine:
+    """A run of foreaches, of one unless named, to its end."""
     items = literal([f"k{number}" for number in range(count)])
-    machine = Machine(workflow(fan(for_each("each", items, fan(step("s"))))), 1, trouble=trouble)
+    foreaches = [for_each(block, items, fan(step("s"))) for block in blocks or ("each",)]
+    machine = Machine(workflow(fan(*foreaches)), 5, trouble=0)
     while machine.happen():
         pass
     return machine
@@ -157,8 +158,10 @@ async def test_what_comes_all_at_once_is_told_in_pieces_and_no_page_goes_back(
 ) -> None:
     monkeypatch.setattr(topics, "_FOLD_SECONDS", 0)
     monkeypatch.setattr(states, "_PAGE", 7)
-    monkeypatch.setattr(states, "MANY_STEPS", -1)
-    machine = cells_of(20, trouble=0.2)
+    for name, many in (("MANY_STEPS", -1), ("MANY_EVENTS", 1), ("EVENTS_OF_STEPS", 0)):
+        monkeypatch.setattr(states, name, many)
+    machine = cells_of(20)
+    assert len(machine.history) > 100
     run, page = play(served.store, machine.definition), Page()
     known: list[int] = []
     run.write(machine.history[:2])
@@ -173,6 +176,8 @@ async def test_what_comes_all_at_once_is_told_in_pieces_and_no_page_goes_back(
             page.take(await answer(stream))
             known.append(page.view.run.last_seq)
     await same(served, page, run)
+    # No rows are read for what is heard, and nothing is told anew.
+    assert page.snapshots == 1
     assert known == sorted(set(known))
     assert len(known) >= len(machine.history) // 14
 
@@ -182,7 +187,9 @@ async def test_cells_are_followed_while_their_foreach_begins_in_pieces(
 ) -> None:
     monkeypatch.setattr(topics, "_FOLD_SECONDS", 0)
     monkeypatch.setattr(states, "_PAGE", 3)
-    machine = cells_of(20)
+    # No later tick helps: what is behind goes on by itself.
+    object.__setattr__(served.parts, "poll_seconds", 3_600)
+    machine = cells_of(20, "other", "each")
     run = play(served.store, machine.definition)
     begun = next(n for n, e in enumerate(machine.history) if e.HasField("block_started"))
     run.write(machine.history[: begun - 1])
@@ -196,7 +203,7 @@ async def test_cells_are_followed_while_their_foreach_begins_in_pieces(
     wanted = [int(cells[index].nodes["s"].status) if index in cells else 0 for index in range(20)]
     async with watching(served, topic(cells=wish)) as stream:
         statuses: dict[int, int] = {}
-        while list(statuses.values()) != wanted:
+        while [statuses.get(index, 0) for index in range(20)] != wanted:
             told = await answer(stream)
             assert not told.HasField("failure")
             columns = told.cells.columns
@@ -234,3 +241,19 @@ def test_a_record_of_the_broker_tells_whole_events_and_progress() -> None:
     progress = history_pb2.RunProgress(run_id="r", step=view)
     _tell(noted, history_pb2.RunEvents(events=numbered(1, 2), progress=[progress]))
     assert (noted.events, noted.running) == ([1, 2], [("r", view)])
+
+
+def test_a_look_folds_as_far_as_its_watcher_knows(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(states, "_PAGE", 7)
+    machine, kept = cells_of(20), served.parts.states
+    run = play(served.store, machine.definition)
+    run.write(machine.history[:5])
+    kept.warm(served.store.get_run("default", run.run_id), lambda: None)
+    run.write(machine.history[5:])
+    record = served.store.get_run("default", run.run_id)
+    # Somebody was told up to event 20 from rows; what comes next is not older.
+    for least in (0, 20):
+        with kept.newest(record, seconds=0, least=least) as live:
+            assert live.state.seq == {0: 12, 20: 26}[least]
