@@ -24,7 +24,7 @@ export function ConnectionBanner({ build }: { build: string }) {
     wakeLive();
     void client.refetchQueries({ type: "active" });
   };
-  if (state === "lost") return <StaleBanner since={goodAt} reason={`${reason.replace(/\.$/, "")}.`} retry={again} />;
+  if (state === "lost") return <StaleBanner since={goodAt} reason={reason} retry={again} />;
   if (state === "signed-out") return <SignedOutBanner again={again} />;
   return <NewBuildBanner build={build} />;
 }

@@ -3,9 +3,9 @@ import { IconAlertTriangle, IconCloudOff, IconLock, IconMoodEmpty, IconSearchOff
 import type { ReactNode } from "react";
 import { type Fault, faultOf } from "../api/fault";
 import { useNow } from "./clock";
+import { staleText } from "./stale";
 import classes from "./states.module.css";
 import { sentence, shown } from "./text";
-import { formatAgo } from "./time";
 
 interface PlaceProps {
   icon: ReactNode;
@@ -76,15 +76,13 @@ export function ErrorState({ error, retry }: { error: unknown; retry?: () => voi
   );
 }
 
-/** What is shown is old: how old, why, and a way to ask again. */
+/** What is shown is old: how old, why, and a way to ask again. `since`: milliseconds since the epoch, 0 for never. */
 export function StaleBanner({ since, reason, retry }: { since: number; reason: string; retry?: () => void }) {
   const now = useNow();
   return (
     <div className={classes.stale} role="status">
       <IconCloudOff size={14} stroke={1.75} aria-hidden="true" />
-      <span>
-        {reason} What you see is from {now - since < 1000 ? "a moment ago" : formatAgo(since, now)}.
-      </span>
+      <span>{staleText(reason, since, now)}</span>
       {retry && (
         <Button size="compact-xs" variant="default" onClick={retry}>
           Try now

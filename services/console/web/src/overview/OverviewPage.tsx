@@ -40,8 +40,19 @@ export function OverviewPage() {
   const retry = () => {
     for (const list of refused) list.retry();
   };
-  if (refused.length > 0) return <ErrorState error={refused[0]?.error} retry={retry} />;
-  if (newest.loading || active.loading || failed.loading) return <LoadingState label="Loading the overview" />;
+  // The title stands there whatever comes: nothing moves when it does.
+  if (refused.length > 0)
+    return (
+      <Page title="Overview">
+        <ErrorState error={refused[0]?.error} retry={retry} />
+      </Page>
+    );
+  if (newest.loading || active.loading || failed.loading)
+    return (
+      <Page title="Overview">
+        <LoadingState label="Loading the overview" />
+      </Page>
+    );
   return (
     <Page title="Overview">
       <div className={classes.page}>

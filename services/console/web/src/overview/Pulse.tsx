@@ -12,6 +12,7 @@ import classes from "./Pulse.module.css";
 const HOUR = { since: "1h" } as const;
 /** One bar a minute. */
 const BUCKETS = 60;
+const HEIGHT = 64;
 
 /** The runs of the last hour: how many, how they went, and when they came. */
 export function Pulse({ changed }: { changed: number }) {
@@ -49,8 +50,8 @@ export function Pulse({ changed }: { changed: number }) {
         </div>
       </div>
       <div>
-        <div className={classes.bars} ref={ref}>
-          {width > 0 && <Bars bars={bars} width={width} height={64} />}
+        <div className={classes.bars} ref={ref} style={{ minHeight: HEIGHT + 1 }}>
+          {width > 0 && <Bars bars={bars} width={width} height={HEIGHT} />}
         </div>
         <div className={classes.axis} aria-hidden="true">
           <span>1 h ago</span>

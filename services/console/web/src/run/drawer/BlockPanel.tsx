@@ -182,40 +182,44 @@ function Gate({ block }: { block: BlockView }) {
     );
   if (block.gate !== "approval") return null;
   return (
-    <Section title="Waits for your answer">
+    <Section title={may ? "Waits for your answer" : "Waits for an answer"}>
       <p className={classes.question}>{shown(clipped(block.message || "Approve?", 2_000))}</p>
       <p className={classes.dim}>
         {block.roles.length > 0 ? `Who may answer: ${block.roles.map(shown).join(", ")}` : "Anybody may answer."}
       </p>
-      <GateFields fields={block.fields} form={form} />
-      <Textarea
-        label="Comment"
-        value={text}
-        onChange={(event) => setText(event.currentTarget.value)}
-        autosize
-        minRows={2}
-      />
-      {!may && <p className={classes.dim}>You have none of these roles.</p>}
-      {answer.error && <Refusal error={answer.error} />}
-      <div className={classes.actions}>
-        <Button
-          leftSection={<IconCheck size={14} />}
-          loading={answer.isPending}
-          disabled={!may || !form.complete}
-          onClick={() => answer.mutate(true)}
-        >
-          Approve
-        </Button>
-        <Button
-          variant="default"
-          leftSection={<IconX size={14} />}
-          loading={answer.isPending}
-          disabled={!may}
-          onClick={() => answer.mutate(false)}
-        >
-          Reject
-        </Button>
-      </div>
+      {may ? (
+        <>
+          <GateFields fields={block.fields} form={form} />
+          <Textarea
+            label="Comment"
+            value={text}
+            onChange={(event) => setText(event.currentTarget.value)}
+            autosize
+            minRows={2}
+          />
+          {answer.error && <Refusal error={answer.error} />}
+          <div className={classes.actions}>
+            <Button
+              leftSection={<IconCheck size={14} />}
+              loading={answer.isPending}
+              disabled={!form.complete}
+              onClick={() => answer.mutate(true)}
+            >
+              Approve
+            </Button>
+            <Button
+              variant="default"
+              leftSection={<IconX size={14} />}
+              loading={answer.isPending}
+              onClick={() => answer.mutate(false)}
+            >
+              Reject
+            </Button>
+          </div>
+        </>
+      ) : (
+        <p className={classes.dim}>You have none of these roles.</p>
+      )}
     </Section>
   );
 }
