@@ -116,10 +116,9 @@ async def serving(
     work: Callable[[], None] = lambda: None,
     *,
     wait: Callable[[], Awaitable[None]] | None = None,
-    grace: float = 0,
     **rules: Any,
 ) -> AsyncIterator[tuple[Call, str]]:
-    """A server of such a service, how it is called, and its address; calls end within so many seconds of grace, or are cut off."""
+    """A server of such a service, how it is called, and its address; at its end calls are cut off."""
     server = GrpcServer(
         [SERVICE],
         CallRules(
@@ -152,7 +151,7 @@ async def serving(
             return response
 
         yield call, address
-    await server.stop(grace)
+    await server.stop(0)
 
 
 async def refused(call: Call, *args: Any, **metadata: str) -> aio.AioRpcError:
@@ -229,20 +228,27 @@ async def test_what_nobody_has_foreseen_and_what_a_database_says_stay_in_the_log
         assert "1234" not in (told.details() or "")
 
 
-async def test_unary_calls_are_timed_by_method_and_status() -> None:
-    registry = CollectorRegistry()
-    seconds = Histogram("seconds", "Of a call.", ["method", "code"], registry=registry)
-    # A refusal is told before it is counted: the server stops when it is.
-    async with serving(seconds=seconds, grace=30) as (call, _):
+async def test_unary_calls_are_timed_by_method_and_status(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = Histogram("seconds", "Of a call.", ["method", "code"], registry=CollectorRegistry())
+    refusals = seconds.labels("stream_unary", "INVALID_ARGUMENT")
+    observe, counted = refusals.observe, asyncio.Event()
+
+    def count(value: float) -> None:
+        observe(value)
+        counted.set()
+
+    monkeypatch.setattr(refusals, "observe", count)
+    async with serving(seconds=seconds) as (call, _):
         await call("unary_unary")
         await refused(call, "stream_unary", b"\xff")
-    for labels in (("unary_unary", "OK"), ("stream_unary", "INVALID_ARGUMENT")):
-        assert (
-            registry.get_sample_value(
-                "seconds_count", dict(zip(("method", "code"), labels, strict=True))
-            )
-            == 1
-        )
+        # A refusal is told before it is counted.
+        await asyncio.wait_for(counted.wait(), 60)
+    samples = next(iter(seconds.collect())).samples
+    assert [
+        (each.labels["method"], each.labels["code"], each.value)
+        for each in samples
+        if each.name == "seconds_count"
+    ] == [("stream_unary", "INVALID_ARGUMENT", 1), ("unary_unary", "OK", 1)]
 
 
 @pytest.mark.parametrize("shape", ["unary_unary", "stream_unary"])
