@@ -87,11 +87,17 @@ class Postgres(Server):
     def endpoints(self) -> dict[str, str]:
         return {"KAON_POSTGRES": self.url}
 
-    def create_database(self, name: str) -> str:
-        """Create an empty database and return its SQLAlchemy URL."""
+    def create_database(self, name: str, like: str = "template1") -> str:
+        """Create a database and return its SQLAlchemy URL.
+
+        Args:
+            name: of the new database.
+            like: a database that nobody is connected to, of which it is a copy; without one the new database is empty.
+        """
+        statement = psycopg.sql.SQL("create database {} template {}")
         with self._connect() as connection:
             connection.execute(
-                psycopg.sql.SQL("create database {}").format(psycopg.sql.Identifier(name))
+                statement.format(psycopg.sql.Identifier(name), psycopg.sql.Identifier(like))
             )
         return self.url.replace(f"/{self.config.database}", f"/{name}", 1)
 

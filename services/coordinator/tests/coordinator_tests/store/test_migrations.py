@@ -26,6 +26,11 @@ from kaonapi.step.v1 import step_pb2
 from .build import submitted
 
 
+@pytest.fixture
+def prepared() -> bool:
+    return False
+
+
 # SQLAlchemy cannot read an index on an expression back from SQLite; from PostgreSQL it can.
 @pytest.mark.filterwarnings("ignore:Skipped unsupported reflection of expression-based index")
 @pytest.mark.filterwarnings("ignore:autogenerate skipping")

@@ -284,6 +284,7 @@ def test_lines_are_read_from_either_end(store: Store, url: str, reads: ViewReads
     assert reads.lines_left_out("run", "a", 0) == 0
 
 
+@pytest.mark.parametrize("prepared", [False])
 def test_a_database_without_tables_is_waited_for(url: str) -> None:
     with pytest.raises(Unavailable, match="a coordinator of the same version"):
         open_view_reads(url)
