@@ -8,8 +8,8 @@ from collections.abc import Iterable
 
 from kaonapi.run.v1 import history_pb2
 
-# So many wait at most: of more, as when a foreach of very many cells begins, rows show sooner how the run stands.
-MOST_HEARD = 40_000
+# So many wait at most: of more, as when a large foreach begins, rows show sooner how the run stands.
+MOST_HEARD = 5_000
 # Of these a state keeps values only.
 _VALUES = frozenset({"cell_started", "step_became_ready", "step_leased"})
 _MAY_FAIL = frozenset({"step_ended", "block_ended"})
