@@ -180,6 +180,11 @@ ELSEWHERE: dict[str, tuple[Variable, ...]] = {
         ),
     ),
     "docker-compose.yml": (
+        Variable(
+            name="KAON_HADOOP_CONF",
+            default="./deploy/compose/hadoop",
+            text="Directory of this machine with the cluster's hdfs-site.xml and core-site.xml: the runners' HADOOP_CONF_DIR.",
+        ),
         Variable(name="KAON_TAG", default="dev", text="Tag of the images."),
         Variable(
             name="KAON_CONTAINERS",

@@ -50,6 +50,11 @@ class HdfsConfig:
         """host:port of WebHDFS."""
         return f"{HOST}:{self.http_port}"
 
+    @property
+    def client_configuration(self) -> Path:
+        """What HADOOP_CONF_DIR names for clients, written when a node starts."""
+        return self.state / "client"
+
 
 class NameNode(Server):
     """Healthy as soon as its web server answers; `Hdfs` waits for the rest."""
@@ -220,12 +225,17 @@ def _write_configuration(config: HdfsConfig) -> None:
         {"fs.defaultFS": config.uri, "hadoop.tmp.dir": str(config.state / "tmp")},
     )
     _write_xml(conf / "hdfs-site.xml", _settings(config))
+    config.client_configuration.mkdir(exist_ok=True)
+    _write_xml(config.client_configuration / "hdfs-site.xml", _CLIENT)
+
+
+# What clients must know, too: they ask for the copies of their files and for the size of the blocks.
+_CLIENT = {"dfs.replication": "1", "dfs.blocksize": BLOCK_BYTES}
 
 
 def _settings(config: HdfsConfig) -> dict[str, str]:
     return {
-        "dfs.replication": "1",
-        "dfs.blocksize": BLOCK_BYTES,
+        **_CLIENT,
         "dfs.safemode.extension": "0",
         # One user on one machine: whoever asks may.
         "dfs.permissions.enabled": "false",

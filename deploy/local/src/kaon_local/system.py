@@ -350,6 +350,7 @@ class System:
         }
         if self.hdfs is not None:
             env["KAON_SCRATCH"] = f"{self.hdfs.uri}/kaon/scratch"
+            env["HADOOP_CONF_DIR"] = str(self.hdfs.config.client_configuration)
         if self.publisher is not None:
             env["KAON_PUBLISHER"] = self.publisher.config.endpoints["KAON_PUBLISHER"]
         if self.config.runner_kafka is not None:

@@ -111,12 +111,12 @@ def _answers(server: str) -> bool:
 
 
 def _classic(context: StepContext) -> SparkSession:
+    # Nothing of Hadoop: the cluster's own files say it, which HADOOP_CONF_DIR names.
     settings = {
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.ui.enabled": "false",
         "spark.sql.shuffle.partitions": "4",
-        "spark.hadoop.dfs.replication": "1",
         "spark.local.dir": str(context.work),
         **context.config.get("conf", {}),
     }

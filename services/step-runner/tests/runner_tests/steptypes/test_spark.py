@@ -51,6 +51,11 @@ def own_setting(spark):
 def kind(spark):
     return {"module": type(spark).__module__}
 
+def copies(spark):
+    # As a client of HDFS does: only then its files are read.
+    spark.sparkContext._jvm.org.apache.hadoop.hdfs.HdfsConfiguration.init()
+    return {"value": spark.sparkContext._jsc.hadoopConfiguration().get("dfs.replication", "unset")}
+
 def endless(path, spark):
     Path(path).write_text(str(os.getpid()))
     spark.range(0, 100000000000000, 1, 8).selectExpr("sum(id % 7)").collect()
@@ -199,3 +204,24 @@ def test_a_classic_driver_lives_in_the_steps_process(lost_system: MemorySystem) 
     began = time.monotonic()
     assert outputs(run(lost_system, wanted)) == {"module": "pyspark.sql.session"}
     print(f"spark: a step with a driver of its own in {time.monotonic() - began:.2f} s")
+
+
+def copies(system: MemorySystem, **conf: str) -> str:
+    """Return how many copies of a file a classic driver asks HDFS for."""
+    wanted = request(
+        "spark",
+        {"entry": "jobs:copies", "driver": "classic", "conf": {"spark.master": "local[1]", **conf}},
+        outputs={"value": "string"},
+        bundle=bundle(system, {"jobs.py": CODE}),
+    )
+    return str(outputs(run(system, wanted))["value"])
+
+
+def test_a_classic_driver_takes_the_number_of_copies_from_its_cluster(
+    lost_system: MemorySystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = "<configuration><property><name>dfs.replication</name><value>5</value></property></configuration>"
+    (tmp_path / "hdfs-site.xml").write_text(told)
+    monkeypatch.setenv("HADOOP_CONF_DIR", str(tmp_path))
+    assert copies(lost_system) == "5"
+    assert copies(lost_system, **{"spark.hadoop.dfs.replication": "2"}) == "2"
