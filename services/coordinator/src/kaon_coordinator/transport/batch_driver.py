@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import faust
+import structlog
 from faust.transport.consumer import ensure_TP
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.producer import Producer
@@ -22,6 +23,8 @@ from mode.utils.futures import notify
 from kaon_coordinator.transport import base
 from kaon_coordinator.transport.reader import Reader
 from kaon_coordinator.transport.threads import ConsumerThread
+
+log = structlog.get_logger(__name__)
 
 
 class BatchSchema(faust.Schema):  # type: ignore[type-arg]
@@ -96,6 +99,8 @@ class BatchConsumer(driver.Consumer):
     async def _begin(self) -> None:
         found = {ensure_TP(tp): at for tp, at in (await self.seek_to_committed()).items()}
         self._committed_offset.update({tp: at or None for tp, at in found.items()})
+        # Says after the fact where a member stood that got nothing.
+        log.info("reading begins", partitions=len(found), committed=sum(map(bool, found.values())))
         self._reader = self.transport.new_reader(
             positions={(tp.topic, tp.partition): at for tp, at in found.items()},
             arrived=self._arrived,
