@@ -121,6 +121,9 @@ class Hub:
     def watch(self, watching: Watching) -> Iterator[None]:
         """Tells somebody what changes."""
         self._watching.add(watching)
+        # Of a run that nobody watched nothing was heard.
+        for run_id in set(watching.run_ids) - self._watched.keys():
+            self._parts.states.doubt(run_id)
         self._watched.update(watching.run_ids)
         try:
             yield
