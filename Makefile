@@ -142,9 +142,9 @@ test: fetch ## every test: first those without servers, by WORKERS=2 processes, 
 	$(if $(WEB_READY),$(MAKE) --no-print-directory web-test)
 	$(PY) -m kaon_local with-engine .venv/bin/pytest -m "real or e2e"
 
-# They wait for half of their time: a third process uses it.
+# They wait for half of their time, which further processes use.
 test-quick: packages ## the tests that start no server and no whole system: two minutes at most, for the inner loop
-	$(PYTEST) --numprocesses 3 -m "not real and not e2e and not slow"
+	$(PYTEST) --numprocesses 4 -m "not real and not e2e and not slow"
 
 # The same tests as in the suite, with other examples each time.
 .PHONY: hunt
