@@ -131,7 +131,7 @@ chaos: fetch ## random faults against the system in containers under load, MINUT
 
 # As many workers as share two cores; conftest.py says which tests stay together.
 WORKERS ?= 2
-PYTEST := .venv/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
+PYTEST = .venv/bin/pytest --numprocesses $(WORKERS) --dist loadgroup
 
 # Tests that start servers come last and one after the other: two systems at once are more than two cores carry in time. The images
 # are built beside those without servers, which leave the processor alone now and then, and wait for the package indexes meanwhile.
@@ -143,8 +143,9 @@ test: fetch ## every test: first those without servers, by WORKERS=2 processes, 
 	$(PY) -m kaon_local with-engine .venv/bin/pytest -m "real or e2e"
 
 # They wait for half of their time, which further processes use.
+test-quick: WORKERS = 4
 test-quick: packages ## the tests that start no server and no whole system: two minutes at most, for the inner loop
-	$(PYTEST) --numprocesses 4 -m "not real and not e2e and not slow"
+	$(PYTEST) -m "not real and not e2e and not slow"
 
 # The same tests as in the suite, with other examples each time.
 .PHONY: hunt

@@ -272,9 +272,8 @@ class Client(RunCommands):
 
     def until_ended(self, run_id: str) -> run_pb2.Run:
         """Return how a run stands when it has ended. What happens meanwhile is neither sent nor told; `watch` tells it."""
-        run = self.summary(
-            run_id
-        )  # tells at once, and in words, when there is no such run or server
+        # Tells at once, and in words, when there is no such run or server.
+        run = self.summary(run_id)
 
         def opened() -> Iterator[run_service_pb2.WatchRunResponse]:
             request = run_service_pb2.WatchRunRequest(run_id=run_id, only_end=True)
