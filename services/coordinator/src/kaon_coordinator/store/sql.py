@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from kaon_coordinator.engine.rows.cell_counts import counted
 from kaon_coordinator.engine.rows.rows import BlockRow, StepRow
@@ -29,6 +29,7 @@ from kaon_coordinator.store import (
     workflow_sql,
 )
 from kaon_coordinator.store.base import ALL_RUNS, Fenced, RunSelection, Store
+from kaon_coordinator.store.kept_connection import KeptConnection
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.log_sql import LogArchive
 from kaon_coordinator.store.migrate import MIGRATIONS
@@ -103,6 +104,7 @@ class SqlStore(Store):
 
     def __init__(self, database: Database, log_bounds: LogBounds) -> None:
         self._database = database
+        self._kept = KeptConnection(database)
         self._submissions = Submissions(database)
         self._aside = aside_sql.Aside(database)
         self._grants = grant_sql.Grants(database)
@@ -628,6 +630,7 @@ class SqlStore(Store):
 
     def close(self) -> None:
         """Close all connections. No call may follow."""
+        self._kept.close()
         self._database.close()
 
     def _fence(self, connection: Connection, partition: int, epoch: int) -> None:
@@ -635,14 +638,14 @@ class SqlStore(Store):
             raise Fenced(partition, epoch)
 
     def _writing(self, what: str) -> AbstractContextManager[Connection]:
-        return transaction(self._database.writer, what)
+        return transaction(self._kept.begin(), what)
 
     def _reading(self, what: str) -> AbstractContextManager[Connection]:
-        return transaction(self._database.reader, what)
+        return transaction(self._database.reader.begin(), what)
 
 
 @contextmanager
-def transaction(engine: Engine, what: str) -> Iterator[Connection]:
+def transaction(begun: AbstractContextManager[Connection], what: str) -> Iterator[Connection]:
     """One transaction; what the database refuses for the moment is `Unavailable`."""
-    with refusals(what), engine.begin() as connection:
+    with refusals(what), begun as connection:
         yield connection

@@ -373,7 +373,7 @@ class ViewReads:
                 yield connection
 
     def _reading(self, what: str) -> AbstractContextManager[Connection]:
-        return transaction(self._database.reader, what)
+        return transaction(self._database.reader.begin(), what)
 
 
 def _tuples(connection: Connection, query: Select[Any]) -> list[tuple[Any, ...]]:
