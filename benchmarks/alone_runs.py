@@ -1,10 +1,11 @@
 """The coordinator with its API alone: what a run of three steps costs it, without a broker and with a played runner.
 
-python -m benchmarks.alone_runs [RUNS] [--steps N] [--repeats N] [--direct] [--profile FILE]
+python -m benchmarks.alone_runs [RUNS] [--steps N] [--repeats N] [--direct | --together] [--profile FILE]
 
 Steps are in a row; the runner starts what it may by itself, and chains of more than sixteen go on before they
-end. Runs are submitted at once, as in workload `three`: over gRPC from a process of their own, or with --direct
-by a call of the owner, without gRPC, its checks, and the API. The difference is what the API costs.
+end. Runs are submitted at once, as in workload `three`: over gRPC from a process of their own, each with a call
+or with --together all with one, as in workload `three-together`; or with --direct by a call of the owner, without
+gRPC, its checks, and the API. The difference is what the API costs.
 """
 
 from __future__ import annotations
@@ -246,8 +247,8 @@ async def _direct(application: Application, runs: int, version: str) -> None:
     """Begin runs without the API."""
     now_us = time.time_ns() // 1000
     ids = [new_run_id(now_us) for _ in range(runs)]
-    begun = [
-        application.coordinator.begin(
+    begun = await application.coordinator.begin(
+        [
             NewRun(
                 run_id=run_id,
                 tenant="default",
@@ -259,14 +260,14 @@ async def _direct(application: Application, runs: int, version: str) -> None:
                 idempotency_key="",
                 now_us=now_us,
             )
-        )
-        for number, run_id in enumerate(ids)
-    ]
-    assert all(await asyncio.gather(*begun)), "a run did not begin in the turn that stores it"
+            for number, run_id in enumerate(ids)
+        ]
+    )
+    assert all(begun), "a run did not begin in the turn that stores it"
 
 
-def submit(port: int, version: str) -> None:
-    """Submit as many runs at once as each line of the input says, until it ends."""
+def submit(port: int, version: str, *, together: bool) -> None:
+    """Submit as many runs at once as each line of the input says, until it ends; `together`: with one call."""
     channel = grpc.insecure_channel(f"127.0.0.1:{port}")
     stub = run_service_pb2_grpc.RunServiceStub(channel)
     for line in sys.stdin:
@@ -276,22 +277,39 @@ def submit(port: int, version: str) -> None:
             )
             for number in range(int(line))
         ]
-        answers = [stub.SubmitRun.future(request, timeout=_SECONDS) for request in requests]
-        for answer in answers:
-            answer.result()
+        if together:
+            many = run_service_pb2.SubmitRunsRequest(requests=requests)
+            answered = stub.SubmitRuns(many, timeout=_SECONDS).answers
+            assert all(each.created for each in answered), "a run was refused"
+        else:
+            answers = [stub.SubmitRun.future(request, timeout=_SECONDS) for request in requests]
+            for answer in answers:
+                answer.result()
         print("done", flush=True)
     channel.close()
 
 
 async def measure(
-    runs: int, repeats: int, *, steps: int = _STEPS, direct: bool, profile: cProfile.Profile | None
+    runs: int,
+    repeats: int,
+    *,
+    steps: int = _STEPS,
+    direct: bool,
+    together: bool = False,
+    profile: cProfile.Profile | None,
 ) -> list[float]:
     """Return the microseconds of CPU of one run, of each repeat."""
     found = []
     transport = _Played()
     async with _serving(transport, steps) as (application, port, version):
         client = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "benchmarks.alone_runs", "--client", f"{port},{version}"),
+            *(
+                sys.executable,
+                "-m",
+                "benchmarks.alone_runs",
+                "--client",
+                f"{port},{version},{int(together)}",
+            ),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -325,15 +343,17 @@ def main() -> None:
     parser.add_argument("runs", nargs="?", type=int, default=100)
     parser.add_argument("--steps", type=int, default=_STEPS, help="steps of a run, in a row")
     parser.add_argument("--repeats", type=int, default=30)
-    parser.add_argument("--direct", action="store_true", help="without the API")
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--direct", action="store_true", help="without the API")
+    ways.add_argument("--together", action="store_true", help="with one call of the API")
     parser.add_argument(
         "--profile", type=Path, help="write cProfile's statistics here, and show them"
     )
     parser.add_argument("--client", default="", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.client:
-        port, _, version = options.client.partition(",")
-        submit(int(port), version)
+        port, version, together = options.client.split(",")
+        submit(int(port), version, together=together == "1")
         return
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     profile = cProfile.Profile() if options.profile else None
@@ -344,6 +364,7 @@ def main() -> None:
             options.repeats,
             steps=options.steps,
             direct=options.direct,
+            together=options.together,
             profile=profile,
         )
     )

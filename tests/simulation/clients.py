@@ -17,7 +17,7 @@ from kaon_coordinator.store.base import RunRecord, ScheduleRecord
 from kaon_coordinator.store.strategies import Wait
 from kaon_wire import canonical
 from kaon_wire.definitions.graphs import all_blocks
-from kaon_wire.errors import Conflict, KaonError, NotFound
+from kaon_wire.errors import Conflict, KaonError, NotFound, Unavailable
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
 from kaonapi.schedule.v1 import schedule_pb2 as s
@@ -125,7 +125,9 @@ class Client:
             )
             run = replace(run, until=until)
             assert member.coordinator is not None
-            begun = await member.coordinator.begin(run) if wish.draw < 0.7 else None
+            (begun,) = await member.coordinator.begin([run]) if wish.draw < 0.7 else [None]
+            if isinstance(begun, Unavailable):
+                raise begun
             if begun is not None:
                 return begun
             (answer,) = await member.store.run(self._world.store.submit_runs, [run])

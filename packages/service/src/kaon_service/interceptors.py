@@ -14,6 +14,7 @@ from grpc import aio
 from prometheus_client import Histogram
 
 from kaon_service import principal
+from kaon_service.access import recording
 from kaon_service.access.credentials import Credentials
 from kaon_service.access.guard import Guard
 from kaon_service.access.recording import CallRecord
@@ -136,6 +137,7 @@ class CallInterceptor(aio.ServerInterceptor):
         caller = await admission.allow(record.method, record.principal, credentials)
         record.principal = caller
         principal.enter(caller)
+        recording.enter(record)
         rates.call(caller.tenant)
 
     async def _admit_again(self, record: CallRecord, context: Any) -> None:

@@ -31,6 +31,9 @@ _COMMON: Mapping[type[KaonError], grpc.StatusCode] = {
 }
 
 
+_NAMES = {code.value[0]: code.name for code in grpc.StatusCode}
+
+
 @dataclass(frozen=True, kw_only=True)
 class StatusTable:
     """The statuses of one service's errors."""
@@ -49,18 +52,26 @@ class StatusTable:
 
         Of an unforeseen error or one of the database, the status contains only a reference to the log.
         """
+        if isinstance(error, KaonError) and not isinstance(error, DatabaseUnavailable):
+            # Clients are not told which part of their credentials was wrong.
+            why = error.reason if isinstance(error, Unauthenticated) else str(error)
+            log.info("call refused", method=method, error=why)
+        code, message = self.told(error, method)
+        details = (
+            [*self.details(error), *_when_again(error)] if isinstance(error, KaonError) else ()
+        )
+        return _status(code, message, details)
+
+    def told(self, error: Exception, method: str) -> tuple[grpc.StatusCode, str]:
+        """Return the code and the text of an error. Log what the text withholds, and no other refusal."""
         if not isinstance(error, KaonError):
-            return self._referring(
-                grpc.StatusCode.INTERNAL, "internal error", method, exc_info=error
+            return grpc.StatusCode.INTERNAL, self._referring(
+                "internal error", method, exc_info=error
             )
         if isinstance(error, DatabaseUnavailable):
-            return self._referring(
-                self._code(error), "the database does not answer", method, error=str(error)
-            )
-        # Clients are not told which part of their credentials was wrong.
-        why = error.reason if isinstance(error, Unauthenticated) else str(error)
-        log.info("call refused", method=method, error=why)
-        return _status(self._code(error), str(error), [*self.details(error), *_when_again(error)])
+            words = self._referring("the database does not answer", method, error=str(error))
+            return self._code(error), words
+        return self._code(error), str(error)
 
     def code_name(self, error: Exception) -> str:
         """Return the name of an error's status."""
@@ -76,13 +87,16 @@ class StatusTable:
             (code for kind, code in codes.items() if isinstance(error, kind)), self.otherwise
         )
 
-    def _referring(
-        self, code: grpc.StatusCode, words: str, method: str, **logged: object
-    ) -> grpc.Status:
-        """Log an error, and return a status with its reference in the log."""
+    def _referring(self, words: str, method: str, **logged: object) -> str:
+        """Log an error, and return a text with its reference in the log."""
         reference = uuid.uuid4().hex[:12]
         log.error("call failed", method=method, reference=reference, **logged)
-        return _status(code, f"{words}: the {self.service}'s log tells more under {reference}", ())
+        return f"{words}: the {self.service}'s log tells more under {reference}"
+
+
+def name_of(code: int) -> str:
+    """Return the name of a status, given by the number of its code."""
+    return _NAMES[code]
 
 
 def _when_again(error: KaonError) -> Iterable[Message]:

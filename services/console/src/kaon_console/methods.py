@@ -68,6 +68,7 @@ _LISTED: Mapping[str, tuple[str, str, str]] = {
 
 # Methods that a browser never calls, and why.
 REFUSED: Mapping[str, str] = {
+    "kaonapi.run.v1.RunService/SubmitRuns": "a page submits one run at a time",
     "kaonapi.workflow.v1.WorkflowService/UploadBundle": "code comes from the CLI and the SDK",
     "kaonapi.workflow.v1.WorkflowService/RegisterWorkflow": "definitions come from the CLI and the SDK, with their code",
     "kaonapi.artifact.v1.ArtifactService/PutArtifact": "files come from the CLI and the SDK",

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Protocol
 
 from google.protobuf.message import Message
 
 from kaon_service.principal import Principal
+
+
+@dataclass(kw_only=True)
+class Part:
+    """A request within the request of a call, which counts as a call of its own."""
+
+    request: Message
+    # Name of the status; empty: that of the whole call.
+    outcome: str = ""
 
 
 @dataclass(kw_only=True)
@@ -22,6 +33,23 @@ class CallRecord:
     request: Message | None = None
     # Name of the status, such as "OK" or "PERMISSION_DENIED".
     outcome: str = "OK"
+    # Recorded in place of the call, unless there are none.
+    parts: Sequence[Part] = ()
+
+
+_current: ContextVar[CallRecord] = ContextVar("call_record")
+
+
+def enter(record: CallRecord) -> None:
+    """Make a record that of this task's call."""
+    _current.set(record)
+
+
+def divide(parts: Sequence[Part]) -> None:
+    """Record the parts of this task's call, where there is a call, each by itself."""
+    record = _current.get(None)
+    if record is not None:
+        record.parts = parts
 
 
 class Recorder(Protocol):

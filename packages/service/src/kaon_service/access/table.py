@@ -44,6 +44,7 @@ _SERVICES: Mapping[str, Mapping[str, Access]] = {
     },
     "kaonapi.run.v1.RunService": {
         "SubmitRun": Access(role=Role.OPERATOR, audited=True),
+        "SubmitRuns": Access(role=Role.OPERATOR, audited=True),
         "GetRun": Access(role=Role.VIEWER),
         "ListRuns": Access(role=Role.VIEWER),
         "WatchRun": Access(role=Role.VIEWER),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import structlog
 
@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 # Calls of one transaction.
 _BATCH = 500
 _DAY_US = 86_400_000_000
+_Waiting: TypeAlias = tuple[AuditCall, asyncio.Future[None]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,22 +50,23 @@ class AuditLog:
         self.store = store
         self._rules = rules
         self._now_us = now_us
-        self._waiting: list[tuple[AuditCall, asyncio.Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._writing: asyncio.Task[None] | None = None
         # One thread: whoever appends locks the chain's end anyway.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="audit")
 
-    async def record(self, call: AuditCall) -> None:
-        """Record a call.
+    async def record(self, *calls: AuditCall) -> None:
+        """Record calls.
 
         Raises:
             Unavailable: The database does not answer.
         """
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((call, done))
+        loop = asyncio.get_running_loop()
+        waiting: list[_Waiting] = [(call, loop.create_future()) for call in calls]
+        self._waiting += waiting
         if self._writing is None:
             self._writing = asyncio.create_task(self._write(), name="audit")
-        await done
+        await asyncio.gather(*(done for _, done in waiting))
 
     async def run(self) -> NoReturn:
         """Sign the newest head, and forget what is old, for ever."""
@@ -106,7 +108,7 @@ class AuditLog:
         finally:
             self._writing = None
 
-    async def _append(self, batch: Sequence[tuple[AuditCall, asyncio.Future[None]]]) -> None:
+    async def _append(self, batch: Sequence[_Waiting]) -> None:
         try:
             await self._call(lambda: self.store.append(merged(call for call, _ in batch)))
         except Exception as error:

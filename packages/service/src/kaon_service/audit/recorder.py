@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+
+from google.protobuf.message import Message
 
 from kaon_service.access.recording import CallRecord
 from kaon_service.access.table import TABLE
@@ -12,6 +15,9 @@ from kaon_wire.audit.rows import AuditCall
 
 # Who gets one of these was not let in, or not let further, or has asked for what may be another tenant's.
 _REFUSALS = frozenset({"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "RESOURCE_EXHAUSTED"})
+
+# Rows that are made without a pause.
+_PIECE = 20
 
 
 class AuditRecorder:
@@ -34,11 +40,21 @@ class AuditRecorder:
         Raises:
             Unavailable: The log's database does not answer.
         """
-        if self._reads or call.outcome in _REFUSALS or _changes(call.method):
-            await self._log.record(self._row(call))
+        if not (self._reads or call.outcome in _REFUSALS or _changes(call.method)):
+            return
+        if not call.parts:
+            await self._log.record(self._row(call, call.request, call.outcome))
+            return
+        rows = []
+        for number, part in enumerate(call.parts, 1):
+            rows.append(self._row(call, part.request, part.outcome or call.outcome))
+            if number % _PIECE == 0:
+                # Others go on.
+                await asyncio.sleep(0)
+        await self._log.record(*rows)
 
-    def _row(self, call: CallRecord) -> AuditCall:
-        caller, request = call.principal, call.request
+    def _row(self, call: CallRecord, request: Message | None, outcome: str) -> AuditCall:
+        caller = call.principal
         return AuditCall(
             time_us=self._now_us(),
             tenant=caller.tenant if caller else "",
@@ -46,7 +62,7 @@ class AuditRecorder:
             authentication=caller.authentication if caller else "",
             method=call.method.removeprefix("/"),
             named=named(request) if request is not None else "",
-            outcome=call.outcome,
+            outcome=outcome,
             request_digest=digest(request) if request is not None else "",
         )
 

@@ -17,7 +17,7 @@ from kaon_service.access.credentials import Credentials, Unauthenticated
 from kaon_service.access.guard import Guard
 from kaon_service.access.limits import AllLimits, TenantLimits
 from kaon_service.access.rates import Rates
-from kaon_service.access.recording import CallRecord
+from kaon_service.access.recording import CallRecord, Part
 from kaon_service.audit.auditing import Auditing
 from kaon_service.audit.log import AuditLog, AuditRules
 from kaon_service.audit.recorder import AuditRecorder
@@ -31,6 +31,7 @@ from kaon_service.statuses import StatusTable
 from kaon_wire.errors import InvalidValue
 from kaonapi.access.v1 import audit_service_pb2 as a
 from kaonapi.access.v1 import audit_service_pb2_grpc
+from kaonapi.run.v1.run_service_pb2 import SubmitRunRequest
 
 STATUSES = StatusTable(service="tester", otherwise=grpc.StatusCode.FAILED_PRECONDITION)
 
@@ -151,4 +152,20 @@ async def test_a_read_is_recorded_when_it_asked_for_what_may_be_another_tenants(
     call.outcome = outcome
     await AuditRecorder(log, lambda: 1, reads=False).recorded(call)
     assert len(log.store.newest(Wanted())) == rows
+    await log.close()
+
+
+async def test_parts_of_a_call_are_recorded_in_its_place_each_with_its_end(tmp_path: Path) -> None:
+    log = AuditLog(AuditStore(f"sqlite:///{tmp_path}/audit.db"), AuditRules(), lambda: 1)
+    requests = [SubmitRunRequest(workflow=f"w{number}") for number in range(700)]
+    parts = [Part(request=request, outcome="OK") for request in requests]
+    parts[3].outcome, parts[4].outcome = "NOT_FOUND", ""
+    call = CallRecord(method="/kaonapi.run.v1.RunService/SubmitRuns", parts=parts)
+    call.outcome = "CANCELLED"
+    await AuditRecorder(log, lambda: 1, reads=False).recorded(call)
+    rows = [row.call for row in log.store.newest(Wanted(limit=1_000))][::-1]
+    assert [row.named for row in rows] == [f"workflow=w{number}" for number in range(700)]
+    ends = {number: row.outcome for number, row in enumerate(rows) if row.outcome != "OK"}
+    assert ends == {3: "NOT_FOUND", 4: "CANCELLED"}
+    assert len({row.request_digest for row in rows}) == 700
     await log.close()

@@ -28,12 +28,7 @@ class Grants:
             NotFound: It does not have one, whether or not there is such an artifact.
             InvalidValue: A text is not JSON, or refers to what coordinators alone make.
         """
-        texts = list(texts)
-        if kind := unpacked(texts):
-            raise InvalidValue(
-                f"an artifact of type {kind!r} cannot be named: coordinators make them"
-            )
-        if found := digests(texts):
+        if found := named(texts):
             await self.check(caller, found)
 
     async def check(self, caller: Principal, found: set[str]) -> None:
@@ -42,13 +37,17 @@ class Grants:
         Raises:
             NotFound: It does not have one, whether or not there is such an artifact.
         """
-        store = self._threads.store
-        lacking = await self._threads.read(store.missing_grants, caller.tenant, found)
-        if not lacking:
-            return
-        if caller.authentication != "off":
-            raise NotFound(f"there is no artifact sha256:{min(lacking)}")
-        await self.give(caller.tenant, dict.fromkeys(lacking, 0))
+        if lacking := await self.lacking(caller, found):
+            raise unknown(lacking)
+
+    async def lacking(self, caller: Principal, found: set[str]) -> set[str]:
+        """Return which of these artifacts the caller's tenant does not have. Without authentication it is given them."""
+        missing = self._threads.store.missing_grants
+        lacking = set(await self._threads.read(missing, caller.tenant, found))
+        if lacking and caller.authentication == "off":
+            await self.give(caller.tenant, dict.fromkeys(lacking, 0))
+            return set()
+        return lacking
 
     async def has(self, tenant: str, digest: str) -> bool:
         """Return whether a tenant has an artifact, by the hex digits of its digest."""
@@ -58,3 +57,20 @@ class Grants:
     async def give(self, tenant: str, sizes: Mapping[str, int]) -> None:
         """Grant artifacts to a tenant, with their bytes."""
         await self._threads.run(self._threads.store.grant, tenant, sizes)
+
+
+def named(texts: Iterable[str]) -> set[str]:
+    """Return the hex digits of the digests of the artifacts to which JSON texts of a caller refer.
+
+    Raises:
+        InvalidValue: A text is not JSON, or refers to what coordinators alone make.
+    """
+    texts = list(texts)
+    if kind := unpacked(texts):
+        raise InvalidValue(f"an artifact of type {kind!r} cannot be named: coordinators make them")
+    return digests(texts)
+
+
+def unknown(lacking: set[str]) -> NotFound:
+    """Return the refusal of what names artifacts that its tenant does not have."""
+    return NotFound(f"there is no artifact sha256:{min(lacking)}")

@@ -33,22 +33,16 @@ def call_rules(guard: Guard, seconds: Histogram | None) -> CallRules:
 
     The histogram observes the duration of each unary call, by method and status.
     """
-    statuses = StatusTable(
-        service="coordinator",
-        codes={Denied: grpc.StatusCode.PERMISSION_DENIED},
-        otherwise=grpc.StatusCode.FAILED_PRECONDITION,
-        details=_details,
-    )
     return CallRules(
-        statuses=statuses,
+        statuses=STATUSES,
         guard=guard,
-        check=_check,
+        check=check_bounds,
         undecodable_hint=_UNDECODABLE_HINT,
         seconds=seconds,
     )
 
 
-def _check(request: Message) -> None:
+def check_bounds(request: Message) -> None:
     """Check a request against the bounds of its fields.
 
     Raises:
@@ -78,3 +72,12 @@ def _bad_request(problems: Iterable[Problem]) -> error_details_pb2.BadRequest:
             del told.field_violations[-1]
             break
     return told
+
+
+# How calls, and the requests of a call for many runs, end.
+STATUSES = StatusTable(
+    service="coordinator",
+    codes={Denied: grpc.StatusCode.PERMISSION_DENIED},
+    otherwise=grpc.StatusCode.FAILED_PRECONDITION,
+    details=_details,
+)

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from kaon_coordinator.api import aside as asides
 from kaon_coordinator.api import gate_rules, views
 from kaon_coordinator.api.feed import RunFeed
+from kaon_coordinator.api.many_runs import ManyRunsServicer
 from kaon_coordinator.api.run_commands import RunCommandsServicer
 from kaon_coordinator.api.run_parts import Part, part_of
 from kaon_coordinator.api.submission import Submission, as_new, checked_key
@@ -52,7 +53,7 @@ class RunParts:
 Progress: TypeAlias = Mapping[str, run_pb2.StepView]
 
 
-class RunServicer(RunCommandsServicer, TenantSignalsServicer, TimeTravelServicer):
+class RunServicer(ManyRunsServicer, RunCommandsServicer, TenantSignalsServicer, TimeTravelServicer):
     """Serves the methods of RunService for the caller's runs."""
 
     _threads: StoreCalls[RunServiceStore]

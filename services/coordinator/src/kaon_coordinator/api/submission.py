@@ -12,12 +12,12 @@ from typing import Protocol
 import structlog
 
 from kaon_coordinator.access.bounds import TenantBounds
-from kaon_coordinator.access.grants import Grants
+from kaon_coordinator.access.grants import Grants, named, unknown
 from kaon_coordinator.api import run_labels, views
 from kaon_coordinator.api.artifact_renewal import ArtifactRenewal
 from kaon_coordinator.api.outcomes import Outcomes
 from kaon_coordinator.api.quotas import Quotas
-from kaon_coordinator.api.submitter import Submitter
+from kaon_coordinator.api.submitter import Submitted, Submitter
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.run_info import may_use_run_info
@@ -25,6 +25,7 @@ from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.previous_success import previous_success
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.run_params import run_params
+from kaon_coordinator.shell.inbound.newcomers import Begun
 from kaon_coordinator.store import submission_sql
 from kaon_coordinator.store.base import NO_LABELS, NewRun, RunRecord, WorkflowRecord
 from kaon_coordinator.store.protocols.aside_store import AsideStore
@@ -36,7 +37,7 @@ from kaon_coordinator.store.submission_sql import REOPENING
 from kaon_service import principal
 from kaon_service.principal import Principal
 from kaon_wire.definitions import targets as aims
-from kaon_wire.errors import Conflict, InvalidValue
+from kaon_wire.errors import InvalidValue, KaonError, Unavailable
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import command_pb2, run_pb2
 
@@ -47,8 +48,8 @@ _REASON_CHARACTERS = 2_000
 _OWN_KEYS = ("schedule:", "backfill:")
 # Versions of workflows kept in the cache.
 _KEPT_VERSIONS = 200
-# Runs of one transaction.
-_TOGETHER = 200
+# Runs that begin in one turn and transaction. A turn decides all that begins before it lets others go on.
+TOGETHER = 100
 
 
 class SubmitterStore(WorkflowStore, SubmissionStore, AsideStore, RunStore, Protocol):
@@ -63,15 +64,15 @@ class Wake(Protocol):
 
 
 class Begin(Protocol):
-    """Begins a run in the transaction that stores it, if the owner of its partition is in this process."""
+    """Begins runs in the transaction that stores them, those whose owners are in this process."""
 
-    def __call__(self, run: NewRun, /) -> Awaitable[RunRecord | None]:
-        """Return the durable run; None when it must be stored first, and its owner woken."""
+    def __call__(self, runs: Sequence[NewRun], /) -> Awaitable[Sequence[Begun]]:
+        """Return what became of each; None when it must be stored first, and its owner woken."""
 
 
-async def store_first(run: NewRun) -> RunRecord | None:
+async def store_first(runs: Sequence[NewRun]) -> Sequence[Begun]:
     """Begin nothing."""
-    return None
+    return [None] * len(runs)
 
 
 class Submission:
@@ -211,7 +212,9 @@ class Submission:
         await self.check(run)
         await self._quotas.check_runs([run])
         await self.renewal.named_in(*map(str.encode, run.params.values()))
-        begun = await self._begin(run)
+        (begun,) = await self._begin([run])
+        if isinstance(begun, Unavailable):
+            raise begun
         if begun is not None:
             stored, created = begun, True
         else:
@@ -223,6 +226,59 @@ class Submission:
         if created and begun is None:
             self.wake(stored.partition, stored)
         return stored, created
+
+    async def check_each(self, runs: Sequence[NewRun]) -> list[KaonError | None]:
+        """Return of each run of the caller whether its parameters are why it is refused.
+
+        That is `InvalidValue` or `NotFound`, as `check` raises them.
+        """
+        caller, found = principal.current(), [_named(run) for run in runs]
+        everything = set().union(*(each for each in found if not isinstance(each, InvalidValue)))
+        lacking = await self.grants.lacking(caller, everything) if everything else set()
+        return [
+            each
+            if isinstance(each, InvalidValue)
+            else unknown(each & lacking)
+            if each & lacking
+            else None
+            for each in found
+        ]
+
+    async def submit_each(self, runs: Sequence[NewRun]) -> list[Submitted]:
+        """Store checked runs of the caller durably, each by itself; answer each in its place.
+
+        The first ones are submitted up to the limits of the tenant, and `Exhausted` is the answer to the others. Another error
+        than a `KaonError` is unforeseen, or of the database.
+        """
+        refusals = await self._quotas.admitted(runs)
+        admitted = [run for run, refusal in zip(runs, refusals, strict=True) if refusal is None]
+        stored = iter(await self._store_each(admitted))
+        return [next(stored) if refusal is None else refusal for refusal in refusals]
+
+    async def _store_each(self, runs: Sequence[NewRun]) -> list[Submitted]:
+        """Begin runs in groups, and store those that do not begin here, with a wake-up for each of their partitions."""
+        answers: list[Submitted] = []
+        for first in range(0, len(runs), TOGETHER):
+            together = runs[first : first + TOGETHER]
+            for run in together:
+                await self.renewal.named_in(*map(str.encode, run.params.values()))
+            begun = await self._begin(together)
+            others = [run for run, each in zip(together, begun, strict=True) if each is None]
+            stored = await self._submitter.submit_all(others) if others else []
+            for partition in {
+                each[0].partition for each in stored if not isinstance(each, Exception) and each[1]
+            }:
+                self.wake(partition)
+            following = iter(stored)
+            answers += [
+                next(following)
+                if each is None
+                else each
+                if isinstance(each, Unavailable)
+                else (each, True)
+                for each in begun
+            ]
+        return answers
 
     async def check_update(self, caller: Principal, outputs: Iterable[str]) -> None:
         """Check that an update of a dataset, which starts runs, may be told: as the submission of a run with its outputs.
@@ -267,7 +323,7 @@ class Submission:
         """Store many runs in batches, and answer each in its place.
 
         Raises:
-            Conflict: An idempotency key was used for another payload; earlier runs are stored.
+            Conflict: An idempotency key was used for another payload; the other runs are stored.
             Exhausted: The runs exceed a limit of their tenant; none is stored.
             Denied, InvalidRequest: See `check`; nothing is stored.
         """
@@ -278,17 +334,10 @@ class Submission:
         await self.grants.check_values(principal.current(), values)
         await self._quotas.check_runs(runs)
         answers: list[tuple[RunRecord, bool]] = []
-        for first in range(0, len(runs), _TOGETHER):
-            together = runs[first : first + _TOGETHER]
-            await self.renewal.named_in(
-                *(text.encode() for run in together for text in run.params.values())
-            )
-            for answer in await self._threads.run(self._threads.store.submit_runs, together):
-                if isinstance(answer, Conflict):
-                    raise answer
-                answers.append(answer)
-        for partition in {run.partition for run, created in answers if created}:
-            self.wake(partition)
+        for answer in await self._store_each(runs):
+            if isinstance(answer, Exception):
+                raise answer
+            answers.append(answer)
         return answers
 
     async def command(self, run_id: str, *, reason: str = "", **command: object) -> run_pb2.Run:
@@ -375,6 +424,14 @@ def as_new(run: NewRun) -> RunRecord:
     return replace(
         submission_sql.fresh_record(run), row=replace(submission_sql.fresh_row(run), run_id="")
     )
+
+
+def _named(run: NewRun) -> set[str] | InvalidValue:
+    """Return the artifacts that the parameters of a run name, or what is wrong with a parameter."""
+    try:
+        return named(run.params.values())
+    except InvalidValue as error:
+        return error
 
 
 def _values(wish: command_pb2.RunCommand) -> Iterator[str]:

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import TypeAlias
 
 from kaon_coordinator.store.base import NewRun, RunRecord
 from kaon_coordinator.store.protocols.submission_store import SubmissionStore
 from kaon_coordinator.store.store_calls import StoreCalls
-from kaon_wire.errors import Conflict, KaonError
+from kaon_wire.errors import KaonError
 
 _AT_ONCE = 200
+# A run that is stored, and False when its key was used for it before; or why there is none, a `Conflict` when its key was used for
+# another payload.
+Submitted: TypeAlias = tuple[RunRecord, bool] | Exception
+_Waiting: TypeAlias = tuple[NewRun, asyncio.Future[Submitted]]
 
 
 class Submitter:
@@ -17,7 +23,7 @@ class Submitter:
 
     def __init__(self, store: StoreCalls[SubmissionStore]) -> None:
         self._store = store
-        self._waiting: list[tuple[NewRun, asyncio.Future[tuple[RunRecord, bool]]]] = []
+        self._waiting: list[_Waiting] = []
         self._working: asyncio.Task[None] | None = None
 
     async def submit(self, run: NewRun) -> tuple[RunRecord, bool]:
@@ -26,11 +32,19 @@ class Submitter:
         Raises:
             Conflict: The idempotency key was used for another payload.
         """
-        answer: asyncio.Future[tuple[RunRecord, bool]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((run, answer))
+        (answer,) = await self.submit_all([run])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def submit_all(self, runs: Sequence[NewRun]) -> list[Submitted]:
+        """Store runs durably, and answer each in its place."""
+        loop = asyncio.get_running_loop()
+        waiting: list[_Waiting] = [(run, loop.create_future()) for run in runs]
+        self._waiting += waiting
         if self._working is None:
             self._working = asyncio.create_task(self._work())
-        return await answer
+        return [await answer for _, answer in waiting]
 
     async def _work(self) -> None:
         try:
@@ -40,9 +54,7 @@ class Submitter:
         finally:
             self._working = None
 
-    async def _store_together(
-        self, together: list[tuple[NewRun, asyncio.Future[tuple[RunRecord, bool]]]]
-    ) -> None:
+    async def _store_together(self, together: list[_Waiting]) -> None:
         try:
             results = await self._store.run(
                 self._store.store.submit_runs, [run for run, _ in together]
@@ -56,13 +68,9 @@ class Submitter:
                 return
             for _, answer in together:
                 if not answer.done():
-                    answer.set_exception(error)
+                    answer.set_result(error)
             return
         for (_, answer), result in zip(together, results, strict=True):
             # The caller may have gone.
-            if answer.done():
-                continue
-            if isinstance(result, Conflict):
-                answer.set_exception(result)
-            else:
+            if not answer.done():
                 answer.set_result(result)

@@ -20,6 +20,7 @@ from kaon_coordinator.shell.dispatch import Dispatch
 from kaon_coordinator.shell.ending import EndingParts, Endings
 from kaon_coordinator.shell.history_publisher import HistoryPublisher
 from kaon_coordinator.shell.inbound.inbox import Inbox
+from kaon_coordinator.shell.inbound.newcomers import Begun
 from kaon_coordinator.shell.inbound.sorting import sort_records
 from kaon_coordinator.shell.ownership import Ownership, OwnershipParts
 from kaon_coordinator.shell.partitions import Partitions
@@ -162,16 +163,14 @@ class Coordinator:
         """
         return self._inbox.wake(partition, submitted)
 
-    async def begin(self, run: NewRun) -> RunRecord | None:
-        """Begin a submitted run in the transaction that stores it, if this process owns its partition.
+    async def begin(self, runs: Sequence[NewRun]) -> list[Begun]:
+        """Begin submitted runs in the transaction that stores them, those whose partitions this process owns.
 
         Returns:
-            The durable run; None when its submitter must store it.
-
-        Raises:
-            Unavailable: It is unknown whether the run is durable.
+            Of each run, in order: the durable run; None when its submitter must store it; `Unavailable` when it is unknown
+            whether it is durable.
         """
-        return await self._inbox.begin(run)
+        return await self._inbox.begin(runs)
 
     async def wake_owner(self, partition: int, submitted: RunRecord | None = None) -> None:
         """Wake the owner of a partition: directly in this process, by a record in another one."""

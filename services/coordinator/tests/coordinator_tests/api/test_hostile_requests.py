@@ -89,6 +89,11 @@ class Caller:
         schedule = s.Schedule(name="sched", workflow="w", cron=cron)
         made: dict[str, Message] = {
             "SubmitRunRequest": r.SubmitRunRequest(workflow="hostile", priority=1),
+            "SubmitRunsRequest": r.SubmitRunsRequest(
+                requests=[
+                    r.SubmitRunRequest(workflow=name, priority=1) for name in ("hostile", "w")
+                ]
+            ),
             "SignalRunRequest": r.SignalRunRequest(run_id=run_id, name="go", payload_json="1"),
             "SignalRunsRequest": r.SignalRunsRequest(name="go", payload_json="1"),
             "MarkBlockRequest": r.MarkBlockRequest(
@@ -125,6 +130,11 @@ class Caller:
         """The answer, if the call is not refused."""
         code, answer = await hostile_calls.call(self.whole.channel, method, request, metadata)
         self.codes[code.name] += 1
+        for each in answer.answers if isinstance(answer, r.SubmitRunsResponse) else ():
+            refusal = each.refusal
+            assert refusal.code in {code.value[0] for code in hostile_calls.DOCUMENTED}, refusal
+            assert bool(refusal.message.strip()) == bool(refusal.code)
+            assert "Traceback" not in refusal.message
         event(f"{method.name}: {code.name}")
         return answer
 

@@ -153,6 +153,7 @@ class Tenant:
         kind = case.method.input_type
         made: dict[str, Message] = {
             "SubmitRunRequest": self.submission(),
+            "SubmitRunsRequest": r.SubmitRunsRequest(requests=[self.submission()]),
             "PutScheduleRequest": s.PutScheduleRequest(schedule=self.schedule()),
             "BackfillRequest": s.BackfillRequest(
                 workflow=f"{self.name}-flow",

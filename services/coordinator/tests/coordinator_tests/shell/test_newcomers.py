@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.store.base import NewRun, PartitionBatch
+from kaon_coordinator.store.base import NewRun, PartitionBatch, RunRecord
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Unavailable
 from kaon_wire.partitioning import partition_of
@@ -69,8 +69,8 @@ def _batches(member: Member) -> list[PartitionBatch]:
 
 async def test_a_run_and_its_first_steps_are_one_transaction(world: World, member: Member) -> None:
     batches = _batches(member)
-    record = await member.coordinator.begin(_new_run(world, member))
-    assert record is not None
+    (record,) = await member.coordinator.begin([_new_run(world, member)])
+    assert isinstance(record, RunRecord)
     (batch,) = [batch for batch in batches if batch.begun]
     assert [row.status for row in batch.steps["run"]] == [t.READY]
     stored = member.store.store.get_run("default", "run")
@@ -84,8 +84,11 @@ async def test_a_run_and_its_first_steps_are_one_transaction(world: World, membe
 async def test_runs_that_come_together_share_a_transaction(world: World, member: Member) -> None:
     batches = _batches(member)
     runs = [_new_run(world, member, f"run-{number}") for number in range(9)]
-    records = await asyncio.gather(*map(member.coordinator.begin, runs))
-    assert all(records)
+    together = member.coordinator.begin(runs[3:])
+    alone = [member.coordinator.begin([run]) for run in runs[:3]]
+    records = await asyncio.gather(together, *alone)
+    assert [len(each) for each in records] == [6, 1, 1, 1]
+    assert all(isinstance(each, RunRecord) for group in records for each in group)
     begun = [batch for batch in batches if batch.begun]
     # One for each partition.
     assert len(begun) == len({run.partition for run in runs})
@@ -95,10 +98,10 @@ async def test_a_key_that_is_taken_leaves_nothing_behind_and_the_others_begin(
     world: World, member: Member
 ) -> None:
     first = _new_run(world, member, "first")
-    assert await member.coordinator.begin(first) is not None
+    assert await member.coordinator.begin([first]) != [None]
     again = _new_run(world, member, "again", idempotency_key=first.idempotency_key)
     other = _new_run(world, member, "other")
-    answers = await asyncio.gather(*map(member.coordinator.begin, (again, other)))
+    answers = await member.coordinator.begin([again, other])
     assert [answer is None for answer in answers] == [True, False]
     assert member.coordinator.find_run("again") is None
     assert member.coordinator.find_run("other") is not None
@@ -110,14 +113,14 @@ async def test_a_run_of_another_owner_and_a_fork_are_stored_first(
     world: World, member: Member
 ) -> None:
     fork = _new_run(world, member, "fork", fork_run_id="run", fork_seq=1)
-    assert await member.coordinator.begin(fork) is None
+    assert await member.coordinator.begin([fork]) == [None]
     await member.coordinator.on_revoked(topics.STEP_EVENTS, range(world.catalogue.run_partitions))
-    assert await member.coordinator.begin(_new_run(world, member, "elsewhere")) is None
+    assert await member.coordinator.begin([_new_run(world, member, "elsewhere")]) == [None]
 
 
 async def test_a_run_whose_first_turn_fails_is_stored_first(world: World, member: Member) -> None:
     run = _new_run(world, member, version="sha256:unknown")
-    assert await member.coordinator.begin(run) is None
+    assert await member.coordinator.begin([run]) == [None]
     assert member.coordinator.find_run("run") is None
 
 
@@ -129,7 +132,7 @@ async def test_a_turn_that_waits_for_the_broker_delays_no_acknowledgement(
     await hasty.start()
     await world.until(lambda: hasty.coordinator.partitions_owned == 1)
     async with hasty.coordinator._lock:
-        assert await hasty.coordinator.begin(_new_run(world, hasty)) is None
+        assert await hasty.coordinator.begin([_new_run(world, hasty)]) == [None]
     await hasty.stop()
 
 
@@ -142,8 +145,9 @@ async def test_a_transaction_that_may_have_taken_place_is_reported_as_unknown(
         raise Unavailable("the database is away")
 
     member.store.store.commit_all = commit_all  # type: ignore[method-assign]
-    with pytest.raises(Unavailable, match="the database is away"):
-        await member.coordinator.begin(run)
+    (told,) = await member.coordinator.begin([run])
+    assert isinstance(told, Unavailable)
+    assert "the database is away" in str(told)
 
 
 async def test_no_turn_follows_one_of_which_nobody_knows_whether_it_is_stored(

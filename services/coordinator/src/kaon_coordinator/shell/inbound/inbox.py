@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Protocol
 
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.faults import Fault, note_fault
 from kaon_coordinator.shell.fork_states import ForkStates, PastStore
-from kaon_coordinator.shell.inbound.newcomers import Beginning, Newcomer, Newcomers
+from kaon_coordinator.shell.inbound.newcomers import Beginning, Begun, Newcomer, Newcomers
 from kaon_coordinator.shell.partition import Stored
 from kaon_coordinator.shell.partitions import Partitions
 from kaon_coordinator.shell.start_dedup import StartDedup
@@ -101,18 +101,24 @@ class Inbox:
         self._partitions.woken.set()
         return True
 
-    async def begin(self, run: NewRun) -> RunRecord | None:
-        """Begin a submitted run in the transaction that stores it; return None when its submitter must store it.
+    async def begin(self, runs: Sequence[NewRun]) -> list[Begun]:
+        """Begin submitted runs in the transaction that stores them, those that belong here.
 
         A fork is never begun here: its initial state is folded from a history first.
 
-        Raises:
-            Unavailable: It is unknown whether the run is durable.
+        Returns:
+            What became of each; None when its submitter must store it.
         """
-        if run.partition not in self._partitions.owned or run.fork_run_id:
-            return None
+        owned = self._partitions.owned
+        here = [run for run in runs if run.partition in owned and not run.fork_run_id]
+        if not here:
+            return [None] * len(runs)
         self._partitions.woken.set()
-        return await self._newcomers.begin(run)
+        begun = await self._newcomers.begin(here)
+        if len(here) == len(runs):
+            return begun
+        told = {run.run_id: each for run, each in zip(here, begun, strict=True)}
+        return [told.get(run.run_id) for run in runs]
 
     def look_into_all(self) -> None:
         """Have the next turn read every inbox: a wake-up may have been lost."""

@@ -7,16 +7,21 @@ idempotency key is taken, whose partition is lost meanwhile, or whose first turn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from kaon_coordinator.shell.partition import Stored
 from kaon_coordinator.store.base import InboxRow, NewRun, RunRecord
 from kaon_coordinator.store.submission_sql import fresh_record, start_of
+from kaon_wire.errors import Unavailable
 from kaonapi.run.v1 import command_pb2
 
 # Newcomers of one turn.
 _AT_ONCE = 200
+# What became of a newcomer: its record when it has begun and is durable; None when it must be stored in the ordinary way; the
+# error when it is unknown whether it is durable.
+Begun: TypeAlias = RunRecord | Unavailable | None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -24,8 +29,7 @@ class Newcomer:
     """A run that no transaction has stored yet."""
 
     run: NewRun
-    # Its record when it has begun and is durable; None when it must be stored in the ordinary way.
-    answer: asyncio.Future[RunRecord | None]
+    answer: asyncio.Future[Begun]
 
     @property
     def start(self) -> InboxRow:
@@ -43,10 +47,10 @@ class Newcomer:
         if not self.answer.done():
             self.answer.set_result(fresh_record(self.run) if begun else None)
 
-    def fail(self, error: BaseException) -> None:
+    def fail(self, error: Unavailable) -> None:
         """Answer the submitter that it is unknown whether the run is durable."""
         if not self.answer.done():
-            self.answer.set_exception(error)
+            self.answer.set_result(error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,26 +69,26 @@ class Newcomers:
     patience: float
     _waiting: dict[str, Newcomer] = field(default_factory=dict)
 
-    async def begin(self, run: NewRun) -> RunRecord | None:
-        """Wait until a turn has begun and stored a run; return None when its submitter must store it.
-
-        Raises:
-            Unavailable: It is unknown whether the run is durable.
-        """
+    async def begin(self, runs: Sequence[NewRun]) -> list[Begun]:
+        """Wait until turns have begun and stored runs; tell of each what became of it."""
         loop = asyncio.get_running_loop()
-        newcomer = Newcomer(run=run, answer=loop.create_future())
-        self._waiting[run.run_id] = newcomer
+        newcomers = [Newcomer(run=run, answer=loop.create_future()) for run in runs]
+        self._waiting |= {each.run.run_id: each for each in newcomers}
         # A turn that waits for the broker must not delay an acknowledgement.
-        withdrawal = loop.call_later(self.patience, self._withdraw, run.run_id)
+        withdrawal = loop.call_later(self.patience, self._withdraw, [run.run_id for run in runs])
         try:
-            return await newcomer.answer
+            return [await each.answer for each in newcomers]
         finally:
             withdrawal.cancel()
+            # When the submitter has gone, those that have not begun do not begin.
+            for each in newcomers:
+                each.answer.cancel()
 
-    def _withdraw(self, run_id: str) -> None:
-        newcomer = self._waiting.pop(run_id, None)
-        if newcomer is not None:
-            newcomer.settle(begun=False)
+    def _withdraw(self, run_ids: Collection[str]) -> None:
+        for run_id in run_ids:
+            newcomer = self._waiting.pop(run_id, None)
+            if newcomer is not None:
+                newcomer.settle(begun=False)
 
     def take(self) -> list[Newcomer]:
         """Return the newcomers of the next turn, without those whose submitters have gone."""
@@ -99,13 +103,12 @@ class Newcomers:
 
     def drop(self, partition: int) -> None:
         """Hand back the newcomers of a partition that another owner has claimed."""
-        for newcomer in [
-            each for each in self._waiting.values() if each.run.partition == partition
-        ]:
-            self._withdraw(newcomer.run.run_id)
+        self._withdraw(
+            [run_id for run_id, each in self._waiting.items() if each.run.partition == partition]
+        )
 
 
-def fail_all(newcomers: Iterable[Newcomer], error: BaseException) -> None:
+def fail_all(newcomers: Iterable[Newcomer], error: Unavailable) -> None:
     """Answer every submitter who has not been answered that a turn has failed."""
     for newcomer in newcomers:
         newcomer.fail(error)
