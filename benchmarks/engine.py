@@ -102,7 +102,8 @@ class Played:
         """What the next decision knows."""
         self.now_us += 1
         # A recovery is measured with everything active at once.
-        limits = Limits(open_cells=1_000_000) if self.only_start else Limits()
+        everything = Limits(open_cells=1_000_000, waiting_steps=1_000_000)
+        limits = everything if self.only_start else Limits()
         return Context(now_us=self.now_us, evaluate=evaluate, limits=limits)
 
     def play(self) -> float:

@@ -537,9 +537,18 @@ class Checks(Witness):
     def _block_ended(
         self, state: RunState, event: history_pb2.HistoryEvent, owner: str, partition: int
     ) -> None:
-        """What fails with its run fails with an end that knows of the last retry, unless it was to stop."""
+        """A foreach has succeeded when all its cells began.
+
+        What fails with its run fails with an end that knows of the last retry, unless it was to stop.
+        """
         ended = event.block_ended
         block = state.blocks.get(ended.path)
+        if block is not None and block.kind == "for_each" and ended.status == t.SUCCEEDED:
+            # Of one that somebody has marked no cell has begun, and it has no count.
+            begun = len(block.cells)
+            if begun < block.count:
+                told = f"{ended.path} of run {event.run_id}"
+                self.fail("cells", f"{told} has succeeded with {begun} of {block.count} cells")
         if block is None or not block.child_run_id or ended.error.type != CHILD_FAILED:
             return
         child = self.states[block.child_run_id]

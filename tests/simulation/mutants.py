@@ -23,6 +23,7 @@ from kaon_coordinator.engine import handlers, messages
 from kaon_coordinator.engine.definition import followers
 from kaon_coordinator.engine.kinds import subworkflows as engine_subworkflows
 from kaon_coordinator.engine.scopes import rerun as engine_rerun
+from kaon_coordinator.engine.state import counting as engine_counting
 from kaon_coordinator.engine.steps import attempts as engine_attempts
 from kaon_coordinator.engine.steps import leases as engine_leases
 from kaon_coordinator.matching import chains, matcher
@@ -125,6 +126,11 @@ def _permits() -> None:
 def _permits_of_what_is_opened_again() -> None:
     again = "decision.state.ended and bool(permit_keys(decision.state))"
     _edit(engine_rerun, "run_again", again, "False")
+
+
+def _waiting_steps_are_counted_anew() -> None:
+    ready = "node.status == t.READY"
+    _edit(engine_counting, "_recount_cells", ready, "False")
 
 
 def _end_from_before_a_retry() -> None:
@@ -294,6 +300,7 @@ MUTANTS = (
     Mutant(name="idempotency key", patch=_idempotency_key),
     Mutant(name="permits", patch=_permits),
     Mutant(name="permits of what is opened again", patch=_permits_of_what_is_opened_again),
+    Mutant(name="waiting steps are counted anew", patch=_waiting_steps_are_counted_anew, seed=1),
     Mutant(name="an end from before a retry", patch=_end_from_before_a_retry),
     Mutant(name="request after recovery", patch=_request_after_recovery),
     Mutant(name="PoolOpened", patch=_pool_opened),

@@ -121,6 +121,8 @@ class World:
             cells_per_decision=2,
             exclusive_wait_us=round((2 * plan.lease_seconds + 2) * 1e6),
             inline_input_bytes=200,
+            # Mostly so few that even small foreaches meet it.
+            waiting_steps=self.draws("waiting").choice((1, 2, 3, 5, 1_000)),
         )
         self.members = [Member(index=index) for index in range(plan.coordinators)]
         self.workers = [Worker(index=index) for index in range(plan.runners)]

@@ -175,16 +175,8 @@ class WaitReasons:
         return None
 
     def _not_begun(self, node: BlockState, path: str) -> None:
-        spec, running = node.block, node.status == t.RUNNING
-        if running and node.kind == "for_each" and len(node.cells) < node.count:
-            most = spec.for_each.max_concurrency
-            reason = self._add(
-                r.WAIT_CAUSE_MAX_CONCURRENCY,
-                f"{path} waits for a cell of {node.path} to end: {node.active} run at once"
-                + (f", at most {most} may." if most else "."),
-                node.path,
-            )
-            reason.permits = most
+        if node.status == t.RUNNING and node.kind == "for_each" and len(node.cells) < node.count:
+            self._no_cell_yet(node, path)
         elif node.status in t.TERMINAL:
             self._add(
                 r.WAIT_CAUSE_ENDED,
@@ -197,6 +189,21 @@ class WaitReasons:
                 r.WAIT_CAUSE_NOT_BEGUN, f"{path} has not begun: it is inside {node.path}.", path
             )
         self._follow(node)
+
+    def _no_cell_yet(self, node: BlockState, path: str) -> None:
+        most = node.block.for_each.max_concurrency
+        if node.waiting and not 0 < most <= node.active:
+            waiting = counted(node.waiting, "step")
+            text = f"{path} has not begun: {node.path} starts further cells as runners take the {waiting} of it that are READY."
+            self._add(r.WAIT_CAUSE_NOT_BEGUN, text, node.path)
+            return
+        reason = self._add(
+            r.WAIT_CAUSE_MAX_CONCURRENCY,
+            f"{path} waits for a cell of {node.path} to end: {node.active} run at once"
+            + (f", at most {most} may." if most else "."),
+            node.path,
+        )
+        reason.permits = most
 
     # --- following the chain
     # -------------------------------------------------------------------------------------

@@ -168,6 +168,8 @@ class Decision:
     agenda: deque[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=deque)
     # Reports under a lease that is not, or no longer, the step's current lease.
     stale: int = 0
+    # By path of a foreach: cells that this decision has started, and whose nodes it has still to start.
+    opening: dict[str, int] = field(default_factory=dict)
     # Path of the step whose success is being decided; empty when none is.
     succeeded: str = ""
 

@@ -8,6 +8,7 @@ import pytest
 
 from kaon_coordinator.api.wait_reasons import AskMatcher, WaitReasons
 from kaon_coordinator.engine.actions import Timer
+from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import Failed, PermitsGranted, Retry, Start, Started
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState, StepState
@@ -161,6 +162,24 @@ def test_a_cell_waits_for_others_when_its_foreach_runs_as_many_as_it_may() -> No
     reason = found[0]
     assert isinstance(reason, r.WaitReason)
     assert (reason.cause, reason.path, reason.permits) == (r.WAIT_CAUSE_MAX_CONCURRENCY, "each", 1)
+    assert found[-1] == AskMatcher(run_id="r1", path="each[x]/a", pool="")
+
+
+def test_a_cell_waits_for_runners_when_many_steps_of_its_foreach_do() -> None:
+    driver = Driver(
+        workflow(chain(for_each("each", literal(["x", "y"]), chain(step("a"))))), nothing
+    )
+    driver.limits = Limits(waiting_steps=1)
+    driver.tell(Start())
+
+    _, found = WaitReasons(driver.state, {}, 2_000_000).of("each[y]/a")
+
+    reason = found[0]
+    assert isinstance(reason, r.WaitReason)
+    assert (reason.cause, reason.path) == (r.WAIT_CAUSE_NOT_BEGUN, "each")
+    assert reason.text == (
+        "each[y]/a has not begun: each starts further cells as runners take the 1 step of it that are READY."
+    )
     assert found[-1] == AskMatcher(run_id="r1", path="each[x]/a", pool="")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kaon_coordinator.engine import actions as a
@@ -70,6 +70,8 @@ class Machine:
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
+        waiting = random.Random(f"waiting {self.seed}").choice((1, 2, 3, 5, 1_000))
+        self.limits = replace(LIMITS, waiting_steps=waiting)
         self.turn = Turn(random.Random(f"turn {self.seed}"))
         self.workflow = compile_workflow(self.definition, "v1" if self.old is None else "v2")
         self.history: list[history_pb2.HistoryEvent] = []
@@ -105,7 +107,7 @@ class Machine:
         return Context(
             now_us=self.now_us,
             evaluate=evaluate,
-            limits=LIMITS,
+            limits=self.limits,
             meter=self.turn,
             random=self.random.random,
         )
@@ -432,7 +434,7 @@ class Machine:
         self.timed, self.requested = [], []
         self.begun = [each for each in self.begun if self._held(each)]
         self.state = self.restored()
-        for action in derive(self.state, now_us=self.now_us, limits=LIMITS):
+        for action in derive(self.state, now_us=self.now_us, limits=self.limits):
             self.do(action)
 
     def _held(self, begun: tuple[str, int]) -> bool:

@@ -21,6 +21,9 @@ class Limits(DefinitionLimits):
     # Cells of one foreach that run at once, regardless of its own bound, and that one decision starts.
     open_cells: int = 20_000
     cells_per_decision: int = 500
+    # Steps of one foreach that are READY and that no runner holds: with so many, no further cell starts until
+    # runners have taken half of them.
+    waiting_steps: int = 1_000
     # Bytes of all value outputs of a step or a run together, including their names: they form one event,
     # which is one record.
     outputs_bytes: int = 524_288

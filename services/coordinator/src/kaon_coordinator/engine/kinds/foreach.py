@@ -108,23 +108,46 @@ def _keys(block: BlockState, items: Sequence[str]) -> tuple[str, ...]:
 
 
 def _start_cells(decision: Decision, block: BlockState) -> None:
-    """Start as many cells as the concurrency allows, within the bound of one decision."""
-    limits = decision.context.limits
-    room = (
-        min(block.block.for_each.max_concurrency or block.count, limits.open_cells) - block.active
-    )
-    wanted = min(room, block.count - len(block.cells))
-    if wanted <= 0:
+    """Start as many cells as the concurrency allows and runners can soon take, within the bound of one decision.
+
+    Where many steps wait for runners, this is called again when half of those have been taken
+    (`scopes.left_the_queue`).
+    """
+    limits, wanted = decision.context.limits, _wanted(decision, block)
+    waiting = _waiting(decision, block)
+    if not wanted or waiting > limits.waiting_steps // 2:
         return
     items = decision.state.transient.items[block.path]
     if items.keys is None:
         # After a takeover the new owner has only the items.
         items.keys = _keys(block, items.values)
-    for _ in range(min(wanted, limits.cells_per_decision)):
+    now = min(wanted, limits.cells_per_decision, limits.waiting_steps - waiting)
+    for _ in range(now):
         index = len(block.cells)
         cell = paths.item_cell(block.path, items.keys[index])
         start_cell(decision, block, cell, index, items.values[index])
-    if wanted > limits.cells_per_decision:
+    decision.opening[block.path] = decision.opening.get(block.path, 0) + now
+    # On the agenda these cells come first.
+    decision.then(_opened, block, now)
+
+
+def _wanted(decision: Decision, block: BlockState) -> int:
+    """Return how many further cells the concurrency allows."""
+    at_once = block.block.for_each.max_concurrency or block.count
+    room = min(at_once, decision.context.limits.open_cells) - block.active
+    return max(0, min(room, block.count - len(block.cells)))
+
+
+def _waiting(decision: Decision, block: BlockState) -> int:
+    """Return how many steps wait for runners, with one for each cell whose steps are about to become READY."""
+    return block.waiting + decision.opening.get(block.path, 0)
+
+
+def _opened(decision: Decision, block: BlockState, cells: int) -> None:
+    """Let the next turn start further cells, unless runners have enough to take."""
+    decision.opening[block.path] -= cells
+    has_room = _waiting(decision, block) <= decision.context.limits.waiting_steps // 2
+    if has_room and _wanted(decision, block):
         decision.act(Continue(path=block.path))
 
 

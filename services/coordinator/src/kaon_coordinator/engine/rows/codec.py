@@ -478,6 +478,9 @@ def facts(state: RunState) -> Iterator[str]:
     for path, scope in sorted(state.scopes.items()):
         if scope.status == t.RUNNING:
             yield repr(_counters(path, scope))
+    for path, block in sorted(state.blocks.items()):
+        if block.status == t.RUNNING:
+            yield repr((path, block.active, block.failed, block.waiting))
 
 
 def digest(state: RunState) -> str:

@@ -24,7 +24,7 @@ from kaon_coordinator.engine.scopes.readiness import (
 )
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.state import transitions as t
-from kaon_coordinator.engine.state.counting import is_active
+from kaon_coordinator.engine.state.counting import is_active, too_many_failed
 from kaon_coordinator.engine.state.state import (
     BlockState,
     Node,
@@ -176,6 +176,25 @@ def node_ended(decision: Decision, node: Node) -> None:
     if stops and scope.phase == BODY and not _stopping(decision, scope):
         stop_scope(decision, scope)
     decision.then(check_scope, scope)
+
+
+def left_the_queue(decision: Decision, step: StepState) -> None:
+    """Let the foreaches around a step that was READY and is not any more start further cells, if half of those steps are left.
+
+    Called for each such step, so that none of them goes past that half unnoticed.
+    """
+    around = step.scope.parent
+    while around is not None:
+        has_more = around.kind == "for_each" and len(around.cells) < around.count
+        if has_more and around.waiting == decision.context.limits.waiting_steps // 2:
+            decision.then(_start_further, around)
+        around = around.scope.parent
+
+
+def _start_further(decision: Decision, block: BlockState) -> None:
+    stops = block.stop != t.NONE or too_many_failed(block) or ending(decision, block.scope)
+    if not stops:
+        advance_block(decision, block)
 
 
 def served(decision: Decision, step: StepState) -> None:

@@ -49,6 +49,11 @@ def is_active(node: Node) -> bool:
 def _recount_cells(block: BlockState) -> None:
     block.active = sum(cell.status == t.RUNNING for cell in block.cells.values())
     block.failed = sum(counts_as_failed(cell) for cell in block.cells.values())
+    block.waiting = sum(
+        node.waiting if isinstance(node, BlockState) else node.status == t.READY
+        for cell in block.cells.values()
+        for node in cell.nodes.values()
+    )
 
 
 def counts_as_failed(cell: ScopeState) -> bool:

@@ -211,10 +211,19 @@ def _skip_rest(state: RunState, scope: ScopeState, *, every_phase: bool = False)
 def set_step_status(state: RunState, step: StepState, status: t.Status) -> None:
     """Set a step's status, if the table of transitions allows it."""
     t.check(t.STEP, step.path, step.status, status)
+    if (step.status == t.READY) != (status == t.READY):
+        _count_waiting(step, 1 if status == t.READY else -1)
     step.status = status
     if step.held and status != t.PENDING:
         step.held = False
     state.transient.touched_steps.add(step.path)
+
+
+def _count_waiting(step: StepState, more: int) -> None:
+    around = step.scope.parent
+    while around is not None:
+        around.waiting += more
+        around = around.scope.parent
 
 
 def set_block_status(state: RunState, block: BlockState, status: t.Status) -> None:

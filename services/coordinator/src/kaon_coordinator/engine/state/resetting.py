@@ -203,7 +203,7 @@ def _reset_node(state: RunState, node: Node, *, keeps_run: bool) -> None:
     state.gates.pop(node.path, None)
     node.status = t.PENDING
     node.start_us = node.since_us = node.end_us = node.end_seq = node.due_us = 0
-    node.count = node.active = node.failed = node.asked = 0
+    node.count = node.active = node.failed = node.waiting = node.asked = 0
     node.continues = (node.child_run_id or node.continues) if keeps_run else ""
     node.case = node.child_run_id = node.items_digest = node.memo_key = ""
     node.memo_source = ("", "")

@@ -170,6 +170,8 @@ class BlockState:
     active: int = 0
     # Cells that failed, or that a command stopped.
     failed: int = 0
+    # READY steps inside, at any depth: no runner holds them.
+    waiting: int = 0
     # Gate: the end of its wait. Repeat: the start of its next iteration.
     due_us: int = 0
     # Sub-workflow: its child run, or the run that it began and that stands by itself.

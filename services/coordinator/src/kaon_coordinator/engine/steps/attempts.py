@@ -25,7 +25,12 @@ from kaon_coordinator.engine.messages import (
     Succeeded,
 )
 from kaon_coordinator.engine.scopes.locks import may_hold
-from kaon_coordinator.engine.scopes.scopes import happened, node_ended, stop_error
+from kaon_coordinator.engine.scopes.scopes import (
+    happened,
+    left_the_queue,
+    node_ended,
+    stop_error,
+)
 from kaon_coordinator.engine.scopes.stopping import request_stop
 from kaon_coordinator.engine.scopes.timing import watch_node
 from kaon_coordinator.engine.scopes.upstream import SKIPPED
@@ -376,7 +381,10 @@ def end(
     fill(ended.outputs_json, typed(step.spec.floats, outputs or {}))
     if status == t.SUCCEEDED and decision.state.workflow.makes_datasets:
         fill(ended.datasets, step.block.step.datasets)
+    was_ready = step.status == t.READY
     decision.emit(step_ended=ended)
+    if was_ready:
+        left_the_queue(decision, step)
     node_ended(decision, step)
 
 

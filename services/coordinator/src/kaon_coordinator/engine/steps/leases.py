@@ -24,7 +24,7 @@ from kaon_coordinator.engine.messages import (
     Stopped,
     Succeeded,
 )
-from kaon_coordinator.engine.scopes.scopes import happened
+from kaon_coordinator.engine.scopes.scopes import happened, left_the_queue
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import StepSignal, StepState
 from kaon_coordinator.engine.steps.succession import may_hold
@@ -85,6 +85,7 @@ def take(decision: Decision, step: StepState, lease: Lease) -> None:
             succession=bool(lease.succession),
         )
     )
+    left_the_queue(decision, step)
     happened(decision, step)
     decision.act(watch(step))
     if step.spec.exclusive:
