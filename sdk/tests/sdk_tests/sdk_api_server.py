@@ -64,6 +64,8 @@ class World:
     uploads: int = 0
     # How many unary calls are refused before one is answered.
     refusals: int = 0
+    # Values of parameters for which a submission among others is refused, by JSON; with UNAVAILABLE once.
+    refused_values: dict[str, grpc.StatusCode] = field(default_factory=dict)
     # The versions that were registered to be current, in order.
     current: list[str] = field(default_factory=list)
     # Why a fork does not fit; empty when it does.
@@ -170,6 +172,9 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
     def SubmitRun(self, request, context):  # type: ignore[no-untyped-def]
         self.world.note(context)
         self.world.refuse(context)
+        return self._one(request, context)
+
+    def _one(self, request, context):  # type: ignore[no-untyped-def]
         if request.idempotency_key in self.world.keys:
             run = self.world.runs[self.world.keys[request.idempotency_key]]
             if run.params_json != request.params_json:
@@ -187,6 +192,30 @@ class _Runs(run_service_pb2_grpc.RunServiceServicer):
         self.world.runs[run.run_id] = run
         self.world.keys[request.idempotency_key] = run.run_id
         return run_service_pb2.SubmitRunResponse(run=run, created=True)
+
+    def SubmitRuns(self, request, context):  # type: ignore[no-untyped-def]
+        self.world.note(context)
+        self.world.refuse(context)
+        self.world.asked.append(request)
+        return run_service_pb2.SubmitRunsResponse(
+            answers=[self._submitted(each) for each in request.requests]
+        )
+
+    def _submitted(self, request):  # type: ignore[no-untyped-def]
+        for value, code in self.world.refused_values.items():
+            if value in request.params_json.values():
+                if code is grpc.StatusCode.UNAVAILABLE:
+                    self.world.refused_values.pop(value)
+                refusal = run_service_pb2.SubmissionRefusal(
+                    code=code.value[0], message=f"not {value}", retry_ms=1_500
+                )
+                return run_service_pb2.SubmittedRun(refusal=refusal)
+        if request.validate_only:
+            return run_service_pb2.SubmittedRun(version=request.version)
+        answer = self._one(request, None)
+        return run_service_pb2.SubmittedRun(
+            run_id=answer.run.run_id, created=answer.created, version=request.version
+        )
 
     def GetRun(self, request, context):  # type: ignore[no-untyped-def]
         self.world.note(context)

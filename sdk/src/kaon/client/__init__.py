@@ -13,6 +13,7 @@ from kaon.client.errors import (
     Unavailable,
 )
 from kaon.client.handle import PrintedLine, RunFailed, RunHandle
+from kaon.client.many import NotAllSubmitted
 from kaon.client.models import Models
 from kaon.client.retrying import Patience
 from kaon.client.schedules import Schedules
@@ -26,6 +27,7 @@ __all__ = [
     "InvalidValue",
     "KaonError",
     "Models",
+    "NotAllSubmitted",
     "NotFound",
     "Patience",
     "PrintedLine",

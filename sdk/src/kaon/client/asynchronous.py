@@ -82,6 +82,19 @@ def _gives_run(
     return called
 
 
+def _gives_runs(
+    method: Callable[Concatenate[Any, P], Sequence[RunHandle]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, list[AsyncRunHandle]]]:
+    """Return the twin of a method that gives runs."""
+
+    @functools.wraps(method)
+    async def called(self: Twin, /, *args: P.args, **kwargs: P.kwargs) -> list[AsyncRunHandle]:
+        handles = await _on_thread(functools.partial(method, self.sync, *args, **kwargs))
+        return [AsyncRunHandle(each) for each in handles]
+
+    return called
+
+
 async def _on_thread(call: Callable[[], T], stopper: Stopper | None = None) -> T:
     """Call on a thread. When the task is cancelled meanwhile, the streams that the call reads end, and the thread with them."""
     stopper = stopper or Stopper()
@@ -263,6 +276,8 @@ class AsyncClient:
     submit = _gives_run(Client.submit)
     submit_registered = _gives_run(Client.submit_registered)
     submit_encoded = _calls(Client.submit_encoded)
+    submit_many = _gives_runs(Client.submit_many)
+    submit_requests = _streams(Client.submit_requests)
     handle = _gives_run(Client.handle)
     run = _calls(Client.run)
     summary = _calls(Client.summary)

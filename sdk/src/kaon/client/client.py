@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from kaon.client import many
 from kaon.client.access import Access
 from kaon.client.artifacts import Artifacts
 from kaon.client.audit import Audit
@@ -30,7 +30,7 @@ from kaon.client.schedules import Schedules
 from kaon.client.trials import Trial, trials_of
 from kaon.client.whole_log import WholeLog
 from kaon.dsl import Workflow
-from kaon_wire import bounds, canonical
+from kaon_wire import canonical
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -88,7 +88,7 @@ class Client(RunCommands):
         watch_patience: Patience = WATCH,
     ) -> None:
         self.endpoints = endpoints or Endpoints.from_environment()
-        self._watch_patience = watch_patience
+        self._patience, self._watch_patience = patience, watch_patience
         self._channel = connect(self.endpoints.server, self.endpoints.security)
         self._caller = Caller(
             self.endpoints.server, self.endpoints, patience, RunIds(self._list_runs).complete
@@ -243,18 +243,88 @@ class Client(RunCommands):
         until: Collection[str] = (),
     ) -> run_service_pb2.SubmitRunResponse:
         """Start a run; parameters are canonical JSON by name."""
-        request = bounds.made(
-            run_service_pb2.SubmitRunRequest,
-            workflow=name,
-            version=version,
-            params_json=dict(params_json),
-            # With a key of its own a call that is tried again cannot make a second run.
-            idempotency_key=key or uuid.uuid4().hex,
+        request = many.request(
+            name,
+            version,
+            params_json,
+            key,
             priority=priority,
-            labels=dict(labels or {}),
-            targets=run_pb2.RunTargets(only=only, until=until) if only or until else None,
+            labels=labels,
+            only=only,
+            until=until,
         )
         return self._caller.call(self._runs.SubmitRun, request)
+
+    def submit_many(
+        self,
+        workflow: Workflow | str,
+        params: Iterable[Mapping[str, Any]],
+        keys: Iterable[str] | None = None,
+        *,
+        version: str = "",
+        priority: int = 0,
+        labels: Mapping[str, str] | None = None,
+        only: Collection[str] = (),
+        until: Collection[str] = (),
+    ) -> list[RunHandle]:
+        """Start a run for each set of parameters, hundreds with one call; return them in order.
+
+            runs = client.submit_many(workflow, [{"rate": rate} for rate in rates])
+
+        Args:
+            workflow: what to run: a workflow, which is registered, or the name of a registered one.
+            params: values of parameters by name, for one run each.
+            keys: idempotency keys, one for each run; a run whose key was used before is the first one's.
+            version: of a registered workflow; without one, its current version.
+            priority: of all runs; as for `submit`.
+            labels: of all runs.
+            only: of all runs; as for `submit`.
+            until: of all runs; as for `submit`.
+
+        Raises:
+            NotAllSubmitted: some are not submitted; the error has the ids of the others.
+        """
+        if isinstance(workflow, Workflow):
+            found = self.register(workflow).workflow
+            definition = workflow.definition()
+        else:
+            found = self.workflow(workflow, version)
+            definition = found.definition
+
+        def made(values: Mapping[str, Any], key: str) -> run_service_pb2.SubmitRunRequest:
+            encoded = self.encode_params(definition, values)
+            return many.request(
+                found.name,
+                found.version,
+                encoded,
+                key,
+                priority=priority,
+                labels=labels,
+                only=only,
+                until=until,
+            )
+
+        gathered = many.Gathered(params, keys, made)
+        return [self._submitted(found.name, each) for each in gathered.submit(self.submit_requests)]
+
+    def submit_requests(
+        self, requests: Iterable[run_service_pb2.SubmitRunRequest]
+    ) -> Iterator[run_service_pb2.SubmittedRun]:
+        """Start a run for each request, hundreds with one call; yield what became of each, in order, as answers come.
+
+        Args:
+            requests: each with a key, so that a call that is tried again makes no second run.
+        """
+        patience = self._patience
+        return many.answers(
+            lambda request: self._caller.call(self._runs.SubmitRuns, request), requests, patience
+        )
+
+    def _submitted(self, name: str, answer: run_service_pb2.SubmittedRun) -> RunHandle:
+        run = run_pb2.Run(run_id=answer.run_id, workflow=name, version=answer.version)
+        if answer.created:
+            run.status = run_pb2.STATUS_PENDING
+        return RunHandle(self, run_service_pb2.SubmitRunResponse(run=run, created=answer.created))
 
     def handle(self, run_id: str) -> RunHandle:
         """Return a run that exists, to wait for it and to read what it gives."""

@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 
 from kaon_wire.errors import Conflict, Exhausted, InvalidValue, KaonError, NotFound, Unavailable
+from kaonapi.run.v1 import run_service_pb2
 
 __all__ = [
     "AccessDenied",
@@ -20,6 +21,7 @@ __all__ = [
     "NotFound",
     "ServerError",
     "Unavailable",
+    "of_refusal",
     "translated",
 ]
 
@@ -70,6 +72,14 @@ def translated(address: str, setting: str = COORDINATOR) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise _translate(error, address, setting) from error
+
+
+def of_refusal(refusal: run_service_pb2.SubmissionRefusal) -> KaonError:
+    """Return the error of a submission that a coordinator has refused."""
+    if refusal.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]:
+        return Exhausted(refusal.message, refusal.retry_ms / 1000)
+    kinds = {code.value[0]: kind for code, kind in _KINDS.items()}
+    return kinds.get(refusal.code, ServerError)(refusal.message)
 
 
 def _translate(error: grpc.RpcError, address: str, setting: str) -> KaonError:

@@ -113,7 +113,9 @@ class RunHandle:
     @property
     def params(self) -> Mapping[str, Any]:
         """Its parameters by name, with the defaults."""
-        return {name: python_value(text) for name, text in sorted(self.run.params_json.items())}
+        # Of a run that was submitted with others its id is known and little else.
+        run = self.run if self.run.HasField("create_time") else self.refresh()
+        return {name: python_value(text) for name, text in sorted(run.params_json.items())}
 
     @property
     def status(self) -> str:
