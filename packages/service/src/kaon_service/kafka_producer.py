@@ -9,12 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
 
 import structlog
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from kaon_service.first_records import FirstRecords, Partition
 from kaon_service.kafka_security import KafkaSecurity
 from kaon_wire.errors import Unavailable
 
@@ -40,6 +42,9 @@ _PRODUCER: dict[str, Any] = {
     "linger.ms": 0,
     "message.max.bytes": 8 * 1024 * 1024,
 }
+
+# What is wrong with one record, and not with its partition.
+_OF_A_RECORD = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 
 
 class Reminder:
@@ -72,6 +77,14 @@ def connection(bootstrap: str, security: KafkaSecurity) -> dict[str, Any]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Client:
+    """One client of librdkafka, until it fails."""
+
+    producer: Producer
+    first: FirstRecords = field(default_factory=FirstRecords)
+
+
 class KafkaProducer:
     """Sends records and reports what became of each.
 
@@ -88,7 +101,7 @@ class KafkaProducer:
         }
         self._replacing = threading.Lock()
         self._closed = threading.Event()
-        self._producer = Producer(self._settings)
+        self._client = self._new_client()
         self._thread = threading.Thread(target=self._hear, name="kafka-producer", daemon=True)
         self._thread.start()
 
@@ -98,7 +111,7 @@ class KafkaProducer:
         Raises:
             KafkaException: No broker answers within `seconds`.
         """
-        found = self._producer.list_topics(timeout=seconds).topics
+        found = self._client.producer.list_topics(timeout=seconds).topics
         return {name: len(topic.partitions) for name, topic in found.items()}
 
     def send(
@@ -113,24 +126,13 @@ class KafkaProducer:
         if self._closed.is_set():
             done(Unavailable("the Kafka producer is closed"))
             return
-        producer = self._producer
-        try:
-            producer.produce(
-                topic,
-                value,
-                partition=partition,
-                headers=list(headers),
-                on_delivery=partial(self._settled, producer, done),
-            )
-        except BufferError as error:
-            # Too much waits for the broker.
-            done(error)
-        except KafkaException as error:
-            self._failed(producer, error.args[0], done)
+        client = self._client
+        give = partial(self._produce, client, (topic, partition), value, tuple(headers), done)
+        client.first.send((topic, partition), give, done)
 
     def close(self, seconds: float) -> None:
         """Wait for acknowledgements for at most `seconds`; whatever has none then is reported as not delivered."""
-        producer = self._producer
+        producer = self._client.producer
         if producer.flush(seconds):
             producer.purge()
             producer.flush(seconds)
@@ -139,27 +141,56 @@ class KafkaProducer:
 
     def _hear(self) -> None:
         while not self._closed.is_set():
-            self._producer.poll(_POLL_SECONDS)
+            self._client.producer.poll(_POLL_SECONDS)
+
+    def _new_client(self) -> _Client:
+        return _Client(producer=Producer(self._settings))
+
+    def _produce(
+        self,
+        client: _Client,
+        where: Partition,
+        value: bytes,
+        headers: tuple[tuple[str, bytes], ...],
+        done: Done,
+    ) -> None:
+        try:
+            client.producer.produce(
+                where[0],
+                value,
+                partition=where[1],
+                headers=list(headers),
+                on_delivery=partial(self._settled, client, where, done),
+            )
+        except BufferError as error:
+            # Too much waits for the broker.
+            client.first.failed(where, error, alone=False)
+            done(error)
+        except KafkaException as error:
+            self._failed(client, error.args[0], where, done)
 
     def _settled(
-        self, producer: Producer, done: Done, error: KafkaError | None, _: Message
+        self, client: _Client, where: Partition, done: Done, error: KafkaError | None, _: Message
     ) -> None:
         if error is None:
+            client.first.acknowledged(where)
             done(None)
         else:
-            self._failed(producer, error, done)
+            self._failed(client, error, where, done)
 
-    def _failed(self, producer: Producer, error: KafkaError, done: Done) -> None:
+    def _failed(self, client: _Client, error: KafkaError, where: Partition, done: Done) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
-            self._replace(producer, error)
-        done(KafkaException(error))
+            self._replace(client, error)
+        reason = KafkaException(error)
+        client.first.failed(where, reason, alone=error.code() in _OF_A_RECORD)
+        done(reason)
 
-    def _replace(self, failed: Producer, reason: KafkaError) -> None:
+    def _replace(self, failed: _Client, reason: KafkaError) -> None:
         with self._replacing:
-            if failed is not self._producer or self._closed.is_set():
+            if failed is not self._client or self._closed.is_set():
                 return
             log.error("Kafka delivery failed; replacing the producer", reason=str(reason))
-            self._producer = Producer(self._settings)
+            self._client = self._new_client()
         # What still waits in it fails, and is sent again by the new one.
-        failed.purge()
-        failed.poll(0)
+        failed.producer.purge()
+        failed.producer.poll(0)
