@@ -17,6 +17,8 @@ def main() -> None:
     ):  # who started this in the background may ignore the signal
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     with loading():
+        # First of all: the modules open files.
+        import_module("kaon.cli.streams").open_standard_streams()
         execute = import_module("kaon.cli.main").execute
     signal.signal(signal.SIGINT, handler)
     sys.exit(execute())

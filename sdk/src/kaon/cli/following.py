@@ -76,6 +76,8 @@ class Follower:
             self._stop()
         finally:
             self._waits.stop()
+            if self._prints is not None:
+                self._prints.stop()
         if not self._view.ended:
             raise KaonError(f"watch of run {self._run_id} ended before the run")
         return EXIT_CODES.get(self._view.status, FAILED)

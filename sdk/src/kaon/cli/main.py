@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from copy import copy
@@ -37,6 +36,7 @@ from kaon.cli.commands import (
 )
 from kaon.cli.plugins import EXPECTED, PluginGroup
 from kaon.cli.screen import shown
+from kaon.cli.streams import silence
 from kaon_wire.errors import KaonError
 from kaon_wire.version import VERSION
 
@@ -172,9 +172,15 @@ def execute(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("stopped", INTERRUPTED)
     except BrokenPipeError:
-        # The reader has gone, as in `kaon list | head`; nothing more can be said, not even at the interpreter's end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader has gone, as in `kaon list | head`.
+        silence(sys.stdout)
         return FAILURE
+    except OSError as error:
+        # Such as a full disk behind `kaon list > FILE`.
+        silence(sys.stdout)
+        return _fail(
+            f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}", FAILURE
+        )
     except _UsageError as error:
         return _wrong_usage(error)
     return code if isinstance(code, int) else 0

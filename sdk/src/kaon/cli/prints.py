@@ -27,6 +27,7 @@ class Prints:
         self._client = client
         self._run_id = run_id
         self._console = console
+        self._over = threading.Event()
         self._thread = threading.Thread(target=self._print, name="prints", daemon=True)
 
     def start(self) -> None:
@@ -38,6 +39,10 @@ class Prints:
         """Return when the last line is printed. The run has ended."""
         self._thread.join()
 
+    def stop(self) -> None:
+        """Print no more: the view has ended, and so does what was read."""
+        self._over.set()
+
     def _print(self) -> None:
         try:
             for lines in self._client.logs(self._run_id, follow=True):
@@ -46,7 +51,13 @@ class Prints:
             self._out(Text(f"what the steps print cannot be read any more: {error}", style="red"))
 
     def _out(self, text: Text) -> None:
-        self._console.print(text, soft_wrap=True)
+        if self._over.is_set():
+            return
+        try:
+            self._console.print(text, soft_wrap=True)
+        except (OSError, SystemExit):
+            # Nobody reads, which is how rich says that the reader has gone. The view meets it, too, and ends the command.
+            self._over.set()
 
 
 def print_lines(lines: log_pb2.LogLines, out: Callable[[Text], None]) -> None:

@@ -72,6 +72,11 @@ def translated(address: str, setting: str = COORDINATOR) -> Iterator[None]:
         yield
     except grpc.RpcError as error:
         raise _translate(error, address, setting) from error
+    except ValueError as error:
+        # What gRPC raises has no kind of its own.
+        if "closed channel" not in str(error):
+            raise
+        raise KaonError(f"the client of {address} was closed") from error
 
 
 def of_refusal(refusal: run_service_pb2.SubmissionRefusal) -> KaonError:
