@@ -1,7 +1,8 @@
 """An idempotent producer whose acknowledgements arrive on a thread of its own.
 
 The client sends again whatever a broker has not acknowledged. After an error that it calls fatal it refuses everything,
-so it is replaced by a new one.
+so it is replaced by a new one. So is one that gets nothing acknowledged although the broker answers: it waits for a producer
+id for good when the connection on which it has asked is given up at that moment.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from kaon_service.first_records import FirstRecords, Partition
 from kaon_service.kafka_security import KafkaSecurity
+from kaon_service.stalls import StallWatch
 from kaon_wire.errors import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -26,6 +28,10 @@ log = structlog.get_logger(__name__)
 Done: TypeAlias = Callable[[Exception | None], None]
 # How often the thread looks whether it should end; acknowledgements wake it at once.
 _POLL_SECONDS = 0.5
+# How long records wait without an acknowledgement before another client is tried.
+_STALLED_SECONDS = 30.0
+# How long that one waits for an answer.
+_ANSWER_SECONDS = 5.0
 # Seconds between reminders in the log.
 _AGAIN_SECONDS = 60.0
 _CONNECTION: dict[str, Any] = {
@@ -91,9 +97,16 @@ class KafkaProducer:
     Args:
         connection: How to connect; see `connection`.
         delivery_seconds: How long a broker may be away before sent records are reported as not delivered.
+        stalled_seconds: After how long without an acknowledgement the client is replaced, if the broker answers another one.
     """
 
-    def __init__(self, connection: Mapping[str, Any], *, delivery_seconds: float) -> None:
+    def __init__(
+        self,
+        connection: Mapping[str, Any],
+        *,
+        delivery_seconds: float,
+        stalled_seconds: float = _STALLED_SECONDS,
+    ) -> None:
         self._settings = {
             **connection,
             **_PRODUCER,
@@ -101,6 +114,8 @@ class KafkaProducer:
         }
         self._replacing = threading.Lock()
         self._closed = threading.Event()
+        self._stalls = StallWatch(stalled_seconds)
+        self._acknowledged = 0
         self._client = self._new_client()
         self._thread = threading.Thread(target=self._hear, name="kafka-producer", daemon=True)
         self._thread.start()
@@ -141,7 +156,21 @@ class KafkaProducer:
 
     def _hear(self) -> None:
         while not self._closed.is_set():
-            self._client.producer.poll(_POLL_SECONDS)
+            client = self._client
+            client.producer.poll(_POLL_SECONDS)
+            if self._stalls.stalled(waiting=len(client.producer), acknowledged=self._acknowledged):
+                self._try_another(client)
+
+    def _try_another(self, stalled: _Client) -> None:
+        other = self._new_client()
+        try:
+            other.producer.list_topics(timeout=_ANSWER_SECONDS)
+        except KafkaException:
+            # The broker is away: the client goes on when it is back.
+            return
+        self._replace(
+            stalled, lambda: other, "nothing was acknowledged although the broker answers"
+        )
 
     def _new_client(self) -> _Client:
         return _Client(producer=Producer(self._settings))
@@ -173,6 +202,7 @@ class KafkaProducer:
         self, client: _Client, where: Partition, done: Done, error: KafkaError | None, _: Message
     ) -> None:
         if error is None:
+            self._acknowledged += 1
             client.first.acknowledged(where)
             done(None)
         else:
@@ -180,17 +210,17 @@ class KafkaProducer:
 
     def _failed(self, client: _Client, error: KafkaError, where: Partition, done: Done) -> None:
         if error.fatal() or error.code() == KafkaError._FATAL:
-            self._replace(client, error)
+            self._replace(client, self._new_client, str(error))
         reason = KafkaException(error)
         client.first.failed(where, reason, alone=error.code() in _OF_A_RECORD)
         done(reason)
 
-    def _replace(self, failed: _Client, reason: KafkaError) -> None:
+    def _replace(self, failed: _Client, other: Callable[[], _Client], reason: str) -> None:
         with self._replacing:
             if failed is not self._client or self._closed.is_set():
                 return
-            log.error("Kafka delivery failed; replacing the producer", reason=str(reason))
-            self._client = self._new_client()
+            log.error("Kafka delivery failed; replacing the producer", reason=reason)
+            self._client = other()
         # What still waits in it fails, and is sent again by the new one.
         failed.producer.purge()
         failed.producer.poll(0)

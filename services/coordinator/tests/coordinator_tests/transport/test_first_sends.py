@@ -1,4 +1,4 @@
-"""What the broker refuses for a moment, as the leader of a partition that is being made does, is sent again."""
+"""What the broker refuses or leaves unanswered for a moment, as one does that has just started, is sent again."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -19,18 +20,26 @@ from .backends import PATIENCE, KafkaBackend
 
 pytestmark = pytest.mark.real
 
-_PRODUCE, _METADATA = 0, 3
+_PRODUCE, _METADATA, _PRODUCER_ID = 0, 3, 22
 
 
-class Refusing:
-    """Stands before a broker, and lets it refuse the first record of a topic: it asks for another topic, of equal length."""
+class Troubled:
+    """Stands before a broker, for one topic.
 
-    def __init__(self, broker_port: int, topic: str) -> None:
-        self.refused = 0
+    Args:
+        broker_port: Where the broker is.
+        refuses: Lets the broker refuse the first record: it asks for another topic, with a name of equal length.
+        ignores: Never answers the first request for a producer id.
+    """
+
+    def __init__(self, broker_port: int, *, refuses: bool = False, ignores: bool = False) -> None:
+        self.done = 0
         self.port = 0
         self._broker_port = broker_port
-        self._topic = topic.encode()
-        self._nowhere = b"-" * len(topic)
+        self._key = _PRODUCE if refuses else _PRODUCER_ID
+        self._ignores = ignores
+        self._topic = RUN_COMMANDS.encode()
+        self._nowhere = b"-" * len(RUN_COMMANDS)
         self._writers: list[asyncio.StreamWriter] = []
 
     @asynccontextmanager
@@ -61,12 +70,13 @@ class Refusing:
         async for frame in _frames(reader):
             key, _, number = struct.unpack(">hhi", frame[:8])
             keys[number] = key
-            if key == _PRODUCE and not self.refused:
-                assert self._topic in frame
-                self.refused += 1
-                writer.write(_framed(frame.replace(self._topic, self._nowhere)))
-            else:
+            if key != self._key or self.done:
                 writer.write(_framed(frame))
+                continue
+            self.done += 1
+            if not self._ignores:
+                assert self._topic in frame
+                writer.write(_framed(frame.replace(self._topic, self._nowhere)))
         writer.close()
 
     async def _responses(
@@ -98,34 +108,54 @@ async def _frames(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
 async def test_the_first_record_of_a_partition_is_not_lost_when_it_is_refused_and_the_next_is_not(
     kafka: KafkaBackend,
 ) -> None:
+    proxy = Troubled(_port(kafka), refuses=True)
+    values = await _sent_by(proxy, stalled_seconds=PATIENCE)
+    assert proxy.done == 1
+    assert await _values(kafka) == values
+
+
+async def test_a_client_that_never_gets_a_producer_id_is_replaced(kafka: KafkaBackend) -> None:
+    proxy = Troubled(_port(kafka), ignores=True)
+    values = await _sent_by(proxy, stalled_seconds=1.0)
+    assert proxy.done == 1
+    # A broker that is slow as well gets some of them again.
+    assert list(dict.fromkeys(await _values(kafka))) == values
+
+
+def _port(kafka: KafkaBackend) -> int:
+    return int(kafka.broker.address.rpartition(":")[2])
+
+
+async def _sent_by(proxy: Troubled, *, stalled_seconds: float) -> list[bytes]:
+    """Send records to a partition until all are acknowledged, and return them."""
     values = [b"%d" % number for number in range(5)]
-    host, port = kafka.broker.address.split(":")
-    proxy = Refusing(int(port), RUN_COMMANDS)
     async with proxy.listening():
         # Each record is a request, and they are under way together.
-        settings = {**connection(f"{host}:{proxy.port}", OPEN), "batch.num.messages": 1}
-        producer = KafkaProducer(settings, delivery_seconds=PATIENCE)
-        await asyncio.to_thread(producer.partitions, PATIENCE)
+        settings = {**connection(f"127.0.0.1:{proxy.port}", OPEN), "batch.num.messages": 1}
+        producer = KafkaProducer(
+            settings, delivery_seconds=PATIENCE, stalled_seconds=stalled_seconds
+        )
         loop = asyncio.get_running_loop()
-        answers: asyncio.Queue[Exception | None] = asyncio.Queue()
-        for value in values:
-            producer.send(
-                RUN_COMMANDS,
-                0,
-                value,
-                lambda error: loop.call_soon_threadsafe(answers.put_nowait, error),
-            )
-        acknowledged = [await asyncio.wait_for(answers.get(), PATIENCE) for _ in values]
-        await asyncio.to_thread(producer.close, 1.0)
-
-    assert proxy.refused == 1
-    assert acknowledged == [None] * len(values)
-    await kafka.produce([Send(topic=RUN_COMMANDS, partition=0, value=b"last")])
-    assert await _values(kafka) == [*values, b"last"]
+        try:
+            lost = values
+            while lost:
+                answers: list[asyncio.Future[Exception | None]] = []
+                for value in lost:
+                    answers.append(loop.create_future())
+                    settle = partial(loop.call_soon_threadsafe, answers[-1].set_result)
+                    producer.send(RUN_COMMANDS, 0, value, settle)
+                errors = await asyncio.wait_for(asyncio.gather(*answers), PATIENCE)
+                lost = [
+                    value for value, error in zip(lost, errors, strict=True) if error is not None
+                ]
+        finally:
+            await asyncio.to_thread(producer.close, 1.0)
+    return values
 
 
 async def _values(kafka: KafkaBackend) -> list[bytes | None]:
-    """The records of the partition, up to the one that was sent last."""
+    """Return the records of the partition, all of them."""
+    await kafka.produce([Send(topic=RUN_COMMANDS, partition=0, value=b"last")])
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka.broker.address)
     await consumer.start()
     try:
@@ -137,4 +167,4 @@ async def _values(kafka: KafkaBackend) -> list[bytes | None]:
             found.append((await asyncio.wait_for(consumer.getone(), PATIENCE)).value)
     finally:
         await consumer.stop()
-    return found
+    return found[:-1]
