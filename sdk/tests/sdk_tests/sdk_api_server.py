@@ -66,6 +66,8 @@ class World:
     refusals: int = 0
     # Values of parameters for which a submission among others is refused, by JSON; with UNAVAILABLE once.
     refused_values: dict[str, grpc.StatusCode] = field(default_factory=dict)
+    # How runs stand when their end has come, by id.
+    statuses: dict[str, run_pb2.Status.ValueType] = field(default_factory=dict)
     # The versions that were registered to be current, in order.
     current: list[str] = field(default_factory=list)
     # Why a fork does not fit; empty when it does.
@@ -87,6 +89,7 @@ class World:
         if self.history and self.history[-1].HasField("run_ended"):
             run.last_seq = self.history[-1].seq
             run.end_time.FromMicroseconds(self.history[-1].time_us)
+            run.status = self.statuses.get(run_id, run.status)
         return run
 
     def take_break(self) -> int | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Annotated, TypeAlias, TypedDict, Unpack
 
 import typer
 
-from kaon.cli import formatting, options, output, registered
+from kaon.cli import each as each_line
+from kaon.cli import formatting, options, output, param_lines, registered
 from kaon.cli.following import Follower
 from kaon.cli.live import RunView
 from kaon.cli.log_selection import moment_us
@@ -17,6 +19,7 @@ from kaon.cli.values import brief, json_or_text, named, status_text, took
 from kaon.client import Client, KaonError, placement
 from kaon.client import params as parameters
 from kaon.dsl import Workflow
+from kaon_wire import canonical
 from kaon_wire.texts import meant
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 from kaonapi.workflow.v1 import definition_pb2
@@ -68,6 +71,22 @@ def submit(
             help="Of NAME: workflow version, sha256:...; default: the current one.",
         ),
     ] = "",
+    each: Annotated[
+        Path | None,
+        typer.Option(
+            "--each",
+            metavar="FILE",
+            help="Submit a run for each line of FILE, - for standard input: JSON objects, or CSV under names of parameters.",
+            show_default=False,
+        ),
+    ] = None,
+    validate_only: Annotated[
+        bool,
+        typer.Option("--validate-only", help="With --each: check all lines, and submit nothing."),
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --each: wait until all runs have ended.")
+    ] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Watch the run until it ends, as `kaon watch` does.")
     ] = False,
@@ -85,6 +104,10 @@ def submit(
     kaon submit recommendations.py --label team=search --label why=backtest
     kaon submit recommendations.py --until train    # train and what comes before it
     kaon submit recommendations -p min_ratings=30   # what is registered (kaon register, kaon workflows list)
+    kaon submit recommendations --each days.csv --key backtest --wait
+
+    With --each, lines that are wrong are named and the others are submitted. -p gives what a line does not, and with --key a
+    second call makes no second run: the key of a line is KEY and its number.
     """
     options_given: SubmitOptions = {
         "key": key,
@@ -93,17 +116,74 @@ def submit(
         "only": only or (),
         "until": until or (),
     }
+    if options.is_file(target) and version:
+        raise typer.BadParameter(
+            "--version is for the NAME of a registered workflow, not for a file"
+        )
+    if each is not None:
+        if watch or prints:
+            raise typer.BadParameter("--watch and --logs show one run; use --wait with --each")
+        lines = _Lines(target, workflow, version, each, validate_only=validate_only, wait=wait)
+        raise typer.Exit(lines.submit(param, options_given, server=server, json=json))
+    if validate_only or wait:
+        raise typer.BadParameter(
+            "--validate-only and --wait are for --each; --watch stays until one run ends"
+        )
     if options.is_file(target):
-        if version:
-            raise typer.BadParameter(
-                "--version is for the NAME of a registered workflow, not for a file"
-            )
         loaded, params = prepare(Path(target), workflow, param)
         what = of_file(loaded, params, **options_given)
     else:
         what = _of_name(target, version, options.split_params(param), **options_given)
     code = start(what, watch=watch or prints, prints=prints, server=server, json=json)
     raise typer.Exit(code)
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """The lines of a file, and what is done with them."""
+
+    target: str
+    workflow: str | None
+    version: str
+    file: Path
+    _: KW_ONLY
+    validate_only: bool
+    wait: bool
+
+    def submit(
+        self, param: list[str] | None, how: SubmitOptions, *, server: str, json: bool
+    ) -> int:
+        """Submit a run for each line, or check the lines. Return the exit code."""
+        with options.client(server=server) as client, param_lines.opened(self.file) as stream:
+            name, version, definition = self._registered(client)
+            # A file that all runs are given is stored once.
+            given = parameters.parse(definition, options.split_params(param))
+            texts = client.encode_params(definition, given, complete=False)
+            common = each_line.EachRun(
+                name=name,
+                version=version,
+                definition=definition,
+                params={each: canonical.loads(text) for each, text in texts.items()},
+                validate_only=self.validate_only,
+                **how,
+            )
+            submitted = each_line.EachLine(client, common, json=json)
+            code = submitted.submit(param_lines.read(stream, definition))
+            if not self.validate_only:
+                _warn(client, definition)
+            if self.wait and submitted.run_ids:
+                ended = each_line.wait(client, submitted.run_ids, json=json)
+                code = code or ended
+        return code
+
+    def _registered(self, client: Client) -> tuple[str, str, definition_pb2.WorkflowDefinition]:
+        if not options.is_file(self.target):
+            found = registered.named(client, self.target, self.version)
+            return found.name, found.version, found.definition
+        loaded = options.load(Path(self.target), self.workflow)
+        # A file that is only checked does not become the current version.
+        made = client.register(loaded, aside=self.validate_only).workflow
+        return made.name, made.version, loaded.definition()
 
 
 def prepare(
