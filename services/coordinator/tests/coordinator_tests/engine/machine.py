@@ -67,11 +67,13 @@ class Machine:
     reset: Sequence[str] = ()
     # The version of the original, when the fork's is another one; then what had failed begins anew, too.
     old: d.WorkflowDefinition | None = None
+    # Steps of a foreach that may wait for runners; 0: drawn from the seed, mostly a few.
+    waiting_steps: int = 0
 
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
-        waiting = random.Random(f"waiting {self.seed}").choice((1, 2, 3, 5, 1_000))
-        self.limits = replace(LIMITS, waiting_steps=waiting)
+        drawn = random.Random(f"waiting {self.seed}").choice((1, 2, 3, 5, 1_000))
+        self.limits = replace(LIMITS, waiting_steps=self.waiting_steps or drawn)
         self.turn = Turn(random.Random(f"turn {self.seed}"))
         self.workflow = compile_workflow(self.definition, "v1" if self.old is None else "v2")
         self.history: list[history_pb2.HistoryEvent] = []

@@ -36,7 +36,7 @@ def cells_of(count: int, *blocks: str) -> Machine:
     """A run of foreaches, of one unless named, to its end."""
     items = literal([f"k{number}" for number in range(count)])
     foreaches = [for_each(block, items, fan(step("s"))) for block in blocks or ("each",)]
-    machine = Machine(workflow(fan(*foreaches)), 5, trouble=0)
+    machine = Machine(workflow(fan(*foreaches)), 5, trouble=0, waiting_steps=1_000)
     while machine.happen():
         pass
     return machine
