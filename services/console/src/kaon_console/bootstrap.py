@@ -20,6 +20,7 @@ from kaon_console.issuer_login import BACK, IssuerLogin
 from kaon_console.login import Login, LoginParts, local_time_zone
 from kaon_console.pages import Pages
 from kaon_console.previews import Previews
+from kaon_console.refusals import Refusals
 from kaon_console.settings import Settings, origins_of, split_address
 from kaon_console.streams import Streams
 from kaon_console.token_login import TokenLogin
@@ -137,6 +138,7 @@ class Application:
                 build=self._pages.build,
                 time_zone=local_time_zone(os.environ.get("TZ", "")),
                 read_only=settings.read_only,
+                refusals=Refusals(backends).of,
                 how_to_link=self._how_to_link,
             )
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -37,6 +38,8 @@ class LoginParts:
     build: str
     time_zone: str
     read_only: bool
+    # Returns the commands that would be refused in a session, each with the role that is lacking.
+    refusals: Callable[[Grant], Awaitable[Mapping[str, str]]]
     # How to get another link, for people.
     how_to_link: str
 
@@ -76,6 +79,7 @@ class Login:
                 "build": self._parts.build,
                 "timeZone": self._parts.time_zone,
                 "readOnly": self._parts.read_only,
+                "refused": await self._parts.refusals(grant),
                 "expires": int(grant.expires),
             }
         )

@@ -14,6 +14,8 @@ export interface Session {
   readonly timeZone: string;
   /** The console shows a directory of runs and refuses commands. */
   readonly readOnly: boolean;
+  /** Commands that the server would refuse, such as "CancelRun", each with the role that is lacking. */
+  readonly refused: Readonly<Record<string, string>>;
 }
 
 async function fetchSession(): Promise<Session> {
@@ -43,7 +45,13 @@ export function sessionOf(answer: unknown): Session {
     build: text("build"),
     timeZone: text("timeZone"),
     readOnly: fields.readOnly === true,
+    refused: textsIn(fields.refused),
   };
+}
+
+function textsIn(value: unknown): Record<string, string> {
+  const entries = Object.entries(typeof value === "object" && value !== null ? value : {});
+  return Object.fromEntries(entries.filter((entry): entry is [string, string] => typeof entry[1] === "string"));
 }
 
 export const sessionQuery = queryOptions({

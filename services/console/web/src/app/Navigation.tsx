@@ -1,6 +1,7 @@
 import { IconDatabase, IconHome, IconKeyboard, IconList, IconPlayerPlay, IconSearch } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import { refusalOf } from "../api/refusals";
 import type { Session } from "../api/session";
 import { Account } from "./Account";
 import { Keys } from "./keys/Keys";
@@ -18,9 +19,9 @@ const PLACES: readonly { to: "/" | "/runs" | "/launch" | "/datasets"; label: str
   { to: "/datasets", label: "Datasets", icon: <IconDatabase {...ICON} /> },
 ];
 
-/** The pages that somebody can use: what only shows launches nothing. */
-export function placesOf({ readOnly }: Session): typeof PLACES {
-  return PLACES.filter(({ to }) => !(readOnly && to === "/launch"));
+/** The pages that somebody can use: who may not submit runs launches nothing. */
+export function placesOf(session: Session): typeof PLACES {
+  return PLACES.filter(({ to }) => to !== "/launch" || refusalOf(session, "SubmitRun") === "");
 }
 
 interface Props {

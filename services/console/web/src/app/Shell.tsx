@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Outlet, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useEffect, useState } from "react";
 import { faultOf } from "../api/fault";
+import { refusalOf } from "../api/refusals";
 import { type Session, sessionQuery } from "../api/session";
 import { ErrorState } from "../common/states";
 import { Boot } from "./Boot";
@@ -39,7 +40,8 @@ function Frame({ session }: { session: Session }) {
   useShortcut("mod+k", "Search and commands", () => setPalette((open) => !open), "Everywhere");
   useShortcut("g o", "Go to the overview", () => navigate({ to: "/" }), "Everywhere");
   useShortcut("g r", "Go to the runs", () => navigate({ to: "/runs" }), "Everywhere");
-  useShortcut("g l", "Launch a workflow", () => !session.readOnly && navigate({ to: "/launch" }), "Everywhere");
+  const launches = refusalOf(session, "SubmitRun") === "";
+  useShortcut("g l", "Launch a workflow", () => launches && navigate({ to: "/launch" }), "Everywhere");
   useShortcut("g d", "Go to the datasets", () => navigate({ to: "/datasets" }), "Everywhere");
   useShortcut("?", "Show the shortcuts", () => setHelp(true), "Everywhere");
   useEffect(() => {
@@ -63,8 +65,8 @@ function Frame({ session }: { session: Session }) {
       </div>
       <MobileTabs session={session} />
       <Suspense>
-        {palette && <Palette opened onClose={() => setPalette(false)} />}
-        {help && <ShortcutHelp opened onClose={() => setHelp(false)} />}
+        {palette && <Palette onClose={() => setPalette(false)} />}
+        {help && <ShortcutHelp onClose={() => setHelp(false)} />}
       </Suspense>
     </div>
   );

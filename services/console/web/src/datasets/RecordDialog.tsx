@@ -1,8 +1,9 @@
-import { Button, Modal, Textarea, TextInput } from "@mantine/core";
+import { Button, Textarea, TextInput } from "@mantine/core";
 import { useMutation } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { datasets } from "../api/datasets";
+import { Dialog } from "../common/Dialog";
 import { DialogEnd } from "../common/DialogEnd";
 import classes from "./Datasets.module.css";
 import { outputsOf } from "./outputs";
@@ -27,7 +28,7 @@ export function RecordDialog({ name: fixed, onClose }: { name: string | undefine
     },
   });
   return (
-    <Modal opened onClose={onClose} title="Record an update">
+    <Dialog onClose={onClose} title="Record an update">
       <form
         className={classes.form}
         onSubmit={(event) => {
@@ -69,6 +70,6 @@ export function RecordDialog({ name: fixed, onClose }: { name: string | undefine
           </Button>
         </DialogEnd>
       </form>
-    </Modal>
+    </Dialog>
   );
 }

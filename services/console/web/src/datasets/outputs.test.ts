@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { mayRecord, outputsOf, partitionsOf } from "./outputs";
+import { outputsOf, partitionsOf } from "./outputs";
 
 test("outputs are given as a JSON object, value by value", () => {
   expect(outputsOf(' {"rows": 1200, "by": {"region": ["a"]}}')).toEqual({
@@ -11,14 +11,6 @@ test("outputs are given as a JSON object, value by value", () => {
 
 test.each(["[1]", "3", "null", "{", '"text"'])("%s is no object", (text) => {
   expect(outputsOf(text).problem).toContain("JSON object");
-});
-
-test("who only looks records nothing; where no roles are kept the server decides", () => {
-  expect(mayRecord(["viewer"])).toBe(false);
-  expect(mayRecord(["publisher", "owner"])).toBe(false);
-  expect(mayRecord(["viewer", "tenant-admin"])).toBe(true);
-  expect(mayRecord(["owner"])).toBe(true);
-  expect(mayRecord([])).toBe(true);
 });
 
 test("partitions come once each, in order", () => {

@@ -12,14 +12,6 @@ export function outputsOf(text: string): { values: Readonly<Record<string, strin
   };
 }
 
-const STEERS = ["operator", "author", "tenant-admin", "platform-admin"];
-const KNOWN = [...STEERS, "viewer", "publisher"];
-
-/** Whether somebody with these roles may tell of an update. Who has none of the system's roles may try: it may ask for none. */
-export function mayRecord(roles: readonly string[]): boolean {
-  return roles.some((role) => STEERS.includes(role)) || !roles.some((role) => KNOWN.includes(role));
-}
-
 /** The partitions that updates name, each once, in order; the dataset as a whole is the empty one. */
 export function partitionsOf(updates: readonly { partition: string }[]): string[] {
   return [...new Set(updates.map(({ partition }) => partition))].sort((one, other) => one.localeCompare(other));

@@ -1,7 +1,8 @@
-import { Button, Modal, Textarea } from "@mantine/core";
+import { Button, Textarea } from "@mantine/core";
 import { useMutation, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { runs } from "../api/runs";
+import { Dialog } from "../common/Dialog";
 import { DialogEnd } from "../common/DialogEnd";
 import { shown } from "../common/text";
 import classes from "./AnswerGate.module.css";
@@ -32,7 +33,7 @@ export function AnswerDialog({
   });
   const word = approved ? "Approve" : "Reject";
   return (
-    <Modal opened onClose={onClose} title={`${word}: ${shown(gate.message) || gate.path}`}>
+    <Dialog onClose={onClose} title={`${word}: ${shown(gate.message) || gate.path}`}>
       <dl className={classes.facts}>
         <dt>Workflow</dt>
         <dd>{shown(run.workflow)}</dd>
@@ -68,6 +69,6 @@ export function AnswerDialog({
           </Button>
         </DialogEnd>
       </div>
-    </Modal>
+    </Dialog>
   );
 }

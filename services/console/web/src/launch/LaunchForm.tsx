@@ -4,9 +4,10 @@ import { IconPlayerPlay } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type FormEvent, useState } from "react";
+import { useRefusal } from "../api/refusals";
 import { runs } from "../api/runs";
-import { useSession } from "../api/session";
 import { useShortcut } from "../app/keys/shortcuts";
+import { Commanding } from "../common/Commanding";
 import { shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import type { Workflow } from "../gen/kaonapi/workflow/v1/workflow_service_pb";
@@ -26,7 +27,7 @@ interface Props {
 
 /** Submits a run of a workflow. What is typed stays until it was sent, even when the session ends meanwhile. */
 export function LaunchForm({ workflow, recent, like }: Props) {
-  const { readOnly } = useSession();
+  const may = useRefusal("SubmitRun") === "";
   const parameters = requiredFirst(workflow.definition?.parameters ?? []);
   const { form, change, clear } = useForm(workflow.name, like && formLike(workflow, like));
   const { params, problems } = encodeDraft(parameters, form.values);
@@ -40,7 +41,7 @@ export function LaunchForm({ workflow, recent, like }: Props) {
   };
   const complete = Object.keys(problems).length === 0 && labelProblem === undefined;
   const [settled] = useDebouncedValue(submission, 350);
-  const check = useQuery(checkQuery(settled, complete));
+  const check = useQuery(checkQuery(settled, complete && may));
   const navigate = useNavigate();
   const submit = useMutation({
     mutationFn: () => runs.submitRun({ ...submission, idempotencyKey: form.key }),
@@ -53,7 +54,7 @@ export function LaunchForm({ workflow, recent, like }: Props) {
   const send = (event?: FormEvent) => {
     event?.preventDefault();
     setAsked(true);
-    if (complete && !submit.isPending) submit.mutate();
+    if (may && complete && !submit.isPending) submit.mutate();
   };
   useShortcut("mod+enter", "Launch", send);
 
@@ -100,16 +101,17 @@ export function LaunchForm({ workflow, recent, like }: Props) {
             {shown(refused[""])}
           </p>
         )}
-        <Button
-          type="submit"
-          size="sm"
-          fullWidth
-          disabled={readOnly}
-          loading={submit.isPending}
-          leftSection={<IconPlayerPlay size={15} />}
-        >
-          Launch {workflow.name}
-        </Button>
+        <Commanding command="SubmitRun">
+          <Button
+            type="submit"
+            size="sm"
+            fullWidth
+            loading={submit.isPending}
+            leftSection={<IconPlayerPlay size={15} />}
+          >
+            Launch {workflow.name}
+          </Button>
+        </Commanding>
         <CopyPanel launch={{ workflow: workflow.name, params, labels, priority: form.priority }} />
       </aside>
     </form>

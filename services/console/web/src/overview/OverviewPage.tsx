@@ -2,7 +2,7 @@ import { Button } from "@mantine/core";
 import { IconCircleCheck } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { lazy, type ReactNode, Suspense, useMemo, useState } from "react";
-import { useSession } from "../api/session";
+import { Commanding } from "../common/Commanding";
 import { LinkButton } from "../common/LinkButton";
 import { Page } from "../common/Page";
 import { StatusMark } from "../common/StatusMark";
@@ -161,7 +161,6 @@ function LateRow({ workflow, runs }: { workflow: string; runs: readonly Run[] })
 }
 
 function FailureRow({ group }: { group: FailureGroup }) {
-  const { readOnly } = useSession();
   const [retrying, setRetrying] = useState(false);
   const newest = group.runs[0]!;
   return (
@@ -191,11 +190,11 @@ function FailureRow({ group }: { group: FailureGroup }) {
             Show all
           </LinkButton>
         )}
-        {!readOnly && (
+        <Commanding command="RetryRun">
           <Button variant="default" onClick={() => setRetrying(true)}>
             Retry{group.runs.length > 1 && ` ${group.runs.length}`}
           </Button>
-        )}
+        </Commanding>
       </div>
       <Suspense>
         {retrying && <BulkDialog action="retry" chosen={group.runs} onClose={() => setRetrying(false)} />}

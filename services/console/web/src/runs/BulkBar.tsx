@@ -1,5 +1,6 @@
 import { Button } from "@mantine/core";
 import { lazy, Suspense, useState } from "react";
+import { Commanding } from "../common/Commanding";
 import { counted } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import classes from "./BulkBar.module.css";
@@ -21,14 +22,15 @@ export function BulkBar({ chosen, onClear }: Props) {
       <div className={classes.bar} role="toolbar" aria-label="Chosen runs">
         <span className={classes.count}>{counted(chosen.length, "run")} chosen</span>
         {(Object.keys(ACTIONS) as Action[]).map((each) => (
-          <Button
-            key={each}
-            variant="default"
-            disabled={planOf(each, chosen).apply.length === 0}
-            onClick={() => setAction(each)}
-          >
-            {ACTIONS[each].label}
-          </Button>
+          <Commanding key={each} command={ACTIONS[each].command} above>
+            <Button
+              variant="default"
+              disabled={planOf(each, chosen).apply.length === 0}
+              onClick={() => setAction(each)}
+            >
+              {ACTIONS[each].label}
+            </Button>
+          </Commanding>
         ))}
         <Button variant="subtle" color="gray" onClick={onClear}>
           Clear

@@ -1,8 +1,9 @@
-import { Button, Modal, Textarea } from "@mantine/core";
+import { Button, Textarea } from "@mantine/core";
 import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { faultOf } from "../api/fault";
 import { runs as api } from "../api/runs";
+import { Dialog } from "../common/Dialog";
 import { StatusMark } from "../common/StatusMark";
 import { counted, shown } from "../common/text";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
@@ -44,7 +45,7 @@ export function BulkDialog({ action, chosen, onClose }: DialogProps) {
   };
   const done = outcomes !== undefined && !working;
   return (
-    <Modal opened onClose={onClose} title={`${label} ${counted(plan.apply.length, "run")}?`} size="lg">
+    <Dialog onClose={onClose} title={`${label} ${counted(plan.apply.length, "run")}?`} size="lg">
       <p className={classes.effect}>{effect}</p>
       <RunIds runs={plan.apply} outcomes={outcomes} />
       {plan.leave.length > 0 && (
@@ -88,7 +89,7 @@ export function BulkDialog({ action, chosen, onClose }: DialogProps) {
           </Button>
         )}
       </div>
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -4,7 +4,7 @@ import { IconDownload, IconPlayerPlay } from "@tabler/icons-react";
 import { Link, useNavigate } from "@tanstack/react-router";
 import { lazy, Suspense, useCallback, useMemo, useRef, useState } from "react";
 import { faultOf } from "../api/fault";
-import { useSession } from "../api/session";
+import { useRefusal } from "../api/refusals";
 import { useShortcut } from "../app/keys/shortcuts";
 import { runsRoute } from "../app/router";
 import { download } from "../common/download";
@@ -33,7 +33,7 @@ export function RunsPage() {
   const search = runsRoute.useSearch();
   const navigate = useNavigate();
   const narrow = useMediaQuery("(max-width: 760px)") ?? false;
-  const { readOnly } = useSession();
+  const launches = useRefusal("SubmitRun") === "";
   const [width, setWidth] = useState(0);
   const buckets = Math.max(0, Math.floor(width / BAR));
   const list = useRuns(search);
@@ -64,7 +64,7 @@ export function RunsPage() {
       actions={
         <>
           <Export search={search} total={total} />
-          {!readOnly && (
+          {launches && (
             <LinkButton to="/launch" leftSection={<IconPlayerPlay size={14} stroke={1.75} />}>
               Launch
             </LinkButton>
@@ -100,11 +100,9 @@ export function RunsPage() {
             onChooseAll={onChooseAll}
           />
         )}
-        {!readOnly && (
-          <Suspense>
-            {chosen.size > 0 && <BulkBar chosen={list.runs.filter(({ runId }) => chosen.has(runId))} onClear={clear} />}
-          </Suspense>
-        )}
+        <Suspense>
+          {chosen.size > 0 && <BulkBar chosen={list.runs.filter(({ runId }) => chosen.has(runId))} onClear={clear} />}
+        </Suspense>
       </div>
     </Page>
   );

@@ -1,3 +1,4 @@
+import type { Command } from "../api/refusals";
 import { statusLook } from "../common/status";
 import { type Run, Status } from "../gen/kaonapi/run/v1/run_pb";
 
@@ -6,6 +7,7 @@ export type Action = "cancel" | "retry" | "rerun";
 
 export interface ActionLook {
   readonly label: string;
+  readonly command: Command;
   /** What it does, for the question before it is done. */
   readonly effect: string;
   /** What is said of a run that it cannot be done with; undefined when it can. */
@@ -17,17 +19,20 @@ const RETRIED: readonly Status[] = [Status.FAILED, Status.TIMED_OUT, Status.CANC
 export const ACTIONS: Readonly<Record<Action, ActionLook>> = {
   cancel: {
     label: "Cancel",
+    command: "CancelRun",
     effect: "Each is asked to stop. Its hooks still run.",
     refuses: ({ status }) => (statusLook(status).terminal ? "has ended" : undefined),
   },
   retry: {
     label: "Retry",
+    command: "RetryRun",
     effect: "What failed, was stopped or never began runs again. What has succeeded is kept.",
     refuses: ({ status }) =>
       RETRIED.includes(status) ? undefined : statusLook(status).terminal ? "has not failed" : "has not ended",
   },
   rerun: {
     label: "Rerun",
+    command: "RerunRun",
     effect: "A new run is made from each, of the same version and with the same parameters.",
     refuses: () => undefined,
   },

@@ -1,4 +1,4 @@
-import { Modal } from "@mantine/core";
+import { Dialog } from "../../common/Dialog";
 import { Keys } from "./Keys";
 import classes from "./ShortcutHelp.module.css";
 import { type Shortcut, useShortcuts } from "./shortcuts";
@@ -13,10 +13,10 @@ function grouped(shortcuts: readonly Shortcut[]): [string, Shortcut[]][] {
 }
 
 /** Lists the shortcuts that work on this page. */
-export function ShortcutHelp({ opened, onClose }: { opened: boolean; onClose: () => void }) {
+export function ShortcutHelp({ onClose }: { onClose: () => void }) {
   const shortcuts = useShortcuts();
   return (
-    <Modal opened={opened} onClose={onClose} title="Keyboard shortcuts" size="md">
+    <Dialog onClose={onClose} title="Keyboard shortcuts" size="md">
       {grouped(shortcuts).map(([group, entries]) => (
         <section key={group} className={classes.group}>
           <h3>{group}</h3>
@@ -32,6 +32,6 @@ export function ShortcutHelp({ opened, onClose }: { opened: boolean; onClose: ()
           </dl>
         </section>
       ))}
-    </Modal>
+    </Dialog>
   );
 }

@@ -1,6 +1,7 @@
 import { Modal } from "@mantine/core";
 import { IconSearch } from "@tabler/icons-react";
 import { type KeyboardEvent, useEffect, useId, useMemo, useRef, useState } from "react";
+import { useReturnedFocus } from "../../common/focus";
 import { shown } from "../../common/text";
 import { Keys } from "../keys/Keys";
 import { type PaletteEntry, usePaletteEntries } from "./entries";
@@ -8,10 +9,11 @@ import { matching } from "./match";
 import classes from "./Palette.module.css";
 
 /** Finds pages, runs, workflows and commands by a few letters. */
-export function Palette({ opened, onClose }: { opened: boolean; onClose: () => void }) {
+export function Palette({ onClose }: { onClose: () => void }) {
+  useReturnedFocus();
   return (
     <Modal.Root
-      opened={opened}
+      opened
       onClose={onClose}
       size={620}
       yOffset="12vh"

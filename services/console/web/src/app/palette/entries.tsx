@@ -14,7 +14,7 @@ import {
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useDeferredValue, useMemo } from "react";
-import { useSession } from "../../api/session";
+import { useRefusal } from "../../api/refusals";
 import { StatusMark } from "../../common/StatusMark";
 import { makerText, shortId, shown } from "../../common/text";
 import { zoneStore } from "../../common/zone";
@@ -40,10 +40,10 @@ export function usePaletteEntries(query: string): readonly PaletteEntry[] {
   const commands = useCommands();
   const runs = useRuns(useDeferredValue(query.trim()));
   const workflows = useWorkflows();
-  const { readOnly } = useSession();
+  const may = useRefusal("SubmitRun") === "";
   return useMemo(
-    () => [...pages, ...runs, ...workflows, ...commands].filter(({ launches }) => !(readOnly && launches)),
-    [pages, runs, workflows, commands, readOnly],
+    () => [...pages, ...runs, ...workflows, ...commands].filter(({ launches }) => may || !launches),
+    [pages, runs, workflows, commands, may],
   );
 }
 

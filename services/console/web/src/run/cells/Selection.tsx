@@ -1,7 +1,9 @@
-import { Button, CloseButton, Modal, Progress, Textarea } from "@mantine/core";
+import { Button, CloseButton, Progress, Textarea } from "@mantine/core";
 import { IconPlayerSkipForward, IconRefresh } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useState } from "react";
+import { Commanding } from "../../common/Commanding";
+import { Dialog } from "../../common/Dialog";
 import { DialogEnd } from "../../common/DialogEnd";
 import { StatusMark } from "../../common/StatusMark";
 import { counted, shown } from "../../common/text";
@@ -35,21 +37,25 @@ export function Selection({ block, indexes, clear }: { block: string; indexes: r
       {indexes.length > MOST && <span>Commands go to the first {MOST}.</span>}
       {seq === undefined ? (
         <>
-          <Button
-            leftSection={<IconRefresh size={14} />}
-            disabled={retriable.length === 0}
-            onClick={() => setDoing("retry")}
-          >
-            Retry {retriable.length > 0 && retriable.length}
-          </Button>
-          <Button
-            variant="default"
-            leftSection={<IconPlayerSkipForward size={14} />}
-            disabled={skippable.length === 0}
-            onClick={() => setDoing("skip")}
-          >
-            Skip {skippable.length > 0 && skippable.length}
-          </Button>
+          <Commanding command="RetryRun">
+            <Button
+              leftSection={<IconRefresh size={14} />}
+              disabled={retriable.length === 0}
+              onClick={() => setDoing("retry")}
+            >
+              Retry {retriable.length > 0 && retriable.length}
+            </Button>
+          </Commanding>
+          <Commanding command="CancelRun">
+            <Button
+              variant="default"
+              leftSection={<IconPlayerSkipForward size={14} />}
+              disabled={skippable.length === 0}
+              onClick={() => setDoing("skip")}
+            >
+              Skip {skippable.length > 0 && skippable.length}
+            </Button>
+          </Commanding>
         </>
       ) : (
         <span>The past can be looked at, not changed.</span>
@@ -96,7 +102,7 @@ function CellsDialog({ doing, cells, close, done }: DialogProps) {
   });
   const word = doing === "retry" ? "Retry" : "Skip";
   return (
-    <Modal opened onClose={close} title={`${word} ${counted(cells.length, "cell")}`} size={460}>
+    <Dialog onClose={close} title={`${word} ${counted(cells.length, "cell")}`} size={460}>
       <div className={actions.form}>
         <p>
           {doing === "retry"
@@ -126,6 +132,6 @@ function CellsDialog({ doing, cells, close, done }: DialogProps) {
           </Button>
         </DialogEnd>
       </div>
-    </Modal>
+    </Dialog>
   );
 }

@@ -4,6 +4,7 @@ import { useMutation, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { sessionQuery } from "../../api/session";
+import { Commanding } from "../../common/Commanding";
 import { Refusal } from "../../common/DialogEnd";
 import { StatusLabel } from "../../common/StatusMark";
 import { Time } from "../../common/Time";
@@ -167,9 +168,11 @@ function Gate({ block }: { block: BlockView }) {
         )}
         {signal.error && <Refusal error={signal.error} />}
         <div className={classes.actions}>
-          <Button loading={signal.isPending} disabled={!form.complete} onClick={() => signal.mutate()}>
-            Send the signal
-          </Button>
+          <Commanding command="SignalRun">
+            <Button loading={signal.isPending} disabled={!form.complete} onClick={() => signal.mutate()}>
+              Send the signal
+            </Button>
+          </Commanding>
         </div>
       </Section>
     );
@@ -199,22 +202,26 @@ function Gate({ block }: { block: BlockView }) {
           />
           {answer.error && <Refusal error={answer.error} />}
           <div className={classes.actions}>
-            <Button
-              leftSection={<IconCheck size={14} />}
-              loading={answer.isPending}
-              disabled={!form.complete}
-              onClick={() => answer.mutate(true)}
-            >
-              Approve
-            </Button>
-            <Button
-              variant="default"
-              leftSection={<IconX size={14} />}
-              loading={answer.isPending}
-              onClick={() => answer.mutate(false)}
-            >
-              Reject
-            </Button>
+            <Commanding command="AnswerGate">
+              <Button
+                leftSection={<IconCheck size={14} />}
+                loading={answer.isPending}
+                disabled={!form.complete}
+                onClick={() => answer.mutate(true)}
+              >
+                Approve
+              </Button>
+            </Commanding>
+            <Commanding command="AnswerGate">
+              <Button
+                variant="default"
+                leftSection={<IconX size={14} />}
+                loading={answer.isPending}
+                onClick={() => answer.mutate(false)}
+              >
+                Reject
+              </Button>
+            </Commanding>
           </div>
         </>
       ) : (

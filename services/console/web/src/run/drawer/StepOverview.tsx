@@ -2,6 +2,7 @@ import { Button } from "@mantine/core";
 import { IconPlayerPause, IconPlayerPlay, IconPlayerStop, IconRefresh, IconRotateClockwise } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
+import { Commanding } from "../../common/Commanding";
 import { StatusMark } from "../../common/StatusMark";
 import { statusLook } from "../../common/status";
 import { Time } from "../../common/Time";
@@ -211,44 +212,52 @@ export function StepActions({ step }: { step: { path: string; status: number; at
   return (
     <div className={classes.actions}>
       {canRetry(step.status) && (
-        <Button
-          variant="default"
-          size="compact-xs"
-          leftSection={<IconRefresh size={13} />}
-          onClick={() => setOpen("retry")}
-        >
-          Retry
-        </Button>
+        <Commanding command="RetryRun">
+          <Button
+            variant="default"
+            size="compact-xs"
+            leftSection={<IconRefresh size={13} />}
+            onClick={() => setOpen("retry")}
+          >
+            Retry
+          </Button>
+        </Commanding>
       )}
       {ended && (
-        <Button
-          variant="default"
-          size="compact-xs"
-          leftSection={<IconRotateClockwise size={13} />}
-          onClick={() => setOpen("restart")}
-        >
-          Restart from here
-        </Button>
+        <Commanding command="RestartRun">
+          <Button
+            variant="default"
+            size="compact-xs"
+            leftSection={<IconRotateClockwise size={13} />}
+            onClick={() => setOpen("restart")}
+          >
+            Restart from here
+          </Button>
+        </Commanding>
       )}
       {step.atBreakpoint !== undefined && step.status === Status.PENDING && (
-        <Button
-          variant="default"
-          size="compact-xs"
-          leftSection={step.atBreakpoint ? <IconPlayerPlay size={13} /> : <IconPlayerPause size={13} />}
-          onClick={() => setOpen(step.atBreakpoint ? "continue" : "break")}
-        >
-          {step.atBreakpoint ? "Continue" : "Wait before start"}
-        </Button>
+        <Commanding command={step.atBreakpoint ? "PassBreakpoint" : "SetBreakpoint"}>
+          <Button
+            variant="default"
+            size="compact-xs"
+            leftSection={step.atBreakpoint ? <IconPlayerPlay size={13} /> : <IconPlayerPause size={13} />}
+            onClick={() => setOpen(step.atBreakpoint ? "continue" : "break")}
+          >
+            {step.atBreakpoint ? "Continue" : "Wait before start"}
+          </Button>
+        </Commanding>
       )}
       {!ended && step.status !== Status.PENDING && (
-        <Button
-          variant="default"
-          size="compact-xs"
-          leftSection={<IconPlayerStop size={13} />}
-          onClick={() => setOpen("cancel")}
-        >
-          Cancel
-        </Button>
+        <Commanding command="CancelRun">
+          <Button
+            variant="default"
+            size="compact-xs"
+            leftSection={<IconPlayerStop size={13} />}
+            onClick={() => setOpen("cancel")}
+          >
+            Cancel
+          </Button>
+        </Commanding>
       )}
       {open && <CommandDialog name={open} run={live.run as Run} path={step.path} close={() => setOpen(undefined)} />}
     </div>

@@ -1,4 +1,4 @@
-import { Button, Menu, Modal, NumberInput, Textarea } from "@mantine/core";
+import { Button, Menu, NumberInput, Textarea } from "@mantine/core";
 import {
   IconArrowBigUpLines,
   IconChevronDown,
@@ -12,6 +12,10 @@ import {
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { memo, type ReactNode, useState } from "react";
+import { type Command, refusalOf } from "../../api/refusals";
+import { useSession } from "../../api/session";
+import { Commanding } from "../../common/Commanding";
+import { Dialog } from "../../common/Dialog";
 import { DialogEnd, Refusal } from "../../common/DialogEnd";
 import { statusLook } from "../../common/status";
 import { shown } from "../../common/text";
@@ -28,24 +32,29 @@ type Name = "cancel" | "pause" | "resume" | "retry" | "restart" | "priority" | "
 /** What can be done with the run as it stands; what cannot be done is not offered. Apart from what changes with every event. */
 export const Actions = memo(function Actions({ status }: { status: Status }) {
   const [open, setOpen] = useState<Name>();
+  const session = useSession();
   const ended = statusLook(status).terminal;
   const paused = status === Status.PAUSED;
   const first: Name = ended ? (canRetry(status) ? "retry" : "rerun") : paused ? "resume" : "pause";
   const others = (["resume", "pause", "retry", "restart", "rerun", "priority", "cancel"] as const).filter(
-    (name) => name !== first && possible(name, status),
+    (name) => name !== first && possible(name, status) && refusalOf(session, LOOKS[name].command) === "",
   );
   return (
     <>
       <Button.Group>
-        <Button variant="default" leftSection={LOOKS[first].icon} onClick={() => setOpen(first)}>
-          {LOOKS[first].label}
-        </Button>
+        <Commanding command={LOOKS[first].command}>
+          <Button variant="default" leftSection={LOOKS[first].icon} onClick={() => setOpen(first)}>
+            {LOOKS[first].label}
+          </Button>
+        </Commanding>
         <Menu position="bottom-end">
-          <Menu.Target>
-            <Button variant="default" px={6} aria-label="More actions">
-              <IconChevronDown size={14} />
-            </Button>
-          </Menu.Target>
+          {others.length > 0 && (
+            <Menu.Target>
+              <Button variant="default" px={6} aria-label="More actions">
+                <IconChevronDown size={14} />
+              </Button>
+            </Menu.Target>
+          )}
           <Menu.Dropdown>
             {others.map((name) => (
               <Menu.Item
@@ -79,52 +88,74 @@ function possible(name: Name, status: Status): boolean {
   return name === "resume" ? status === Status.PAUSED : name !== "pause" || status !== Status.PAUSED;
 }
 
-const LOOKS: Readonly<Record<Name, { label: string; icon: ReactNode; says: string; planned: boolean }>> = {
+interface Look {
+  label: string;
+  command: Command;
+  icon: ReactNode;
+  says: string;
+  planned: boolean;
+}
+
+const LOOKS: Readonly<Record<Name, Look>> = {
   cancel: {
     label: "Cancel",
+    command: "CancelRun",
     icon: <IconPlayerStop size={14} />,
     says: "What runs is asked to stop, nothing new starts, and hooks run.",
     planned: false,
   },
   pause: {
     label: "Pause",
+    command: "PauseRun",
     icon: <IconPlayerPause size={14} />,
     says: "Nothing new starts until it is resumed. What runs goes on.",
     planned: false,
   },
-  resume: { label: "Resume", icon: <IconPlayerPlay size={14} />, says: "New steps start again.", planned: false },
+  resume: {
+    label: "Resume",
+    command: "ResumeRun",
+    icon: <IconPlayerPlay size={14} />,
+    says: "New steps start again.",
+    planned: false,
+  },
   retry: {
     label: "Retry",
+    command: "RetryRun",
     icon: <IconRefresh size={14} />,
     says: "What failed, was stopped or never began because of it runs again. What has succeeded is kept.",
     planned: true,
   },
   break: {
     label: "Wait before start",
+    command: "SetBreakpoint",
     icon: <IconPlayerPause size={14} />,
     says: "The step waits at a breakpoint before it starts, so that its inputs can be looked at.",
     planned: false,
   },
   continue: {
     label: "Continue",
+    command: "PassBreakpoint",
     icon: <IconPlayerPlay size={14} />,
     says: "The step goes on from its breakpoint. A breakpoint of its own is removed.",
     planned: false,
   },
   restart: {
     label: "Restart from here",
+    command: "RestartRun",
     icon: <IconRotateClockwise size={14} />,
     says: "This and everything that comes after it runs again. What came before is kept.",
     planned: true,
   },
   priority: {
     label: "Priority",
+    command: "SetRunPriority",
     icon: <IconArrowBigUpLines size={14} />,
     says: "Higher goes first. It counts for steps that wait already, too.",
     planned: false,
   },
   rerun: {
     label: "Run again",
+    command: "RerunRun",
     icon: <IconCopyPlus size={14} />,
     says: "Submits a new run of the same version with the same parameters.",
     planned: false,
@@ -163,7 +194,7 @@ export function CommandDialog({ name, run, path, close }: DialogProps) {
   });
   const refused = plan.data !== undefined && plan.data.refusal !== "";
   return (
-    <Modal opened onClose={close} title={path === "" ? `${look.label} the run` : look.label} size={460}>
+    <Dialog onClose={close} title={path === "" ? `${look.label} the run` : look.label} size={460}>
       <form
         className={classes.form}
         onSubmit={(event) => {
@@ -206,7 +237,7 @@ export function CommandDialog({ name, run, path, close }: DialogProps) {
           </Button>
         </DialogEnd>
       </form>
-    </Modal>
+    </Dialog>
   );
 }
 

@@ -1,9 +1,11 @@
-import { ActionIcon, Button, Modal, SegmentedControl, Tooltip } from "@mantine/core";
+import { ActionIcon, Button, SegmentedControl, Tooltip } from "@mantine/core";
 import { IconChevronLeft, IconChevronRight, IconGitFork, IconPlayerTrackNext } from "@tabler/icons-react";
 import { useMutation, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { memo, type PointerEvent, useCallback, useMemo, useRef, useState } from "react";
 import { workflows } from "../../api/workflows";
+import { Commanding } from "../../common/Commanding";
+import { Dialog } from "../../common/Dialog";
 import { DialogEnd } from "../../common/DialogEnd";
 import { formatCount, shortVersion } from "../../common/text";
 import { formatClock, formatDuration, millisOf } from "../../common/time";
@@ -117,9 +119,11 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
         </span>
       ) : (
         <>
-          <Button variant="light" leftSection={<IconGitFork size={14} />} onClick={() => setForking(true)}>
-            Fork from here
-          </Button>
+          <Commanding command="ForkRun" above>
+            <Button variant="light" leftSection={<IconGitFork size={14} />} onClick={() => setForking(true)}>
+              Fork from here
+            </Button>
+          </Commanding>
           <Button variant="default" leftSection={<IconPlayerTrackNext size={14} />} onClick={() => set(last)}>
             Live
           </Button>
@@ -150,7 +154,7 @@ function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
     },
   });
   return (
-    <Modal opened onClose={close} title={`Fork from event ${seq}`} size={460}>
+    <Dialog onClose={close} title={`Fork from event ${seq}`} size={460}>
       <div className={actions.form}>
         <p>A new run begins with the state after this event. What had ended is kept, what was active begins anew.</p>
         {newest !== undefined && (
@@ -175,7 +179,7 @@ function ForkDialog({ seq, close }: { seq: number; close: () => void }) {
           </Button>
         </DialogEnd>
       </div>
-    </Modal>
+    </Dialog>
   );
 }
 

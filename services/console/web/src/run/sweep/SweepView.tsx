@@ -1,6 +1,7 @@
 import { Button, Select } from "@mantine/core";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useMemo, useState } from "react";
+import { Commanding } from "../../common/Commanding";
 import { StatusMark } from "../../common/StatusMark";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { counted, shown } from "../../common/text";
@@ -113,9 +114,11 @@ function SweepActions({ path, status }: { path: string; status: number }) {
   if (hasEnded(status) || seq !== undefined || live.run === undefined) return null;
   return (
     <>
-      <Button variant="default" onClick={() => setOpen(true)}>
-        Stop the sweep
-      </Button>
+      <Commanding command="CancelRun">
+        <Button variant="default" onClick={() => setOpen(true)}>
+          Stop the sweep
+        </Button>
+      </Commanding>
       {open && <CommandDialog name="cancel" run={live.run} path={path} close={() => setOpen(false)} />}
     </>
   );
@@ -278,9 +281,11 @@ function TrialTable({ trials, axes, metric, goal, best, onPoint }: TableProps) {
               })}
               <td>
                 {seq === undefined && trial.path !== "" && !hasEnded(trial.status) && (
-                  <Button variant="subtle" size="compact-xs" onClick={() => setStopping(trial.path)}>
-                    Stop
-                  </Button>
+                  <Commanding command="CancelRun">
+                    <Button variant="subtle" size="compact-xs" onClick={() => setStopping(trial.path)}>
+                      Stop
+                    </Button>
+                  </Commanding>
                 )}
               </td>
             </tr>
