@@ -52,10 +52,19 @@ export function ForbiddenState({ fault }: { fault: Fault }) {
   );
 }
 
+interface ErrorProps {
+  error: unknown;
+  retry?: () => void;
+  /** Where to go on from here when there is no such thing, or none may be asked for: links and buttons. */
+  ways?: ReactNode;
+}
+
 /** Something went wrong: what, and a way on. Chooses the right state for what the server refuses or does not know. */
-export function ErrorState({ error, retry }: { error: unknown; retry?: () => void }) {
+export function ErrorState({ error, retry, ways }: ErrorProps) {
   const fault = faultOf(error);
   if (fault.kind === "forbidden") return <ForbiddenState fault={fault} />;
+  // To ask for the same again helps nobody.
+  const leads = ways !== undefined && (fault.kind === "missing" || fault.kind === "refused");
   const icon =
     fault.kind === "missing" ? (
       <IconSearchOff size={22} stroke={1.5} />
@@ -67,11 +76,12 @@ export function ErrorState({ error, retry }: { error: unknown; retry?: () => voi
   return (
     <Place icon={icon} title={fault.title} role="alert">
       <p className={classes.message}>{shown(sentence(fault.message))}</p>
-      {retry && fault.kind !== "missing" && (
+      {retry && fault.kind !== "missing" && !leads && (
         <Button variant="default" onClick={retry}>
           Try again
         </Button>
       )}
+      {leads && <div className={classes.ways}>{ways}</div>}
     </Place>
   );
 }

@@ -4,6 +4,7 @@ import { Link, useNavigate } from "@tanstack/react-router";
 import type { ReactNode } from "react";
 import { datasetRoute } from "../app/router";
 import chip from "../common/Chip.module.css";
+import { LinkButton } from "../common/LinkButton";
 import { Below, Page } from "../common/Page";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
 import { Time } from "../common/Time";
@@ -31,7 +32,15 @@ export function DatasetPage() {
       actions={<RecordButton name={name} />}
     >
       {error && !data ? (
-        <ErrorState error={error} retry={() => void refetch()} />
+        <ErrorState
+          error={error}
+          retry={() => void refetch()}
+          ways={
+            <LinkButton to="/datasets" variant="default">
+              All datasets
+            </LinkButton>
+          }
+        />
       ) : !data ? (
         <LoadingState label="Loading the dataset" />
       ) : (

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { runs } from "../api/runs";
 import { launchFormRoute } from "../app/router";
+import { LinkButton } from "../common/LinkButton";
 import { Below, Page } from "../common/Page";
 import { ErrorState, LoadingState } from "../common/states";
 import { shortVersion, shown } from "../common/text";
@@ -37,7 +38,21 @@ export function LaunchFormPage() {
       }
     >
       {error ? (
-        <ErrorState error={error} retry={() => void workflow.refetch()} />
+        <ErrorState
+          error={error}
+          retry={() => void workflow.refetch()}
+          ways={
+            workflow.error ? (
+              <LinkButton to="/launch" variant="default">
+                All workflows
+              </LinkButton>
+            ) : (
+              <LinkButton to="/launch/$workflow" params={{ workflow: name }} search={{}} variant="default">
+                Begin without its values
+              </LinkButton>
+            )
+          }
+        />
       ) : !workflow.data || (from !== undefined && !like.data) ? (
         <LoadingState label="Loading the workflow" />
       ) : (

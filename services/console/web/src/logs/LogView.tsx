@@ -34,13 +34,15 @@ interface Props {
   untilUs?: number | undefined;
   /** The line that the address names. */
   line: string;
+  /** The step has ended: what it has printed by now is all. */
+  over: boolean;
   onLine: (line: string) => void;
 }
 
 const ROW = 19;
 
 /** What a step printed, live. It follows the end only while the reader is there. */
-export function LogView({ runId, path, attempts, untilUs, line, onLine }: Props) {
+export function LogView({ runId, path, attempts, untilUs, line, over, onLine }: Props) {
   const newest = attempts.at(-1)?.attempt ?? 0;
   const named = Number(line.split(".")[0]) || 0;
   const [chosen, setChosen] = useState(named);
@@ -79,6 +81,11 @@ export function LogView({ runId, path, attempts, untilUs, line, onLine }: Props)
     rows.scrollToIndex(at, { align: "center" });
   }, [line, items, rows]);
 
+  const absent =
+    loaded &&
+    line !== "" &&
+    shownLine.current !== line &&
+    !items.some((item) => !isGap(item) && lineName(item) === line);
   const jump = (by: number): void => {
     if (found.places.length === 0) return;
     const next = (hit + by + found.places.length) % found.places.length;
@@ -167,7 +174,7 @@ export function LogView({ runId, path, attempts, untilUs, line, onLine }: Props)
         </Tooltip>
       </div>
       {items.length === 0 ? (
-        <EmptyState title={emptyTitle(untilUs !== undefined, ended || newest === 0)} />
+        <EmptyState title={emptyTitle(untilUs !== undefined, ended || over)} />
       ) : (
         <div
           ref={scroller}
@@ -209,7 +216,14 @@ export function LogView({ runId, path, attempts, untilUs, line, onLine }: Props)
       )}
       <div className={classes.foot}>
         <span>{counted(log.total, "line")} here</span>
-        {!following && (
+        {absent && (
+          <span role="status">
+            {olderCursor === ""
+              ? "The log has no such line as the link names."
+              : "The line of the link is an older one."}
+          </span>
+        )}
+        {!following && items.length > 0 && (
           <Button
             variant="light"
             size="compact-xs"

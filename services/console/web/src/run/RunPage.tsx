@@ -1,4 +1,4 @@
-import { Tabs } from "@mantine/core";
+import { Button, Tabs } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import {
   IconAdjustmentsHorizontal,
@@ -10,9 +10,13 @@ import {
 } from "@tabler/icons-react";
 import { lazy, memo, Suspense, useEffect, useMemo } from "react";
 import { wakeLive } from "../api/live/live";
+import { useSession } from "../api/session";
 import { useShortcut } from "../app/keys/shortcuts";
+import { LinkButton } from "../common/LinkButton";
+import { Below, Page } from "../common/Page";
 import { ErrorState, LoadingState } from "../common/states";
 import { statusLook } from "../common/status";
+import { clipped, shown } from "../common/text";
 import { Canvas } from "./canvas/Canvas";
 import { RunPageContext, type RunPageState, useRunPage } from "./context";
 import { Drawer } from "./drawer/Drawer";
@@ -44,7 +48,18 @@ export function RunPage({ runId }: { runId: string }) {
   const graph = useMemo(() => definition.data && graphModel(definition.data), [definition.data]);
   const view = search.seq === undefined ? live : (past.data?.view ?? live);
   const states = useMemo(() => (view ? overlay(view, search.passes) : new Map()), [view, search.passes]);
-  if (error && !live) return <ErrorState error={error} retry={() => wakeLive()} />;
+  if (error && !live)
+    return (
+      <Page
+        title={
+          <Below to="/runs" above="Runs">
+            {shown(clipped(runId, 40))}
+          </Below>
+        }
+      >
+        <ErrorState error={error} retry={() => wakeLive()} ways={<OtherRuns runId={runId} />} />
+      </Page>
+    );
   if (!live || !view) return <LoadingState label="Loading the run" />;
   const state: RunPageState = {
     runId,
@@ -61,6 +76,34 @@ export function RunPage({ runId }: { runId: string }) {
     <RunPageContext.Provider value={state}>
       <RunBody definitionError={definition.error} pastError={past.error} />
     </RunPageContext.Provider>
+  );
+}
+
+/** Where to look for a run that is not there. */
+function OtherRuns({ runId }: { runId: string }) {
+  const { tenant } = useSession();
+  return (
+    <>
+      <LinkButton to="/runs" variant="default">
+        All runs
+      </LinkButton>
+      <LinkButton to="/runs" search={{ text: runId } as never} variant="default">
+        Search for {shown(clipped(runId, 40))}
+      </LinkButton>
+      <p className={classes.tenant}>
+        You see the runs of tenant <b>{shown(tenant)}</b>: one of another tenant is not found here, and old runs are
+        deleted.
+      </p>
+    </>
+  );
+}
+
+/** What is left of a run whose definition is gone. */
+function ToEvents({ go }: { go: Go }) {
+  return (
+    <Button variant="default" onClick={() => go({ tab: "events", cells: "" })}>
+      Show its events
+    </Button>
   );
 }
 
@@ -88,7 +131,16 @@ function RunBody({ definitionError, pastError }: { definitionError: unknown; pas
     <div className={classes.page} ref={ref}>
       <RunHeader />
       <TabBar tab={search.tab} go={go} graph={page.graph} />
-      {pastError !== null && <ErrorState error={pastError} retry={() => go({ seq: undefined })} />}
+      {pastError !== null && (
+        <ErrorState
+          error={pastError}
+          ways={
+            <Button variant="default" onClick={() => go({ seq: undefined })}>
+              Show the run as it is now
+            </Button>
+          }
+        />
+      )}
       <div className={classes.body} data-narrow={narrow}>
         <div className={classes.main}>
           <RunPageContext.Provider value={scrubbed}>
@@ -158,7 +210,7 @@ interface TabBodyProps {
 }
 
 function TabBody({ definitionError, spans, scrub }: TabBodyProps) {
-  const { search, graph } = useRunPage();
+  const { search, graph, go } = useRunPage();
   switch (search.tab) {
     case "timeline":
       return <TimelineView spans={spans} scrub={scrub} />;
@@ -167,12 +219,12 @@ function TabBody({ definitionError, spans, scrub }: TabBodyProps) {
     case "outputs":
       return <OutputsView />;
     case "code":
-      return definitionError ? <ErrorState error={definitionError} /> : <CodeView />;
+      return definitionError ? <ErrorState error={definitionError} ways={<ToEvents go={go} />} /> : <CodeView />;
     case "sweep":
       return <SweepView />;
     case "graph":
       if (search.cells !== "") return <CellsView scrub={scrub} />;
-      if (definitionError) return <ErrorState error={definitionError} />;
+      if (definitionError) return <ErrorState error={definitionError} ways={<ToEvents go={go} />} />;
       return graph ? <Canvas /> : <LoadingState label="Loading the definition" />;
   }
 }

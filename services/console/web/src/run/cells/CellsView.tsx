@@ -9,6 +9,7 @@ import { formatDuration } from "../../common/time";
 import { metricText } from "../charts/format";
 import { views } from "../clients";
 import { useRunPage } from "../context";
+import { WholeRun } from "../drawer/WholeRun";
 import { useCells } from "../live/useRun";
 import { nodeName, scopeOf } from "../model/paths";
 import { StatusLegend } from "../StatusBar";
@@ -61,7 +62,7 @@ export function CellsView({ scrub }: { scrub: Scrub }) {
     setLassoing(false);
   }, []);
   const error = seq === undefined ? live.error : past.error;
-  if (error && !cells?.total) return <ErrorState error={error} />;
+  if (error && !cells?.total) return <ErrorState error={error} ways={<WholeRun />} />;
   if (!cells) return <LoadingState label="Loading the cells" />;
   const counts = cells.counts();
   return (

@@ -8,6 +8,7 @@ import { noCounts, worstOf } from "../model/counts";
 import classes from "./Drawer.module.css";
 import { Section, StepActions } from "./StepOverview";
 import { useCell } from "./useStep";
+import { WholeRun } from "./WholeRun";
 
 /** What is inside of one cell or iteration: its steps and blocks, each a place to go to. */
 export function CellPanel({ path }: { path: string }) {
@@ -19,7 +20,8 @@ export function CellPanel({ path }: { path: string }) {
     // A cell of one step is that step.
     if (only !== undefined) go({ step: only }, { replace: true });
   }, [only, go]);
-  if (cell.error && !cell.data) return <ErrorState error={cell.error} retry={() => void cell.refetch()} />;
+  if (cell.error && !cell.data)
+    return <ErrorState error={cell.error} retry={() => void cell.refetch()} ways={<WholeRun />} />;
   if (view === undefined || only !== undefined) return <LoadingState label="Loading the cell" />;
   const parts = [...view.steps, ...view.blocks];
   const counts = noCounts();

@@ -6,6 +6,7 @@ import { ErrorState, LoadingState } from "../../common/states";
 import { shown } from "../../common/text";
 import { LogView } from "../../logs/LogView";
 import { useRunPage } from "../context";
+import { hasEnded } from "../model/counts";
 import { nodeName, parsePath, scopeOf } from "../model/paths";
 import type { Panel } from "../search";
 import { BlockPanel } from "./BlockPanel";
@@ -16,6 +17,7 @@ import { StepMetrics } from "./StepMetrics";
 import { StepActions, StepOverview } from "./StepOverview";
 import { stepWord } from "./stepWord";
 import { useStep } from "./useStep";
+import { WholeRun } from "./WholeRun";
 
 /** Everything about one step or block, beside what it belongs to. */
 export function Drawer({ narrow, definitionFailed }: { narrow: boolean; definitionFailed: boolean }) {
@@ -99,7 +101,8 @@ function StepPanel({ path }: { path: string }) {
   const { search, go, runId, seq, view } = useRunPage();
   const step = useStep(path);
   const data = step.data;
-  if (step.error && !data) return <ErrorState error={step.error} retry={() => void step.refetch()} />;
+  if (step.error && !data)
+    return <ErrorState error={step.error} retry={() => void step.refetch()} ways={<WholeRun />} />;
   if (!data?.step) return <LoadingState label="Loading the step" />;
   return (
     <>
@@ -126,6 +129,7 @@ function StepPanel({ path }: { path: string }) {
           attempts={data.attempts}
           untilUs={seq === undefined ? undefined : Number(view.timeUs) + 1}
           line={search.line}
+          over={hasEnded(data.step.status)}
           onLine={(line) => go({ line }, { replace: true })}
         />
       )}
