@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -107,12 +108,49 @@ def test_dialogs_keep_nobody_out(chromium: Browser, world: World, axe: Path, loo
             if len(opened_by) > 1:
                 item = page.get_by_role("menuitem", name=opened_by[1])
                 expect(item).to_be_visible(timeout=30_000)
-                found[f"{name}, menu"] = window.barriers(axe, only_colours=True)
+                found[f"{name}, menu"] = window.barriers(axe)
                 item.click()
             expect(dialog).to_be_visible(timeout=30_000)
             expect(page.get_by_text("Asks what it would do")).to_have_count(0, timeout=30_000)
             window.picture(f"dialog-{name}")
             found[name] = [*window.take_problems(), *window.barriers(axe)]
+            page.keyboard.press("Escape")
+            expect(dialog).to_have_count(0, timeout=30_000)
+            opener = page.get_by_role("button", name=opened_by[0], exact=True).first
+            expect(opener, name).to_be_focused()
+    assert {name: each for name, each in found.items() if each} == {}
+
+
+@pytest.mark.parametrize("look", [DESKTOP, DARK], ids=lambda look: look.name)
+def test_what_opens_on_demand_keeps_nobody_out_and_gives_the_focus_back(
+    chromium: Browser, world: World, axe: Path, look: Look
+) -> None:
+    """Menus, panels, the palette and the list of shortcuts: opened by the keyboard, left by Escape."""
+    found: dict[str, list[str]] = {}
+    with looking(chromium, world.console, look) as window:
+        window.log_in(SOMEBODY)
+        page = window.page
+        for name, path, button, opened in (
+            ("account", "/", re.compile("^Account and settings"), "[role=dialog]"),
+            ("columns", "/runs", "Columns", "[role=menu]"),
+            ("filter", "/runs", "Filter", "[role=dialog]"),
+            ("parameters", f"/runs/{world.wide}", re.compile("show all"), "[role=dialog]"),
+            ("actions", f"/runs/{world.wide}", "More actions", "[role=menu]"),
+            ("search", "/", re.compile("^Search"), "[role=dialog]"),
+            ("shortcuts", "/", re.compile("^Shortcuts"), "[role=dialog]"),
+        ):
+            window.go(path)
+            control = page.get_by_role("button", name=button).first
+            control.focus()
+            page.keyboard.press("Enter")
+            expect(page.locator(opened).first).to_be_visible(timeout=30_000)
+            expect(page.locator(f"{opened} :focus, {opened}:focus").first).to_be_attached()
+            window.picture(f"open-{name}")
+            found[name] = window.barriers(axe)
+            page.keyboard.press("Escape")
+            expect(page.locator(opened)).to_have_count(0, timeout=30_000)
+            expect(page.get_by_role("button", name=button).first).to_be_focused()
+        assert window.take_problems() == []
     assert {name: each for name, each in found.items() if each} == {}
 
 

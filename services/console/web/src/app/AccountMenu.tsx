@@ -1,6 +1,7 @@
-import { Menu, SegmentedControl, useMantineColorScheme } from "@mantine/core";
+import { Button, Popover, SegmentedControl, useMantineColorScheme } from "@mantine/core";
 import { IconLogout } from "@tabler/icons-react";
 import type { Session } from "../api/session";
+import { useOpensOnDemand } from "../common/OnDemand";
 import { shown } from "../common/text";
 import type { Zone } from "../common/time";
 import { useZone, zoneStore } from "../common/zone";
@@ -8,21 +9,28 @@ import classes from "./Account.module.css";
 import { AccountButton } from "./AccountButton";
 import { signOutHere } from "./leave";
 
-/** The menu at one's name. It opens when it comes: somebody has asked for it. */
+/** What stands at one's name: more than the items that a menu has. It opens when it comes: somebody has asked for it. */
 export function AccountMenu({ session }: { session: Session }) {
+  const { opened, change, button } = useOpensOnDemand();
   return (
-    <Menu position="top-start" width={260} withinPortal defaultOpened>
-      <Menu.Target>
-        <AccountButton session={session} />
-      </Menu.Target>
-      <Menu.Dropdown>
+    <Popover position="top-start" width={260} shadow="md" opened={opened} onChange={change} trapFocus returnFocus>
+      <Popover.Target>
+        <AccountButton session={session} ref={button} onClick={() => change(!opened)} />
+      </Popover.Target>
+      <Popover.Dropdown p={4}>
         <Settings session={session} />
-        <Menu.Divider />
-        <Menu.Item leftSection={<IconLogout size={14} stroke={1.75} />} onClick={() => void signOutHere()}>
+        <Button
+          variant="subtle"
+          color="gray"
+          fullWidth
+          justify="flex-start"
+          leftSection={<IconLogout size={14} stroke={1.75} />}
+          onClick={() => void signOutHere()}
+        >
           Sign out
-        </Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+        </Button>
+      </Popover.Dropdown>
+    </Popover>
   );
 }
 

@@ -94,7 +94,8 @@ export const theme = createTheme({
       },
     },
     Drawer: { defaultProps: { transitionProps: { duration: 150 } } },
-    Menu: { defaultProps: { transitionProps: { duration: 100 }, shadow: "md" } },
+    // A menu has items alone: the placeholder that takes the first focus is none, so the menu itself takes it.
+    Menu: { defaultProps: { transitionProps: { duration: 100 }, shadow: "md", withInitialFocusPlaceholder: false } },
     TextInput: { defaultProps: { size: "xs" } },
     Textarea: { defaultProps: { size: "xs" } },
     NumberInput: { defaultProps: { size: "xs" } },

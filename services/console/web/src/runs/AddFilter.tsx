@@ -1,5 +1,6 @@
 import { Popover } from "@mantine/core";
 import { useState } from "react";
+import { useOpensOnDemand } from "../common/OnDemand";
 import { AddFilterButton } from "./AddFilterButton";
 import classes from "./FilterBar.module.css";
 import { FilterValue } from "./FilterValue";
@@ -14,7 +15,7 @@ interface Props {
 /** Chooses a field, then its value. It opens when it comes: somebody has asked for it. */
 export function AddFilter({ search, onSearch }: Props) {
   const [field, setField] = useState<Field>();
-  const [opened, setOpened] = useState(true);
+  const { opened, change: setOpened, button } = useOpensOnDemand();
   const set = (name: Field, value: string) => {
     setOpened(false);
     setField(undefined);
@@ -35,7 +36,7 @@ export function AddFilter({ search, onSearch }: Props) {
       returnFocus
     >
       <Popover.Target>
-        <AddFilterButton onClick={() => setOpened(!opened)} />
+        <AddFilterButton ref={button} onClick={() => setOpened(!opened)} />
       </Popover.Target>
       <Popover.Dropdown p={field ? "sm" : 4}>
         {field ? (

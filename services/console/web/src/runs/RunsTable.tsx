@@ -50,6 +50,8 @@ export function RunsTable(props: Props) {
   }, [hasMore, last, runs.length, onMore]);
 
   const step = (by: number) => {
+    // From now on Enter is for the run, and no longer for the button that was pressed last.
+    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
     move(by);
     virtual.scrollToIndex(Math.max(0, cursor + by), { align: "auto" });
   };

@@ -48,6 +48,12 @@ export function isTyping(target: EventTarget | null): boolean {
   return target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
 }
 
+/** Whether the press operates what has the focus: Enter and the space bar press a button, and follow a link. */
+export function isOperating(target: EventTarget | null, chord: string): boolean {
+  if (chord !== "enter" && chord !== " ") return false;
+  return target instanceof Element && target.closest("a, button, summary, [role=slider]") !== null;
+}
+
 /** Returns the parts of a shortcut as keyboards label them. */
 export function labelsOf(keys: Keys, apple: boolean): string[] {
   return keys.split(" ").flatMap((chord, index) => [

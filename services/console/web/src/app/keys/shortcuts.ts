@@ -1,6 +1,6 @@
 import { useEffect, useRef } from "react";
 import { createStore, useStore } from "../../common/store";
-import { advance, chordOf, isTyping, type Keys, type Pending } from "./chord";
+import { advance, chordOf, isOperating, isTyping, type Keys, type Pending } from "./chord";
 
 /** One shortcut that works at the moment. */
 export interface Shortcut {
@@ -23,8 +23,9 @@ export function handleKey(event: KeyboardEvent): void {
   if (event.defaultPrevented || event.isComposing) return;
   const chord = chordOf(event);
   if (isTyping(event.target) && !chord.startsWith("mod+")) return;
-  // In a dialogue the keys are the dialogue's.
-  if (document.querySelector('[role="dialog"]') && !chord.startsWith("mod+")) return;
+  // In a dialogue, and in a menu, the keys are its own.
+  if (document.querySelector('[role="dialog"], [role="menu"]') && !chord.startsWith("mod+")) return;
+  if (isOperating(event.target, chord)) return;
   const all = bound.get();
   const next = advance(
     all.map(({ keys }) => keys),

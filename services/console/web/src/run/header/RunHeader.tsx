@@ -185,7 +185,7 @@ const Named = memo(function Named({ name, values }: NamedProps) {
   if (entries.length === 0) return null;
   return (
     <Fact name={name}>
-      <Popover position="bottom-start" shadow="md" withinPortal>
+      <Popover position="bottom-start" shadow="md" trapFocus returnFocus>
         <Popover.Target>
           <UnstyledButton className={classes.named}>
             {entries.slice(0, SHOWN).map(([key, value]) => (
