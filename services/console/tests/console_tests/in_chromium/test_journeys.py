@@ -111,6 +111,41 @@ def test_failed_runs_are_filtered_and_retried_together_after_their_ids_were_show
         assert window.take_problems() == []
 
 
+def test_of_chosen_runs_those_that_refuse_are_named_with_the_reason(
+    chromium: Browser, world: World
+) -> None:
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        asking = load_workflow(world.file, "asking")
+        ended, stopped = (client.submit(asking, {}).run.run_id for _ in range(2))
+        for run_id in (ended, stopped):
+            client.cancel(run_id, "to be retried")
+            for _ in client.watch(run_id):
+                pass
+        window.log_in(SOMEBODY, "/runs?status=CANCELLED&workflow=asking")
+        page = window.page
+        for run_id in (ended, stopped):
+            page.get_by_role("checkbox", name=f"Choose run {run_id[-8:]}").click()
+        toolbar = page.get_by_role("toolbar", name="Chosen runs")
+        toolbar.get_by_role("button", name="Retry").click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_text(ended)).to_be_visible(timeout=PATIENCE)
+        # Somebody else is faster: the run succeeds while the dialog asks.
+        newest = client.run(ended).run.last_seq
+        client.retry(ended)
+        client.answer(ended, "agree", approved=True)
+        for _ in client.watch(ended, newest):
+            pass
+        dialog.get_by_role("button", name="Retry 2 runs").click()
+        expect(dialog.get_by_text("1 run refused it")).to_be_visible(timeout=PATIENCE)
+        rows = dialog.get_by_role("listitem")
+        expect(rows.filter(has_text=stopped)).to_contain_text("done")
+        expect(rows.filter(has_text=ended)).to_contain_text("nothing has failed")
+        window.picture("bulk-partly-refused")
+        dialog.get_by_role("button", name="Close").last.click()
+        client.cancel(stopped, "the test is over")
+        assert [each for each in window.take_problems() if "RetryRun" not in each] == []
+
+
 def test_a_console_that_was_away_is_found_again_with_what_has_happened_meanwhile(
     chromium: Browser, world: World, tmp_path: Path
 ) -> None:

@@ -7,6 +7,13 @@ test("marks that turn text around are spelled out", () => {
   expect(shown("two\nlines\tand ünïcode 工")).toBe("two\nlines\tand ünïcode 工");
 });
 
+test("what joins emoji is no hidden character", () => {
+  const family =
+    "\u{1F468}\u200D\u{1F469}\u200D\u{1F467} \u{1F3F3}\uFE0F\u200D\u{1F308} \u{1F9D1}\u{1F3FD}\u200D\u{1F680}";
+  expect(shown(family)).toBe(family);
+  expect(shown("a\u200Db \u{1F468}\u200D")).toBe("a⟨U+200D⟩b \u{1F468}⟨U+200D⟩");
+});
+
 test("long text says how much of it is missing", () => {
   expect(clipped("abcdef", 6)).toBe("abcdef");
   expect(clipped("abcdef", 4)).toBe("abcd… (2 more characters)");

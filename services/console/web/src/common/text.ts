@@ -1,8 +1,9 @@
 /**
  * Characters that change how the text around them reads without being seen: bidirectional marks and overrides, zero-width
- * characters, separators of lines, and control characters other than tab and line feed.
+ * characters, separators of lines, and control characters other than tab and line feed. What joins two emoji into one is seen.
  */
-const UNSEEN = /(?![\t\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
+const UNSEEN =
+  /(?![\t\n])(?!(?<=[\p{Extended_Pictographic}\p{Emoji_Modifier}]\uFE0F?)\u200D\p{Extended_Pictographic})[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu;
 
 /** Returns text of a stranger with its unseen characters spelled out, such as "⟨U+202E⟩", so that nothing hides or turns around. */
 export function shown(text: string): string {

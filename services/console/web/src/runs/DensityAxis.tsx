@@ -1,7 +1,8 @@
-import { ActionIcon, SegmentedControl } from "@mantine/core";
+import { ActionIcon } from "@mantine/core";
 import { useElementSize } from "@mantine/hooks";
 import { IconTable } from "@tabler/icons-react";
 import { type KeyboardEvent, type PointerEvent, useEffect, useRef, useState } from "react";
+import chip from "../common/Chip.module.css";
 import { Hint } from "../common/Hint";
 import { counted, formatCount } from "../common/text";
 import { formatShort, formatTime } from "../common/time";
@@ -28,19 +29,25 @@ export function DensityAxis({ bars, since, brushed, onRange, onWidth }: Props) {
   const [asTable, setAsTable] = useState(false);
   const { ref, width } = useElementSize();
   useEffect(() => onWidth(width), [width, onWidth]);
-  const preset = brushed || (since !== undefined && !PRESETS.some(({ value }) => value === since)) ? "" : (since ?? "");
   return (
     <section className={classes.axis} aria-label="Runs over time">
       <div className={classes.plot} ref={ref}>
         {width > 0 && <Plot bars={bars} width={width} onRange={onRange} />}
       </div>
       <div className={classes.tools}>
-        <SegmentedControl
-          aria-label="Time"
-          value={brushed || since === undefined ? (since === undefined && !brushed ? "all" : "") : preset}
-          onChange={(value) => onRange(value === "all" ? undefined : value, undefined)}
-          data={[...PRESETS, { value: "all", label: "All" }]}
-        />
+        <fieldset className={chip.chips} aria-label="Time">
+          {PRESETS.map(({ value, label }) => (
+            <button
+              key={label}
+              type="button"
+              className={chip.chip}
+              aria-pressed={!brushed && since === value}
+              onClick={() => onRange(value, undefined)}
+            >
+              {label}
+            </button>
+          ))}
+        </fieldset>
         <Hint label={asTable ? "Hide the table" : "Show as a table"}>
           <ActionIcon aria-label="Show as a table" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
             <IconTable size={15} stroke={1.75} />
@@ -56,6 +63,7 @@ const PRESETS = [
   { value: "1h", label: "1 h" },
   { value: "24h", label: "24 h" },
   { value: "7d", label: "7 d" },
+  { value: undefined, label: "All" },
 ];
 
 interface PlotProps {

@@ -90,7 +90,7 @@ function StepBody({ data }: { data: CardData }) {
     <>
       <div className={classes.line}>
         <StatusMark status={state?.status || Status.PENDING} size={15} />
-        <span className={classes.name}>{shown(node.label)}</span>
+        <Name node={node} />
         {data.opens && <Toggle data={data} closed />}
         {step !== undefined && step.attempt > 1 && (
           <span className={classes.attempt} title={`attempt ${step.attempt}`}>
@@ -100,7 +100,7 @@ function StepBody({ data }: { data: CardData }) {
       </div>
       <div className={classes.sub}>
         <KindIcon node={node} />
-        <span className={classes.detail}>
+        <span className={classes.type}>
           {shown(clipped([node.detail, node.trigger].filter(Boolean).join(", "), 60))}
         </span>
         <StepTime state={state} />
@@ -122,13 +122,23 @@ function StepBody({ data }: { data: CardData }) {
   );
 }
 
+function Name({ node }: { node: GraphNode }) {
+  return (
+    <span className={classes.name} title={shown(node.name)}>
+      {shown(node.label)}
+    </span>
+  );
+}
+
 function StepTime({ state }: { state: NodeState | undefined }) {
   if (state?.counts !== undefined) {
     const done = state.counts[Status.SUCCEEDED] ?? 0;
     return (
       <span className={classes.time}>
-        {formatCount(done)}/{formatCount(sum(state.counts))}
-        {state.folded && state.folded.timed > 0n && ` ⌀ ${average(state)}`}
+        <span>
+          {formatCount(done)}/{formatCount(sum(state.counts))}
+        </span>
+        {state.folded && state.folded.timed > 0n && <span>⌀ {average(state)}</span>}
       </span>
     );
   }
@@ -204,7 +214,7 @@ function BlockHeader({ data }: { data: CardData }) {
     <div className={classes.head}>
       <div className={classes.line}>
         <StatusMark status={state?.status || Status.PENDING} size={15} />
-        <span className={classes.name}>{shown(node.label)}</span>
+        <Name node={node} />
         <Toggle data={data} closed={closed} />
       </div>
       <div className={classes.sub}>
