@@ -18,7 +18,7 @@ from kaon_artifacts import ArtifactStore
 from kaon_runner import bootstrap
 from kaon_runner.artifacts import copies
 from kaon_runner.artifacts.gateway import ArtifactGateway
-from kaon_runner.disk.space import WorkDirectory, local_path, remove_unused, used_bytes
+from kaon_runner.disk.space import WorkDirectory, local_path, remove_tree, remove_unused, used_bytes
 from kaon_runner.settings import Settings
 from kaonapi.step.v1 import step_pb2
 
@@ -55,6 +55,20 @@ def test_a_step_that_fills_its_quota_is_ended_and_told_how_much_it_held(
 def test_a_step_within_its_quota_is_left_alone(system: MemorySystem) -> None:
     wanted = python("use_scratch", inputs={"fails": False}, outputs={"place": "string"})
     assert run(system, wanted).WhichOneof("event") == "succeeded"
+
+
+@pytest.mark.parametrize("printed", [10, 200_000])
+def test_a_step_is_reported_though_its_log_cannot_be_kept(
+    system: MemorySystem, printed: int
+) -> None:
+    logs = system.settings.work / "logs"
+    remove_tree(logs)
+    # As on a full disk: nothing can be written there.
+    logs.touch()
+    wanted = shell("head", "-c", str(printed), "/dev/zero")
+    event = run(system, wanted)
+    assert event.WhichOneof("event") == "succeeded"
+    assert event.succeeded.log_json == ""
 
 
 def test_scratch_space_stays_for_the_steps_that_follow_and_goes_with_a_failed_attempt(

@@ -103,6 +103,28 @@ def _is_complete(flow: Flow, total: int) -> None:
     assert numbers[-4_000:] == [*range(total - 4_000 + 1, total + 1)]
 
 
+def test_a_step_goes_on_when_its_complete_log_cannot_be_written(tmp_path: Path) -> None:
+    full = tmp_path / "full"
+    full.touch()
+    # As on a full disk: nothing can be written there.
+    flow = Flow(full / "logs")
+    for number in range(3_000):
+        flow.log.feed(STDOUT, _line(number, 64))
+    flow.log.end_streams()
+    flow.log.flush()
+    assert [int(line.text) for line in flow.lines] == list(range(3_000))
+    remarks = [
+        line.text
+        for record in flow.records
+        for line in record.lines
+        if line.stream == log_pb2.STREAM_SYSTEM
+    ]
+    assert remarks == [
+        "the runner cannot keep the complete log (Not a directory): there are only these lines"
+    ]
+    assert flow.log.store.size == 0
+
+
 def test_the_last_lines_of_a_step_that_prints_too_fast_leave_at_its_end(flow: Flow) -> None:
     flow.flood(75_000)
     flow.log.end_streams()

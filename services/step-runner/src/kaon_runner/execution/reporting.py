@@ -122,9 +122,9 @@ class Reporter:
         return await self._around.off_loop(self._store_log)
 
     def _store_log(self) -> str:
-        path = self.log.store.finish()
-        assert path is not None
         try:
+            path = self.log.store.finish()
+            assert path is not None
             return json.dumps(
                 {"artifact": self._around.artifacts.put(path, "text", "")},
                 separators=(",", ":"),

@@ -97,10 +97,7 @@ class StepLog:
         """Add output of the step."""
         if stream == STDERR:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
-        if self.store.add(data):
-            self.remark(
-                f"the log is longer than {self.store.limit} bytes: only its beginning and its end are kept"
-            )
+        self._keep(data)
         if stream in self._told_early:
             self._told_early.discard(stream)
             data = data.removeprefix(b"\n")
@@ -118,6 +115,19 @@ class StepLog:
             rest = rest[_LINE_BYTES:]
         if rest:
             self._keep_partial(stream, rest)
+
+    def _keep(self, data: bytes) -> None:
+        """Add output to the complete log. A step must not suffer when the runner's disk is full: its lines go on."""
+        try:
+            if self.store.add(data):
+                self.remark(
+                    f"the log is longer than {self.store.limit} bytes: only its beginning and its end are kept"
+                )
+        except OSError as error:
+            self.store.give_up()
+            self.remark(
+                f"the runner cannot keep the complete log ({error.strerror}): there are only these lines"
+            )
 
     def remark(self, text: str) -> None:
         """Add a remark of the runner about the step."""

@@ -39,10 +39,11 @@ class _Spool:
         """Write the bytes in memory."""
         self._directory.mkdir(parents=True, exist_ok=True)
         with self.path.open("ab") as file:
+            # Some of it may be written before the rest cannot be.
+            self._written = True
             file.writelines(self._parts)
         self._parts.clear()
         self._waiting = 0
-        self._written = True
 
     def remove(self) -> None:
         """Delete the file."""
@@ -74,6 +75,7 @@ class LogStore:
         self._segments = 0
         self._older = self._newer = _NOTHING
         self._left_out = 0
+        self._given_up = False
 
     @property
     def path(self) -> Path:
@@ -86,7 +88,13 @@ class LogStore:
         return self._head.size + self._older.size + self._newer.size
 
     def add(self, data: bytes) -> bool:
-        """Add `data`; return True when this omits the first bytes."""
+        """Add `data`; return True when this omits the first bytes.
+
+        Raises:
+            OSError: It cannot be written, as on a full disk.
+        """
+        if self._given_up:
+            return False
         if self._head is _NOTHING:
             self._head = _Spool(self._directory, self._name)
         room = max(0, self.limit - 2 * self._segment - self._head.size)
@@ -107,6 +115,12 @@ class LogStore:
             with self.path.open("ab") as target:
                 self._copy_end(target)
         return self.path
+
+    def give_up(self) -> None:
+        """Delete what is kept, and keep nothing from now on."""
+        self.remove()
+        self._head = self._older = self._newer = _NOTHING
+        self._given_up = True
 
     def remove(self) -> None:
         """Delete the files."""
