@@ -74,18 +74,21 @@ def look_at(block: BlockState, index: int, look: Look) -> CellLook:
 def packed(looks: Iterable[CellLook], *, metric: bool, consecutive: bool) -> cells_pb2.CellColumns:
     """Cells as columns."""
     each = list(looks)
-    clock = Clock([at for one in each for at in (one.ready_us, one.start_us, one.end_us)])
+    ready = [one.ready_us for one in each]
+    start = [one.start_us for one in each]
+    end = [one.end_us for one in each]
+    clock = Clock([*ready, *start, *end])
     return cells_pb2.CellColumns(
         count=len(each),
-        index=b"" if consecutive else u32(one.index for one in each),
-        status=u8(one.status for one in each),
-        attempt=u8(one.attempt for one in each),
+        index=b"" if consecutive else u32([one.index for one in each]),
+        status=u8([one.status for one in each]),
+        attempt=u8([one.attempt for one in each]),
         base_us=clock.base_us,
         unit_us=clock.unit_us,
-        ready=clock.pack(one.ready_us for one in each),
-        start=clock.pack(one.start_us for one in each),
-        end=clock.pack(one.end_us for one in each),
-        metric=f32(one.metric for one in each) if metric else b"",
+        ready=clock.pack(ready),
+        start=clock.pack(start),
+        end=clock.pack(end),
+        metric=f32([one.metric for one in each]) if metric else b"",
     )
 
 

@@ -15,7 +15,11 @@ _U32 = "I" if array("I").itemsize == 4 else "L"
 
 def u8(values: Iterable[int]) -> bytes:
     """Numbers of a byte; what is larger counts as 255."""
-    return bytes(value if value < _LARGEST_U8 else _LARGEST_U8 for value in values)
+    known = list(values)
+    try:
+        return bytes(known)
+    except ValueError:
+        return bytes([min(value, _LARGEST_U8) for value in known])
 
 
 def u16(values: Iterable[int]) -> bytes:
@@ -25,9 +29,12 @@ def u16(values: Iterable[int]) -> bytes:
 
 def u32(values: Iterable[int]) -> bytes:
     """Numbers of four bytes; what is larger counts as the largest one."""
-    return _little(
-        array(_U32, [value if value < _LARGEST_U32 else _LARGEST_U32 for value in values])
-    )
+    known = list(values)
+    try:
+        packed = array(_U32, known)
+    except OverflowError:
+        packed = array(_U32, [min(value, _LARGEST_U32) for value in known])
+    return _little(packed)
 
 
 def f32(values: Iterable[float]) -> bytes:
@@ -54,7 +61,7 @@ class Clock:
     def pack(self, times: Iterable[int]) -> bytes:
         """Return a column of times."""
         base, unit = self.base_us, self.unit_us
-        return u32((each - base) // unit + 1 if each else 0 for each in times)
+        return u32([(each - base) // unit + 1 if each else 0 for each in times])
 
 
 def from_u32(data: bytes) -> Sequence[int]:
