@@ -29,6 +29,7 @@ from kaon_service.call_settings import CallSettings
 from kaon_service.thread import ApplicationThread
 from kaon_wire.channels import in_this_process
 from kaon_wire.definitions.graphs import all_blocks
+from kaon_wire.errors import KaonError, Unavailable
 from kaon_wire.memory import MemoryBroker
 from kaon_wire.topics import Catalogue
 from kaonapi.workflow.v1 import definition_pb2 as d
@@ -174,6 +175,9 @@ class EmbeddedSystem:
         self._coordinator.stop()
         self._here.close()
         self._lock.release()
+        if isinstance(error, Unavailable) and (failure := self._coordinator.failure) is not None:
+            # Why nobody answers. That a connection was refused helps nobody.
+            raise KaonError(f"Kaon in this process has ended: {failure}") from error
 
     def _start_runners(self) -> None:
         if self._settings.looking:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -18,12 +19,13 @@ from kaon import Workflow, load_workflow, steps
 from kaon.cli.main import execute as execute_command
 from kaon.client import Client, Endpoints, placement
 from kaon.client import params as parameters
+from kaon.client.retrying import Patience
 from kaon_embedded.foreground import Wanted, execute, first_failure
 from kaon_embedded.leftovers import leftovers
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_service.thread import ApplicationThread
-from kaon_wire.errors import Conflict, InvalidValue, NotFound
+from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound
 from kaonapi.run.v1 import run_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -107,6 +109,22 @@ def test_runs_survive_the_end_of_the_process(tmp_path: Path) -> None:
         while client.run(run).run.status != run_pb2.STATUS_SUCCEEDED:
             assert time.monotonic() < deadline, client.run(run)
             time.sleep(0.1)
+
+
+def _submit_to_a_broken_database(settings: EmbeddedSettings) -> None:
+    with EmbeddedSystem(settings) as system:
+        with closing(sqlite3.connect(settings.state / "kaon.db")) as database:
+            for (table,) in database.execute("SELECT name FROM sqlite_master").fetchall():
+                if table.startswith("run"):
+                    database.execute(f"DROP TABLE IF EXISTS {table}")
+        with Client(Endpoints(server=system.address), patience=Patience(total=1)) as client:
+            client.submit(load_workflow(TOUR), {"count": 2})
+
+
+def test_a_command_says_why_kaon_in_its_process_has_ended(tmp_path: Path) -> None:
+    settings = EmbeddedSettings(state=tmp_path / "state", slots=1)
+    with pytest.raises(KaonError, match=r"^Kaon in this process has ended: .*no such table"):
+        _submit_to_a_broken_database(settings)
 
 
 ODD = """
