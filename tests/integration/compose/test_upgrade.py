@@ -28,6 +28,16 @@ pytestmark = [
 ]
 
 PREVIOUS = f"{TAG}-previous"
+# The images with code of this project; in the others are servers of others, which stay as they are.
+OWN = ("coordinator", "model-publisher", "consumer", "console", "step-runner-full")
+# Services, and how many of each there are.
+UPGRADED = (
+    ("coordinator", 2),
+    ("step-runner", 2),
+    ("model-publisher", 1),
+    ("view", 1),
+    ("console", 1),
+)
 RUNS = 100
 
 
@@ -49,18 +59,17 @@ def previous(images: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) 
         os.environ.get("KAON_UPGRADE_FROM") or "HEAD~1",
     )
     try:
-        services = ("coordinator", "model-publisher", "consumer", "step-runner-full")
         env = {
             **os.environ,
             "PYTHONPATH": str(checkout / "deploy" / "local" / "src"),
             "KAON_CACHE": str(cache()),
         }
-        argv = [sys.executable, "-m", "kaon_local", "images", "--tag", PREVIOUS, *services]
+        argv = [sys.executable, "-m", "kaon_local", "images", "--tag", PREVIOUS, *OWN]
         subprocess.run(argv, cwd=checkout, env=env, check=True)
-        for name in ("kafka", "postgres", "registry", "gateway", "hdfs", "sql-server"):
-            subprocess.run(
-                ["docker", "tag", f"kaon/{name}:{TAG}", f"kaon/{name}:{PREVIOUS}"], check=True
-            )
+        for image in images:
+            name = image.removeprefix("kaon/").removesuffix(f":{TAG}")
+            if name not in OWN:
+                subprocess.run(["docker", "tag", image, f"kaon/{name}:{PREVIOUS}"], check=True)
     finally:
         git("worktree", "remove", "--force", str(checkout))
     config = StackConfig(
@@ -84,7 +93,7 @@ def test_an_upgrade_with_a_hundred_runs_under_way_fails_no_step(previous: Stack)
     ).start()
     until(lambda: work.acknowledged >= RUNS, seconds=120, what=f"{RUNS} runs under way")
     previous.set(KAON_TAG=TAG)
-    for service, count in (("coordinator", 2), ("step-runner", 2), ("model-publisher", 1)):
+    for service, count in UPGRADED:
         previous.up("--no-deps", "--scale", f"{service}={count}", service)
     outcome = work.join(600)
     assert len(outcome.runs) == 2 * RUNS
