@@ -133,7 +133,9 @@ def _value(parameter: d.Parameter, given: str | None, noun: str = "parameter") -
         raise InvalidValue(f"{noun} {parameter.name!r} is {error}") from error
     _check_type(parameter, value, noun)
     text = _as_declared(parameter, value)
-    _check_choice(parameter, canonical.loads(text), text, noun)
+    if parameter.choices_json or parameter.constraint_cel:
+        # As it is kept: a whole number where a float is declared is one.
+        _check_choice(parameter, canonical.loads(text), text, noun)
     return text
 
 

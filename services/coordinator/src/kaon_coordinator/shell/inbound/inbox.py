@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from kaon_coordinator.engine.state import transitions as t
@@ -242,6 +242,4 @@ class Inbox:
 
 def _as_loaded(run: RunRecord) -> LoadedRun:
     """Convert a run that was just stored: it has neither steps nor blocks."""
-    return LoadedRun(
-        **{each.name: getattr(run, each.name) for each in fields(run)}, steps=(), blocks=()
-    )
+    return LoadedRun(**vars(run), steps=(), blocks=())
