@@ -21,6 +21,7 @@ _WORKLOADS: dict[str, Callable[[Bench], Result]] = {
     "chain": Bench.chain,
     "trigger": Bench.trigger,
     "three": Bench.three,
+    "three-together": Bench.three_together,
     "fan-out-100": lambda bench: bench.fan_out(100),
     "fan-out-500": lambda bench: bench.fan_out(500),
     "fan-out-2000": lambda bench: bench.fan_out(2000),

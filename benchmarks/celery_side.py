@@ -148,9 +148,23 @@ class CelerySide:
     def call(self) -> None:
         """Do nothing: a broker answers no questions about what was done."""
 
-    def submit(self, shape: str, ledger: Path, runs: Sequence[str], count: int = 1) -> int:
+    def submit(
+        self,
+        shape: str,
+        ledger: Path,
+        runs: Sequence[str],
+        count: int = 1,
+        *,
+        together: bool = False,
+    ) -> int:
         """See `Side.submit`."""
-        order = {"shape": shape, "ledger": str(ledger), "runs": list(runs), "count": count}
+        order = {
+            "shape": shape,
+            "ledger": str(ledger),
+            "runs": list(runs),
+            "count": count,
+            "together": together,
+        }
         assert self._driver.stdin is not None
         self._driver.stdin.write(json.dumps(order) + "\n")
         self._driver.stdin.flush()

@@ -66,10 +66,18 @@ class Bench:
 
     def three(self, runs: int = 100) -> Result:
         """W3: runs of three steps, submitted at once: from the submission to the last end."""
-        began, ledger, cpu = self._run("three", runs, _names(3))
+        return self._three(runs, together=False)
+
+    def _three(self, runs: int, *, together: bool) -> Result:
+        began, ledger, cpu = self._run("three", runs, _names(3), together=together)
         last = max(each.end for found in ledger.runs().values() for each in found)
         rate = runs / ((last - began) / 1e9)
-        return {"workload": f"W3 {runs} runs of 3", "runs_per_s": rate, **_per_step(cpu, 3 * runs)}
+        name = f"W3 {runs} runs of 3{' together' if together else ''}"
+        return {"workload": name, "runs_per_s": rate, **_per_step(cpu, 3 * runs)}
+
+    def three_together(self, runs: int = 100) -> Result:
+        """W3 with one call: the same runs, submitted together."""
+        return self._three(runs, together=True)
 
     def trigger(self, repeats: int = 40) -> Result:
         """W4: one step on an idle system: from the call to the start of the step."""
@@ -120,14 +128,14 @@ class Bench:
         return {"workload": name, "steps_per_s": rate(found), **_per_step(cpu, count)}
 
     def _run(
-        self, shape: str, runs: int, steps: Sequence[str], *, count: int = 1
+        self, shape: str, runs: int, steps: Sequence[str], *, count: int = 1, together: bool = False
     ) -> tuple[int, Ledger, dict[str, float]]:
         """Submits, waits, and checks that every step was executed exactly once. Returns when it began, the ledger and the CPU."""
         ledger = Ledger(path=self._work / f"{next(self._number)}.ledger")
         names = [f"r{number}" for number in range(runs)]
         parts = self._side.parts()
         before = usage.cpu(parts)
-        began = self._side.submit(shape, ledger.path, names, count)
+        began = self._side.submit(shape, ledger.path, names, count, together=together)
         ledger.wait(runs * len(steps), seconds=_SECONDS)
         used = usage.cpu(parts).since(before)
         self._side.settle()

@@ -13,12 +13,21 @@ class Side(Protocol):
     # Shown in tables: "kaon synchronous", "celery".
     name: str
 
-    def submit(self, shape: str, ledger: Path, runs: Sequence[str], count: int = 1) -> int:
+    def submit(
+        self,
+        shape: str,
+        ledger: Path,
+        runs: Sequence[str],
+        count: int = 1,
+        *,
+        together: bool = False,
+    ) -> int:
         """Submits runs of a shape at once, each with its id, and returns the nanoseconds since the epoch at which that began.
 
         Args:
             shape: "trigger", "three", "chain", "fan-out" or "foreach".
             count: how many steps a fan-out or foreach has.
+            together: all runs with one call, not each with one of its own.
         """
 
     def call(self) -> None:

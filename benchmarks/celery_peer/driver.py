@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any
 
-from celery import chain, chord
+from celery import chain, chord, group
 from tasks import join, note, work
 
 
@@ -28,6 +28,8 @@ def main() -> None:
     for line in sys.stdin:
         order = json.loads(line)
         canvases = [shape(order, run) for run in order["runs"]]
+        if order["together"]:
+            canvases = [group(canvases)]
         began = time.time_ns()
         for canvas in canvases:
             canvas.apply_async()
