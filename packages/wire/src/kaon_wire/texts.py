@@ -45,3 +45,9 @@ def enumerated(names: Iterable[str], most: int = _LISTED) -> str:
     every = list(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return f"{', '.join(every[:most]) or 'none'}{more}"
+
+
+def clauses(every: Sequence[str], most: int) -> str:
+    """Return the first clauses, and how many more there are: "a has failed; b was skipped; and 7 more"."""
+    more = [f"and {len(every) - most} more"] if len(every) > most else []
+    return "; ".join([*every[:most], *more])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kaon_wire.texts import counted, enumerated, meant
+from kaon_wire.texts import clauses, counted, enumerated, meant
 
 ROOT = Path(__file__).parents[4]
 
@@ -43,3 +43,8 @@ def test_no_other_module_asks_whether_a_similar_name_was_meant() -> None:
         if "get_close_matches" in path.read_text()
     ]
     assert askers == ["packages/wire/src/kaon_wire/texts.py"]
+
+
+def test_clauses_are_listed_up_to_a_number() -> None:
+    assert clauses(["a has failed"], 2) == "a has failed"
+    assert clauses(["a has failed", "b too", "c", "d"], 2) == "a has failed; b too; and 2 more"

@@ -17,6 +17,7 @@ from kaon_coordinator.engine.state.state import Node, RunState
 from kaon_coordinator.problems import FailedPrecondition
 from kaon_coordinator.shell.fork_states import PastStore, definitions
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
+from kaon_wire.texts import clauses
 
 # Number of misfits that an error lists.
 _LISTED = 5
@@ -58,10 +59,9 @@ def _check_fits(fork: RunState, into: CompiledWorkflow, chosen: Sequence[Node]) 
     misfits = study(fork, into, chosen).misfits
     if not misfits:
         return
-    told = "; ".join(f"{each.path} {each.reason}" for each in misfits[:_LISTED])
-    more = f"; and {len(misfits) - _LISTED} more" if len(misfits) > _LISTED else ""
+    told = clauses([f"{each.path} {each.reason}" for each in misfits], _LISTED)
     raise FailedPrecondition(
-        f"version {into.version} does not fit what run {fork.run_id} has done: {told}{more}. To run this again, too: "
+        f"version {into.version} does not fit what run {fork.run_id} has done: {told}. To run this again, too: "
         f"kaon fork {fork.run_id} {' '.join(_to_reset(misfits))} --file FILE"
     )
 

@@ -19,21 +19,20 @@ def watch_responses(updates: Iterable[Update], batch_size: int) -> Iterator[Watc
         updates: Events and progress.
         batch_size: Up to so many events go into one response, fewer where they are large; 0: each goes alone.
     """
-    batch, size = WatchRunResponse(), 0
+    batch: list[history_pb2.HistoryEvent] = []
+    size = 0
     for update in updates:
+        batched = bool(batch_size) and isinstance(update, history_pb2.HistoryEvent)
+        more = update.ByteSize() if batched else 0
+        if batch and (not batched or len(batch) == batch_size or size + more > _LARGEST_BYTES):
+            yield WatchRunResponse(events=batch)
+            batch, size = [], 0
         if not isinstance(update, history_pb2.HistoryEvent):
-            if batch.events:
-                yield batch
-                batch, size = WatchRunResponse(), 0
             yield WatchRunResponse(progress=update)
         elif not batch_size:
             yield WatchRunResponse(event=update)
         else:
-            more = update.ByteSize()
-            if len(batch.events) == batch_size or (batch.events and size + more > _LARGEST_BYTES):
-                yield batch
-                batch, size = WatchRunResponse(), 0
-            batch.events.append(update)
+            batch.append(update)
             size += more
-    if batch.events:
-        yield batch
+    if batch:
+        yield WatchRunResponse(events=batch)

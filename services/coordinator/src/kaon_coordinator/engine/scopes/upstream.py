@@ -10,6 +10,7 @@ from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.counting import UPSTREAM_FAILED, is_blocked
 from kaon_coordinator.engine.state.state import Node
 from kaon_wire.definitions import conditions
+from kaon_wire.texts import clauses
 from kaonapi.step.v1 import step_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -29,10 +30,9 @@ _MESSAGE_CHARACTERS = 200
 
 def none_succeeded(node: Node, before: Sequence[Node]) -> step_pb2.StepError:
     """Return the error of a node that fails because a predecessor failed and none succeeded."""
-    told = "; ".join(_outcome(each) for each in sorted(before, key=_rank)[:_NAMED])
-    more = f"; and {len(before) - _NAMED} more" if len(before) > _NAMED else ""
+    told = clauses([_outcome(each) for each in sorted(before, key=_rank)], _NAMED)
     return user_error(
-        UPSTREAM_FAILED, f"{node.path}: none of the blocks before it has succeeded: {told}{more}"
+        UPSTREAM_FAILED, f"{node.path}: none of the blocks before it has succeeded: {told}"
     )
 
 
