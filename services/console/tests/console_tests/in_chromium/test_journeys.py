@@ -59,6 +59,46 @@ def test_a_run_is_launched_by_the_keyboard_alone(chromium: Browser, world: World
         assert window.take_problems() == []
 
 
+def test_a_failed_cell_is_looked_into_and_retried_by_the_keyboard_alone(
+    chromium: Browser, world: World
+) -> None:
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        run_id = client.submit(load_workflow(world.file, "wide"), {"count": 8}).run.run_id
+        for _ in client.watch(run_id):
+            pass
+        window.log_in(SOMEBODY, f"/runs/{run_id}?step=items")
+        page, keyboard = window.page, window.page.keyboard
+        # From the drawer to the heatmap, which takes the drawer's place: the keyboard goes on in the page.
+        to_cells = page.get_by_role("button", name="Heatmap and table")
+        to_cells.focus()
+        keyboard.press("Enter")
+        heatmap = page.get_by_role("application", name="Heatmap of 8 cells")
+        expect(heatmap).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("main")).to_be_focused()
+        heatmap.focus()
+        # The first arrow enters the map; the seventh cell has failed.
+        for index in range(8):
+            keyboard.press("ArrowRight")
+            expect(page.locator("output")).to_contain_text(f"Cell {index}")
+        keyboard.press("Enter")
+        drawer = page.get_by_role("complementary")
+        expect(drawer.get_by_text("the seventh has no data").first).to_be_visible(timeout=PATIENCE)
+        drawer.get_by_role("tab", name="Overview").focus()
+        keyboard.press("ArrowRight")
+        expect(drawer.get_by_role("region", name="Log")).to_be_visible(timeout=PATIENCE)
+        retry = drawer.get_by_role("button", name="Retry", exact=True)
+        retry.focus()
+        keyboard.press("Enter")
+        dialog = page.get_by_role("dialog")
+        expect(dialog.get_by_label("Reason")).to_be_focused(timeout=PATIENCE)
+        keyboard.press("Escape")
+        expect(retry).to_be_focused()
+        keyboard.press("Escape")
+        expect(drawer).to_have_count(0)
+        expect(heatmap).to_be_focused()
+        assert window.take_problems() == []
+
+
 def test_who_may_answers_from_the_overview(chromium: Browser, world: World) -> None:
     with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
         window.log_in(SOMEBODY)

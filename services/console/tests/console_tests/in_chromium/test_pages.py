@@ -102,7 +102,7 @@ def test_dialogs_keep_nobody_out(chromium: Browser, world: World, axe: Path, loo
         ):
             window.go(path)
             if path == "/runs":
-                rows = page.get_by_role("row").filter(has_text="gates")
+                rows = page.get_by_role("row").filter(has_text=world.waiting[-8:])
                 rows.get_by_role("checkbox").first.check()
             page.get_by_role("button", name=opened_by[0], exact=True).first.click()
             if len(opened_by) > 1:

@@ -91,6 +91,7 @@ function Page() {
               onChoose={() => undefined}
               cursor={cursor}
               onCursor={setCursor}
+              onOpen={() => undefined}
             />
           </div>
         )}

@@ -5,8 +5,10 @@ export function useReturnedFocus(): void {
   const [before] = useState(opener);
   useEffect(
     () => () => {
-      const lost = document.activeElement === null || document.activeElement === document.body;
-      if (lost && before instanceof HTMLElement) before.focus();
+      if (document.activeElement !== null && document.activeElement !== document.body) return;
+      // What was pressed may be gone, too: then the keyboard goes on in the page, and not before the navigation.
+      const next = before?.isConnected && before !== document.body ? before : document.getElementById("main");
+      if (next instanceof HTMLElement) next.focus();
     },
     [before],
   );

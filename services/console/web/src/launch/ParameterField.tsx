@@ -1,4 +1,5 @@
 import { MultiSelect, Select, Switch, TagsInput, Textarea, TextInput } from "@mantine/core";
+import { useEffect } from "react";
 import { shown } from "../common/text";
 import type { Parameter } from "../gen/kaonapi/workflow/v1/definition_pb";
 import { controlOf, fieldText, isRequired, localTime, NULL, recentValues, textsOf, typeName, zonedTime } from "./form";
@@ -22,6 +23,12 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
   const id = `parameter-${name}`;
   const hints = `${id}-hints`;
   const changed = value !== undefined && value !== fallback;
+  // Mantine keeps to what it has written itself below a control: what stands in `hints` is named here.
+  useEffect(() => {
+    const control = document.getElementById(id);
+    const named = control?.getAttribute("aria-describedby")?.split(" ") ?? [];
+    if (!named.includes(hints)) control?.setAttribute("aria-describedby", [...named, hints].join(" "));
+  });
   return (
     <div className={classes.field}>
       <div className={classes.head}>
@@ -46,7 +53,6 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
       {description && <p className={classes.description}>{shown(description)}</p>}
       <Control
         id={id}
-        hints={hints}
         parameter={parameter}
         value={standing === NULL ? "" : standing}
         problem={problem}
@@ -67,15 +73,14 @@ export function ParameterField({ parameter, value, problem, recent, onChange }: 
 
 interface ControlProps {
   id: string;
-  hints: string;
   parameter: Parameter;
   value: string;
   problem?: string;
   onChange: (value: string) => void;
 }
 
-function Control({ id, hints, parameter, value, problem, onChange }: ControlProps) {
-  const common = { id, "aria-describedby": hints, error: problem !== undefined } as const;
+function Control({ id, parameter, value, problem, onChange }: ControlProps) {
+  const common = { id, error: problem !== undefined } as const;
   switch (controlOf(parameter)) {
     case "choice":
       return (

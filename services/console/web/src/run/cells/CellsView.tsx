@@ -2,6 +2,7 @@ import { ActionIcon, Button, Select, Tooltip } from "@mantine/core";
 import { IconArrowLeft, IconLasso, IconSortAscending, IconSortDescending } from "@tabler/icons-react";
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { faultOf } from "../../api/fault";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { statusLook } from "../../common/status";
 import { counted, shown } from "../../common/text";
@@ -12,6 +13,7 @@ import { useRunPage } from "../context";
 import { WholeRun } from "../drawer/WholeRun";
 import { useCells } from "../live/useRun";
 import { nodeName, scopeOf } from "../model/paths";
+import { notify } from "../notices";
 import { StatusLegend } from "../StatusBar";
 import { foldCells } from "../scrub/fold";
 import type { Scrub } from "../scrub/useScrub";
@@ -61,6 +63,18 @@ export function CellsView({ scrub }: { scrub: Scrub }) {
     setChosen(indexes);
     setLassoing(false);
   }, []);
+  const open = async () => {
+    const moment = { at: { case: "seq", value: BigInt(seq ?? 0) } } as const;
+    const asked = views.listCells({ runId, block, node, indexes: [BigInt(cursor)], pageSize: 1, moment });
+    const cell = await asked.then(
+      ({ cells: [first] }) => first,
+      (problem: unknown) => {
+        notify(`The cell could not be opened: ${faultOf(problem).message}`, false);
+        return undefined;
+      },
+    );
+    if (cell && cell.path !== "") go({ step: cell.nodePath || cell.path });
+  };
   const error = seq === undefined ? live.error : past.error;
   if (error && !cells?.total) return <ErrorState error={error} ways={<WholeRun />} />;
   if (!cells) return <LoadingState label="Loading the cells" />;
@@ -147,6 +161,7 @@ export function CellsView({ scrub }: { scrub: Scrub }) {
               onChoose={choose}
               cursor={cursor}
               onCursor={setCursor}
+              onOpen={() => void open()}
             />
             <footer className={classes.foot}>
               {paint === "status" ? (

@@ -39,10 +39,12 @@ interface Props {
   /** Index of the cell under the keyboard's cursor, or -1. */
   cursor: number;
   onCursor: (index: number) => void;
+  /** Opens the cell under the cursor. */
+  onOpen: () => void;
 }
 
 /** One texel a cell. Scrolling zooms, dragging moves, arrows walk. */
-export function Heatmap({ cells, version, order, paint, lassoing, chosen, onChoose, cursor, onCursor }: Props) {
+export function Heatmap({ cells, version, order, paint, lassoing, chosen, onChoose, cursor, onCursor, onOpen }: Props) {
   const { ref, width, height } = useElementSize();
   const canvas = useRef<HTMLCanvasElement>(null);
   const grid = useMemo(() => gridFor(order.length, width || 600, height || 400), [order.length, width, height]);
@@ -94,6 +96,8 @@ export function Heatmap({ cells, version, order, paint, lassoing, chosen, onChoo
     } else if (event.key === "Escape") {
       setView(undefined);
       onChoose([]);
+    } else if (event.key === "Enter" && cursor >= 0) {
+      onOpen();
     } else if (event.key === " " && cursor >= 0) {
       onChoose(chosen.includes(cursor) ? chosen.filter((cell) => cell !== cursor) : [...chosen, cursor]);
     } else {
@@ -146,7 +150,7 @@ export function Heatmap({ cells, version, order, paint, lassoing, chosen, onChoo
       <canvas
         ref={canvas}
         role="application"
-        aria-label={`Heatmap of ${counted(cells.total, "cell")}. Arrow keys walk, plus and minus zoom, space selects. The table beside it has the same as text.`}
+        aria-label={`Heatmap of ${counted(cells.total, "cell")}. Arrow keys walk, Enter opens, plus and minus zoom, space selects. The table beside it has the same as text.`}
         tabIndex={0}
         onKeyDown={keys}
         onPointerDown={down}

@@ -1,6 +1,7 @@
 import { ActionIcon, Tabs, Tooltip } from "@mantine/core";
 import { IconArrowsDiagonal, IconX } from "@tabler/icons-react";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
+import { useReturnedFocus } from "../../common/focus";
 import { StatusLabel } from "../../common/StatusMark";
 import { ErrorState, LoadingState } from "../../common/states";
 import { shown } from "../../common/text";
@@ -24,6 +25,7 @@ export function Drawer({ narrow, definitionFailed }: { narrow: boolean; definiti
   const { search, go, graph } = useRunPage();
   const [wide, setWide] = useState(false);
   const panel = useRef<HTMLElement>(null);
+  useReturnedFocus();
   const path = search.step;
   const node = graph?.byName.get(nodeName(path));
   const segments = parsePath(path);
