@@ -24,6 +24,16 @@ pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
 # Milliseconds; only for what never comes.
 PATIENCE = 30_000
 
+_CHECKED = """
+from kaon import Workflow, param, steps
+
+def work(share, other):
+    pass
+
+share = param("share", float, default=0.1, check="value > 0 && value <= 1")
+other = param("other", int, default=1)
+wf = Workflow("checked", steps.python("one", work, share=share, other=other))
+"""
 _VERSIONS = """
 from kaon import Workflow, steps
 
@@ -97,6 +107,27 @@ def test_a_failed_cell_is_looked_into_and_retried_by_the_keyboard_alone(
         expect(drawer).to_have_count(0)
         expect(heatmap).to_be_focused()
         assert window.take_problems() == []
+
+
+def test_what_the_server_says_of_a_parameter_stands_at_its_field(
+    chromium: Browser, world: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "checked.py"
+    file.write_text(_CHECKED)
+    with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
+        client.register(load_workflow(file))
+        window.log_in(SOMEBODY, "/launch/checked")
+        page = window.page
+        share, other = (page.get_by_role("textbox", name=name) for name in ("share", "other"))
+        share.fill("7.5")
+        expect(share).to_have_attribute("aria-invalid", "true", timeout=PATIENCE)
+        # A screen reader reads it with the field.
+        place = page.get_by_role("alert").evaluate("told => told.parentElement.id")
+        assert place in (share.get_attribute("aria-describedby") or "").split()
+        expect(other).not_to_have_attribute("aria-invalid", "true")
+        window.picture("launch-refused")
+        share.fill("0.5")
+        expect(share).not_to_have_attribute("aria-invalid", "true", timeout=PATIENCE)
 
 
 def test_who_may_answers_from_the_overview(chromium: Browser, world: World) -> None:
