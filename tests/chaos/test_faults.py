@@ -5,13 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from support import Api, alive, ledger_lines, load, until
 
 from kaon_local.system import System
-from kaonapi.run.v1 import run_pb2
+from kaon_wire import canonical
+from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
@@ -25,6 +28,11 @@ def api(light_system: System) -> Iterator[Api]:
 
 def done(ledger: Path) -> Counter[str]:
     return Counter(line["step"] for line in ledger_lines(ledger) if line["event"] == "done")
+
+
+def stored(api: Api) -> set[str]:
+    request = run_service_pb2.ListRunsRequest(page_size=500)
+    return {run.run_id for run in api.runs.ListRuns(request, wait_for_ready=True).runs}
 
 
 def test_a_killed_runners_step_runs_again_elsewhere_and_the_run_succeeds(
@@ -131,6 +139,36 @@ def test_an_acknowledged_submit_survives_the_coordinators_death(
     assert again == run, "the same idempotency key gives the same run"
     assert api.wait(run).status == run_pb2.STATUS_SUCCEEDED
     assert done(ledger)["join"] == 1
+
+
+def test_runs_of_one_call_are_made_once_though_the_coordinator_dies_before_it_answers(
+    light_system: System, api: Api, tmp_path: Path
+) -> None:
+    """It is killed when the first of them is stored: each is there once, whether or not it was stored then."""
+    ledger = tmp_path / "ledger"
+    version = api.register(load("faults/workflow.py"))
+    params = {"count": "1", "seconds": "0.01", "ledger": canonical.dumps(str(ledger))}
+    requests = [
+        run_service_pb2.SubmitRunRequest(
+            workflow="faults", version=version, params_json=params, idempotency_key=f"k{number}"
+        )
+        for number in range(150)
+    ]
+    call = api.runs.SubmitRuns.future(run_service_pb2.SubmitRunsRequest(requests=requests))
+    until(lambda: bool(stored(api)), seconds=60, what="a stored run")
+    light_system.coordinator.kill()
+    # What it would have told is lost, unless it was faster than the kill.
+    with suppress(grpc.RpcError):
+        call.result()
+    light_system.coordinator.start()
+    wanted = run_service_pb2.SubmitRunsRequest(requests=requests)
+    answers = api.runs.SubmitRuns(wanted, wait_for_ready=True, timeout=60).answers
+    assert not any(answer.HasField("refusal") for answer in answers)
+    assert not answers[0].created
+    assert len({answer.run_id for answer in answers}) == 150
+    assert stored(api) == {answer.run_id for answer in answers}
+    for answer in answers[::50]:
+        assert api.wait(answer.run_id).status == run_pb2.STATUS_SUCCEEDED
 
 
 def test_a_paused_runner_that_wakes_as_a_zombie_changes_nothing(
