@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import pytest
 
 from kaon_coordinator.view import recent, states
 from kaon_coordinator.view.columns import from_u32
+from kaon_coordinator.view.hub import Hub, Watching
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import history_pb2, run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -107,8 +108,27 @@ async def caught_up(
         page.take(await answer(stream))
 
 
+def note_leaving(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """An event that is set whenever somebody watches no more."""
+    left, watch = asyncio.Event(), Hub.watch
+
+    @contextmanager
+    def noted(self: Hub, who: Watching) -> Iterator[None]:
+        try:
+            with watch(self, who):
+                yield
+        finally:
+            left.set()
+
+    monkeypatch.setattr(Hub, "watch", noted)
+    return left
+
+
 @pytest.mark.parametrize("seed", range(6))
-async def test_a_page_that_leaves_and_comes_back_shows_what_is(served: Served, seed: int) -> None:
+async def test_a_page_that_leaves_and_comes_back_shows_what_is(
+    served: Served, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = note_leaving(monkeypatch)
     # Who comes back is told at once, and not when the view has looked at the database.
     object.__setattr__(served.parts, "poll_seconds", 3_600)
     machine = play_machine(seed, commands=0.1, retries=2)
@@ -123,7 +143,10 @@ async def test_a_page_that_leaves_and_comes_back_shows_what_is(served: Served, s
                     run.write(rest.pop(0))
                     served.told.changed(run.run_id)
                     await caught_up(stream, page, run)
-        # This happens while nobody watches.
+        # This happens while nobody watches: the view has noticed that the page has left.
+        async with asyncio.timeout(PATIENCE):
+            await left.wait()
+        left.clear()
         for _ in range(draw.randint(0, 3)):
             if rest:
                 run.write(rest.pop(0))
