@@ -16,7 +16,7 @@ from typing import Any
 from kaon_console.settings import BUILT_PAGES
 from kaon_local.fetch import movielens
 from kaon_local.paths import ROOT
-from kaon_local.ports import HOST, listening
+from kaon_local.ports import HOST, check_free, listening
 from kaon_local.secure.closed import Closed
 from kaon_local.secure.people import ADMINISTRATOR, PEOPLE, USUAL
 from kaon_local.system import System, SystemConfig, closed_in, console_link
@@ -72,6 +72,14 @@ def develop(
 
     With a port for an issuer it is closed: everybody authenticates, and every line between clients and services is encrypted.
     """
+    fixed = {
+        "coordinator": api_port,
+        "publisher": publisher_port,
+        "console": console_port,
+        "view": view_port,
+        "issuer": issuer_port,
+    }
+    check_free({name: port for name, port in fixed.items() if port})
     state = _dev_state(secure=issuer_port > 0)
     config = SystemConfig(
         state=state,

@@ -7,6 +7,9 @@ server which is down can be given the server's own port, connect to itself, and 
 import random
 import socket
 import threading
+from collections.abc import Mapping
+
+from kaon_local.errors import ForeignServer
 
 HOST = "127.0.0.1"
 _FIRST, _LAST = 12_000, 31_999
@@ -30,6 +33,19 @@ def listening(port: int, host: str = HOST) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1.0)
         return probe.connect_ex((host, port)) == 0
+
+
+def check_free(ports: Mapping[str, int]) -> None:
+    """Raise ForeignServer when something listens on one of these ports, given by whom they are for.
+
+    A health check would take its answers for those of the server that could not listen there.
+    """
+    taken = [f"{name} {HOST}:{port}" for name, port in ports.items() if listening(port)]
+    if taken:
+        raise ForeignServer(
+            f"something else listens where this system should: {', '.join(taken)}. End it first: another system that runs for "
+            "development, or `kaon serve`"
+        )
 
 
 def _bindable(port: int) -> bool:

@@ -20,6 +20,7 @@ import pytest
 from kaon_artifacts import ArtifactStore
 from kaon_local import LocalError, StartFailed, Supervisor
 from kaon_local import kafka as broker
+from kaon_local.demo import develop
 from kaon_local.errors import ForeignServer
 from kaon_local.hdfs import Hdfs, HdfsConfig
 from kaon_local.kafka import Kafka, KafkaConfig, check_cluster
@@ -106,6 +107,14 @@ def test_nothing_is_left_when_the_supervisor_itself_is_killed(tmp_path: Path) ->
         os.kill(parent.pid, signal.SIGKILL)
         parent.wait()
     until(lambda: gone(pid))
+
+
+def test_a_system_does_not_take_anothers_servers_for_its_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        ports = {"api_port": taken, "publisher_port": 0, "console_port": 0, "view_port": 0}
+        with pytest.raises(ForeignServer, match=f"should: coordinator 127.0.0.1:{taken}. End it"):
+            develop(runners=1, docker=False, **ports)
 
 
 @pytest.mark.real
