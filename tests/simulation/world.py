@@ -118,7 +118,7 @@ class World:
             tell=self.tell if story else None,
         )
         self.limits = Limits(
-            cells_per_decision=2,
+            cells_per_turn=2,
             exclusive_wait_us=round((2 * plan.lease_seconds + 2) * 1e6),
             inline_input_bytes=200,
             # Mostly so few that even small foreaches meet it.

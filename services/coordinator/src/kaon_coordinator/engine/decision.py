@@ -70,9 +70,18 @@ class Unmetered:
         """Count nothing."""
 
 
+@dataclass(kw_only=True)
+class CellsStarted:
+    """How many cells foreaches have started in one turn, by (run, path): a bounded number, so that others have their turn."""
+
+    count: dict[tuple[str, str], int] = field(default_factory=dict)
+    # Those that go on in the next turn.
+    deferred: set[tuple[str, str]] = field(default_factory=set)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """Everything besides the state and the message that a decision may depend on."""
+    """Everything besides the state and the message that the decisions of one turn may depend on."""
 
     # Returns microseconds since the epoch.
     now_us: int
@@ -83,6 +92,7 @@ class Context:
     refusal: Callable[[str, int, d.Step], str] = refuse_nothing
     # Between 0 and 1, for jitter; the events record the drawn value.
     random: Callable[[], float] = _middle
+    cells: CellsStarted = field(default_factory=CellsStarted)
 
 
 @dataclass(frozen=True, kw_only=True)

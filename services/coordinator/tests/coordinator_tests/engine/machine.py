@@ -38,7 +38,7 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 DEFERRED = 0.05
 # Payloads that gates with these conditions take; others take 1.
 _TAKEN = {"payload == 2": "2", "payload.day == 1": '{"day":1}'}
-LIMITS = Limits(cells_per_decision=2, inline_input_bytes=40, exclusive_wait_us=2_000_000)
+LIMITS = Limits(cells_per_turn=2, inline_input_bytes=40, exclusive_wait_us=2_000_000)
 
 
 class Turn:

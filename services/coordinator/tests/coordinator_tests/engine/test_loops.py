@@ -121,7 +121,7 @@ def test_a_foreach_of_many_items_is_started_over_several_decisions() -> None:
     driver = Driver(
         workflow(chain(for_each("f", literal(list(range(7))), chain(step("s"))))), works
     )
-    driver.limits = Limits(cells_per_decision=3)
+    driver.limits = Limits(cells_per_turn=3)
     driver.run()
     assert len(driver.asked(Continue)) == 2
     assert len(driver.state.steps) == 7

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from kaon_coordinator.engine.actions import Continue
+from kaon_coordinator.engine.decide import decide
 from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.messages import (
     Answer,
@@ -34,9 +36,9 @@ def works(_: StepState) -> Mapping[str, object]:
 
 
 def begun(*blocks: d.Block, waiting: int = 4, at_once: int = 2) -> Driver:
-    """A run of these blocks side by side; a decision starts at most two cells of a foreach."""
+    """A run of these blocks side by side; a turn starts at most two cells of a foreach."""
     driver = Driver(workflow(fan(*blocks)), works)
-    driver.limits = Limits(waiting_steps=waiting, cells_per_decision=at_once)
+    driver.limits = Limits(waiting_steps=waiting, cells_per_turn=at_once)
     driver.tell(Start())
     return driver
 
@@ -183,3 +185,22 @@ def test_cells_that_begin_anew_wait_for_runners_again() -> None:
     driver.tell(Restart(path="f", reason="", requester="me"))
     assert (cells(driver), driver.state.blocks["f"].waiting) == (4, 4)
     finish(driver)
+
+
+def test_all_decisions_of_one_turn_together_start_no_more_cells_than_a_turn_may() -> None:
+    driver = begun(for_each("f", TEN, chain(step("s"))))
+    leases = [driver.lease(f"f[{number}]/s") for number in range(4)]
+    ended = Succeeded(lease=leases[0], outputs={"out": "1"})
+    turn = driver.context()
+    decisions = [
+        decide(driver.state, message, turn)
+        for message in (*(Started(lease=lease) for lease in leases), ended)
+    ]
+    assert cells(driver) == 4 + 2
+    asked = [
+        action for each in decisions for action in each.actions if action == Continue(path="f")
+    ]
+    assert len(asked) == 1
+    for each in decisions:
+        driver.absorb(each)
+    assert cells(driver) == 4 + 2 + 2

@@ -18,9 +18,9 @@ _REFERENCE_BYTES = 512
 class Limits(DefinitionLimits):
     """The limits of the engine, including those of definitions."""
 
-    # Cells of one foreach that run at once, regardless of its own bound, and that one decision starts.
+    # Cells of one foreach that run at once, regardless of its own bound, and that one turn starts.
     open_cells: int = 20_000
-    cells_per_decision: int = 500
+    cells_per_turn: int = 100
     # Steps of one foreach that are READY and that no runner holds: with so many, no further cell starts until
     # runners have taken half of them.
     waiting_steps: int = 1_000

@@ -121,7 +121,10 @@ def _start_cells(decision: Decision, block: BlockState) -> None:
     if items.keys is None:
         # After a takeover the new owner has only the items.
         items.keys = _keys(block, items.values)
-    now = min(wanted, limits.cells_per_decision, limits.waiting_steps - waiting)
+    place, turn = (decision.state.run_id, block.path), decision.context.cells
+    before = turn.count.get(place, 0)
+    now = min(wanted, limits.cells_per_turn - before, limits.waiting_steps - waiting)
+    turn.count[place] = before + now
     for _ in range(now):
         index = len(block.cells)
         cell = paths.item_cell(block.path, items.keys[index])
@@ -147,7 +150,9 @@ def _opened(decision: Decision, block: BlockState, cells: int) -> None:
     """Let the next turn start further cells, unless runners have enough to take."""
     decision.opening[block.path] -= cells
     has_room = _waiting(decision, block) <= decision.context.limits.waiting_steps // 2
-    if has_room and _wanted(decision, block):
+    place, deferred = (decision.state.run_id, block.path), decision.context.cells.deferred
+    if has_room and place not in deferred and _wanted(decision, block):
+        deferred.add(place)
         decision.act(Continue(path=block.path))
 
 
