@@ -72,7 +72,7 @@ def test_a_key_gives_the_run_that_it_made_before(
     assert [run.created for run in again] == [False, False, True]
     assert [run.run_id for run in again[:2]] == [run.run_id for run in first]
     assert again[0].status == "PENDING"
-    with pytest.raises(InvalidValue, match="there are 1 keys for 3 runs"):
+    with pytest.raises(InvalidValue, match="1 key for 3 runs"):
         client.submit_many(flow, numbers(3), ["a"])
 
 

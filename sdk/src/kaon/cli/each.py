@@ -136,7 +136,7 @@ class EachLine:
 
     def _show(self, status: Status, doing: str, done: int) -> None:
         if done % _SHOWN == 0:
-            status.update(f"{doing}: {done} lines")
+            status.update(f"{doing}: {counted(done, 'line')}")
 
     def _sum_up(self) -> None:
         counts = self.counts
@@ -158,7 +158,7 @@ def wait(client: Client, run_ids: Collection[str], *, json: bool) -> int:
             for run_id in run_ids:
                 run = client.until_ended(run_id)
                 ends[run.status] += 1
-                status.update(f"Waiting: {ends.total()} of {len(run_ids)} runs have ended")
+                status.update(f"Waiting: {ends.total()} of {counted(len(run_ids), 'run')} ended")
                 _tell_end(run, json=json)
     except KeyboardInterrupt:
         output.note("The runs go on: kaon list shows them.")

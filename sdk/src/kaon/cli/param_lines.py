@@ -14,6 +14,7 @@ from typing import Any, TextIO
 from kaon.client import params as parameters
 from kaon_wire import canonical
 from kaon_wire.errors import InvalidValue
+from kaon_wire.texts import counted
 from kaonapi.workflow.v1 import definition_pb2
 
 _STANDARD_INPUT = Path("-")
@@ -126,7 +127,9 @@ def _parsed(
     names: list[str], row: list[str], definition: definition_pb2.WorkflowDefinition
 ) -> Mapping[str, Any] | InvalidValue:
     if len(row) > len(names):
-        return InvalidValue(f"it has {len(row)} fields for {len(names)} parameters")
+        return InvalidValue(
+            f"it has {counted(len(row), 'field')} for {counted(len(names), 'parameter')}"
+        )
     given = {name: text for name, text in zip(names, row, strict=False) if text}
     try:
         return parameters.parse(definition, given)

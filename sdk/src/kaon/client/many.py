@@ -11,6 +11,7 @@ import grpc
 from kaon.client.errors import InvalidValue, KaonError, Unavailable, of_refusal
 from kaon.client.retrying import Patience
 from kaon_wire import bounds
+from kaon_wire.texts import counted
 from kaonapi.run.v1 import run_pb2, run_service_pb2
 
 # Of one call. The coordinator takes 1,000 requests, and a message of 16 MiB.
@@ -34,7 +35,10 @@ class NotAllSubmitted(KaonError):
             shown.append(f"and {len(errors) - _TOLD} more")
         super().__init__(
             "\n- ".join(
-                [f"{len(errors)} of {len(run_ids)} runs were not submitted, by place:", *shown]
+                [
+                    f"{len(errors)} of {counted(len(run_ids), 'run was', 'runs were')} not submitted, by place:",
+                    *shown,
+                ]
             )
         )
         self.run_ids = run_ids
@@ -93,7 +97,9 @@ class Gathered:
         self._params = list(params)
         self._keys = [""] * len(self._params) if keys is None else list(keys)
         if len(self._keys) != len(self._params):
-            raise InvalidValue(f"there are {len(self._keys)} keys for {len(self._params)} runs")
+            raise InvalidValue(
+                f"keys: there must be one for each run: {counted(len(self._keys), 'key')} for {counted(len(self._params), 'run')}"
+            )
         self._make = make
         # Places of the requests, in the order in which they are sent.
         self._sent: list[int] = []
