@@ -13,6 +13,7 @@ from kaon_coordinator.engine.state.resetting import plan
 from kaon_coordinator.problems import Denied
 from kaon_coordinator.shell.fork_states import PastStore, definitions
 from kaon_coordinator.store.base import RunRecord, WorkflowRecord
+from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_wire.definitions.graphs import all_blocks
 from kaon_wire.definitions.targets import left_out
@@ -88,6 +89,13 @@ def check_fork(
         if changed or own:
             why = "other parameters" if changed else "a run of your own, after your own answer,"
             _check([block], caller, caller.name, f"{why} would lead past")
+
+
+async def check_targets_of(
+    threads: StoreCalls[PastStore], workflow: WorkflowRecord, targets: run_pb2.RunTargets
+) -> None:
+    """Check the targets of a run of the present caller; see `check_targets`."""
+    await threads.study(check_targets, threads.store, workflow, targets, answerer())
 
 
 def check_targets(

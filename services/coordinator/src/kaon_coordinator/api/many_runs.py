@@ -19,15 +19,15 @@ from kaon_coordinator.api import gate_rules
 from kaon_coordinator.api.calls import STATUSES, check_bounds
 from kaon_coordinator.api.submission import Submission, checked_key
 from kaon_coordinator.api.submitter import Submitted
-from kaon_coordinator.store.base import NewRun, WorkflowRecord
+from kaon_coordinator.store.base import NewRun
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_service import principal
 from kaon_service.access import recording
 from kaon_service.statuses import name_of
 from kaon_wire.errors import Exhausted, InvalidValue, KaonError
 from kaon_wire.statuses import fitting
-from kaonapi.run.v1 import run_pb2, run_service_pb2_grpc
 from kaonapi.run.v1 import run_service_pb2 as r
+from kaonapi.run.v1 import run_service_pb2_grpc
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -125,7 +125,7 @@ class _Making:
         if new.only:
             await self._once(
                 (name, version, new.only, new.until),
-                lambda: self._check_targets(workflow, request.targets),
+                lambda: gate_rules.check_targets_of(self.threads, workflow, request.targets),
             )
         await self._once(
             (name, version, new.priority),
@@ -139,15 +139,6 @@ class _Making:
             raise InvalidValue(
                 f"the request has {size} bytes, at most {most} of a call for many runs: use an artifact"
             )
-
-    async def _check_targets(self, workflow: WorkflowRecord, targets: run_pb2.RunTargets) -> None:
-        await self.threads.study(
-            gate_rules.check_targets,
-            self.threads.store,
-            workflow,
-            targets,
-            gate_rules.answerer(),
-        )
 
     async def _once(self, key: Hashable, make: Callable[[], Awaitable[T]]) -> T:
         """Return what was made for this key, or raise the error with which that was refused."""

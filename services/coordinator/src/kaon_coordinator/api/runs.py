@@ -79,13 +79,7 @@ class RunServicer(ManyRunsServicer, RunCommandsServicer, TenantSignalsServicer, 
             previous=await self._submission.previous_success(workflow),
         )
         if request.targets.only:
-            await self._threads.study(
-                gate_rules.check_targets,
-                self._store,
-                workflow,
-                request.targets,
-                gate_rules.answerer(),
-            )
+            await gate_rules.check_targets_of(self._threads, workflow, request.targets)
         if request.validate_only:
             await self._submission.check(new)
             return run_service_pb2.SubmitRunResponse(run=views.run(as_new(new)))

@@ -260,8 +260,9 @@ class Submission:
         answers: list[Submitted] = []
         for first in range(0, len(runs), TOGETHER):
             together = runs[first : first + TOGETHER]
-            for run in together:
-                await self.renewal.named_in(*map(str.encode, run.params.values()))
+            await self.renewal.named_in(
+                *(text.encode() for run in together for text in run.params.values())
+            )
             begun = await self._begin(together)
             others = [run for run, each in zip(together, begun, strict=True) if each is None]
             stored = await self._submitter.submit_all(others) if others else []

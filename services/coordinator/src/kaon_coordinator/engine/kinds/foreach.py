@@ -108,7 +108,7 @@ def _keys(block: BlockState, items: Sequence[str]) -> tuple[str, ...]:
 
 
 def _start_cells(decision: Decision, block: BlockState) -> None:
-    """Start as many cells as the concurrency allows and runners can soon take, within the bound of one decision.
+    """Start as many cells as the concurrency allows and runners can soon take, within the bound of one turn.
 
     Where many steps wait for runners, this is called again when half of those have been taken
     (`scopes.left_the_queue`).
