@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import urllib.request
 from collections import Counter
 from pathlib import Path
 
 import pytest
-from support import Api, ledger_lines, load, until
+from spread import await_spread, owned
+from support import Api, ledger_lines, load
 
-from kaon_local.service import Service
 from kaon_local.system import System
 from kaonapi.run.v1 import run_pb2
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
-
-PARTITIONS = 8
-
-
-def owned(system: System, coordinator: Service) -> int:
-    """How many partitions a coordinator owns, as it tells Prometheus."""
-    address = system.metrics[coordinator.name]
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=5) as answer:
-        found = re.search(r"^kaon_partitions_owned (\S+)$", answer.read().decode(), re.MULTILINE)
-    assert found is not None
-    return int(float(found[1]))
-
-
-def shares(system: System) -> list[int]:
-    return [owned(system, each) for each in system.coordinators if each.running]
-
-
-def await_spread(system: System, owners: int) -> None:
-    """Waits until so many coordinators share all partitions."""
-    until(
-        lambda: len(now := shares(system)) == owners and sum(now) == PARTITIONS and min(now) > 0,
-        seconds=60,
-        what=f"{owners} owners of all partitions, not {shares(system)}",
-    )
 
 
 def test_partitions_move_when_a_coordinator_dies_leaves_or_joins_and_no_run_is_lost_or_done_twice(

@@ -26,9 +26,9 @@ from kaon_coordinator.engine.definition.limits import Limits
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.gauges import Gauges
-from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.labels import parse_label_expression
 from kaon_coordinator.notifications.notifier import Notifier
+from kaon_coordinator.own_run_ids import OwnRunIds
 from kaon_coordinator.retention import Retention
 from kaon_coordinator.schedules.scheduler import Scheduler, SchedulerParts
 from kaon_coordinator.schedules.topic_records import RecordSource
@@ -111,6 +111,10 @@ class Application:
             self._store, settings.tenants, authenticated=settings.calls.access.auth is Auth.ON
         )
         self._notifier = Notifier(self._store, settings.channels, clocks.now_us, metrics)
+        run_ids = OwnRunIds(
+            partitions=settings.catalogue.run_partitions,
+            owned=self._owned,
+        )
         self.coordinator = Coordinator(
             settings=ShellSettings(
                 owner=settings.owner,
@@ -123,6 +127,7 @@ class Application:
                 tenants=settings.tenants,
                 refusal=self._run_bounds.refusal,
                 may_call=self._run_bounds.may_call,
+                new_run_id=run_ids,
             ),
             store=self._store,
             transport=transport,
@@ -147,7 +152,7 @@ class Application:
                 records=records,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
-                new_run_id=new_run_id,
+                new_run_id=run_ids,
                 bounds=TenantBounds(self._store, settings.tenants),
                 grants=Grants(self._store),
                 limits=settings.limits,
@@ -180,6 +185,7 @@ class Application:
                 owner=settings.owner,
                 wake=self.coordinator.wake_owner,
                 begin=self.coordinator.begin,
+                new_run_id=run_ids,
                 broker=transport,
                 partitions=settings.catalogue.run_partitions,
                 now_us=clocks.now_us,
@@ -266,8 +272,11 @@ class Application:
             await asyncio.to_thread(self._metrics_server.close)
         await asyncio.to_thread(self._spans.close)
 
+    def _owned(self) -> dict[int, int]:
+        return self.coordinator.epochs()
+
     def _owns_all(self) -> bool:
-        return len(self.coordinator.epochs()) >= self._settings.catalogue.run_partitions
+        return len(self._owned()) >= self._settings.catalogue.run_partitions
 
     def _make_view(
         self, source: SourceOf, feed: RunFeed, artifacts: ArtifactStore, clocks: Clocks

@@ -138,7 +138,7 @@ class ScheduleServicer(schedule_pb2_grpc.ScheduleServiceServicer):
             workflow,
             now_us=now_us,
             partitions=self._submission.partitions,
-            new_run_id=new_run_id,
+            new_run_id=self._submission.new_run_id,
             limits=self._submission.limits,
             previous=await self._submission.previous_success(workflow),
         )

@@ -28,6 +28,7 @@ from kaon_coordinator.api.system import Broker, SystemParts, SystemServicer
 from kaon_coordinator.api.watch import Watcher
 from kaon_coordinator.api.workflows import Validate, WorkflowParts, WorkflowServicer
 from kaon_coordinator.engine.definition.limits import DEFAULT, Limits
+from kaon_coordinator.ids import new_run_id
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
 from kaon_coordinator.notifications.channels import Channels
 from kaon_coordinator.store.base import Store
@@ -87,6 +88,8 @@ class ApiParts:
     partitions: int
     # Returns microseconds since the epoch.
     now_us: Callable[[], int]
+    # Returns an id for a run that is submitted at a time.
+    new_run_id: Callable[[int], str] = new_run_id
     # Quotas of tenants.
     entitlements: Tenants = NO_LIMITS
     # Bounds of submissions.
@@ -133,6 +136,7 @@ class ApiServer(GrpcServer):
             begin=parts.begin,
             partitions=parts.partitions,
             now_us=parts.now_us,
+            new_run_id=parts.new_run_id,
             renewal=ArtifactRenewal(parts.artifacts),
             outcomes=Outcomes(
                 store=parts.store, feed=parts.feed, answer_seconds=parts.answer_seconds

@@ -84,6 +84,7 @@ class Submission:
         begin: Begins runs whose owner is in this process.
         partitions: The number of partitions of runs.
         now_us: Returns microseconds since the epoch.
+        new_run_id: Returns an id for a run that is submitted at a time.
         limits: The bounds of parameters.
         renewal: Renews artifacts that callers need again.
         outcomes: Waits for the outcomes of commands.
@@ -105,9 +106,11 @@ class Submission:
         bounds: TenantBounds,
         grants: Grants,
         begin: Begin = store_first,
+        new_run_id: Callable[[int], str] = new_run_id,
         limits: Limits = DEFAULT,
     ) -> None:
         self.now_us = now_us
+        self.new_run_id = new_run_id
         self.limits = limits
         self.bounds = bounds
         self.grants = grants
@@ -169,7 +172,7 @@ class Submission:
         if wrong := list(aims.problems(workflow.definition, targets)):
             raise InvalidValue("; ".join(wrong))
         caller, now_us = principal.current(), self.now_us()
-        run_id = new_run_id(now_us)
+        run_id = self.new_run_id(now_us)
         complete = run_params(
             workflow,
             given,
