@@ -46,6 +46,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 # Until all tests are collected: the collector would look through thousands of modules and tests again and again, and find nothing.
 gc.disable()
 
+# Logs of what runs in a test's process show no values of variables: to write out those of a coordinator takes minutes.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
+
 _running: list[pytest.Item] = []
 # What the tests so far have started and share.
 _started: dict[pytest.FixtureDef[object], None] = {}

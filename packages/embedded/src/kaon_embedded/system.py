@@ -162,7 +162,7 @@ class EmbeddedSystem:
         host = "" if self._settings.looking else self._settings.address.rpartition(":")[0]
         self.address = f"{host or '127.0.0.1'}:{port}"
         if not self._settings.calls.access.encrypts:
-            self._here.enter_context(in_this_process(self.address))
+            self._here.enter_context(in_this_process(self.address, has_ended=self._has_failed))
         return self
 
     def __exit__(
@@ -178,6 +178,9 @@ class EmbeddedSystem:
         if isinstance(error, Unavailable) and (failure := self._coordinator.failure) is not None:
             # Why nobody answers. That a connection was refused helps nobody.
             raise KaonError(f"Kaon in this process has ended: {failure}") from error
+
+    def _has_failed(self) -> bool:
+        return self._coordinator.failure is not None
 
     def _start_runners(self) -> None:
         if self._settings.looking:

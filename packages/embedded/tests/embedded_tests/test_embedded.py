@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from kaon import Workflow, load_workflow, steps
+from kaon import Workflow, approval, load_workflow, steps
 from kaon.cli.main import execute as execute_command
 from kaon.client import Client, Endpoints, placement
 from kaon.client import params as parameters
@@ -25,7 +25,7 @@ from kaon_embedded.leftovers import leftovers
 from kaon_embedded.system import EmbeddedSettings, EmbeddedSystem, look
 from kaon_runner.bootstrap import RunnerService, build_runner
 from kaon_service.thread import ApplicationThread
-from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound
+from kaon_wire.errors import Conflict, InvalidValue, KaonError, NotFound, Unavailable
 from kaonapi.run.v1 import run_pb2
 from kaonapi.workflow.v1 import definition_pb2 as d
 
@@ -111,20 +111,52 @@ def test_runs_survive_the_end_of_the_process(tmp_path: Path) -> None:
             time.sleep(0.1)
 
 
+def _break_database(settings: EmbeddedSettings, client: Client) -> None:
+    """Take the tables of runs from a coordinator, and give it something to write: it ends."""
+    with closing(sqlite3.connect(settings.state / "kaon.db")) as database:
+        for (table,) in database.execute("SELECT name FROM sqlite_master").fetchall():
+            if table.startswith("run"):
+                database.execute(f"DROP TABLE IF EXISTS {table}")
+    client.submit(load_workflow(TOUR), {"count": 2})
+
+
+# Longer than these tests may take.
+_ENDLESS = Patience(total=3600)
+_HAS_ENDED = r"^Kaon in this process has ended: .*no such table"
+
+
 def _submit_to_a_broken_database(settings: EmbeddedSettings) -> None:
-    with EmbeddedSystem(settings) as system:
-        with closing(sqlite3.connect(settings.state / "kaon.db")) as database:
-            for (table,) in database.execute("SELECT name FROM sqlite_master").fetchall():
-                if table.startswith("run"):
-                    database.execute(f"DROP TABLE IF EXISTS {table}")
-        with Client(Endpoints(server=system.address), patience=Patience(total=1)) as client:
-            client.submit(load_workflow(TOUR), {"count": 2})
+    with (
+        EmbeddedSystem(settings) as system,
+        Client(Endpoints(server=system.address), patience=_ENDLESS) as client,
+    ):
+        _break_database(settings, client)
 
 
-def test_a_command_says_why_kaon_in_its_process_has_ended(tmp_path: Path) -> None:
+def test_a_command_says_at_once_why_kaon_in_its_process_has_ended(tmp_path: Path) -> None:
     settings = EmbeddedSettings(state=tmp_path / "state", slots=1)
-    with pytest.raises(KaonError, match=r"^Kaon in this process has ended: .*no such table"):
+    with pytest.raises(KaonError, match=_HAS_ENDED):
         _submit_to_a_broken_database(settings)
+
+
+def _follow_over_a_broken_database(settings: EmbeddedSettings) -> None:
+    with (
+        EmbeddedSystem(settings) as system,
+        Client(Endpoints(server=system.address), watch_patience=_ENDLESS) as client,
+    ):
+        run_id = client.submit(Workflow("waits", approval("ask"))).run.run_id
+        updates = client.watch(run_id)
+        next(updates)
+        with pytest.raises(Unavailable):
+            _break_database(settings, client)
+        for _ in updates:
+            pass
+
+
+def test_a_run_is_not_followed_after_kaon_in_this_process_has_ended(tmp_path: Path) -> None:
+    settings = EmbeddedSettings(state=tmp_path / "state", slots=1)
+    with pytest.raises(KaonError, match=_HAS_ENDED):
+        _follow_over_a_broken_database(settings)
 
 
 ODD = """

@@ -12,11 +12,16 @@ from structlog.typing import Processor
 
 # The `extra` of records from Python's own `logging`.
 _FIELDS = ("run", "step", "attempt", "generation")
+# Without the values of local variables, which structlog adds: they are tokens, passwords and people's data, and to write out
+# those of a coordinator took minutes in which it answered nobody.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(
+    structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+)
 _COMMON: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
-    structlog.processors.dict_tracebacks,
+    _TRACEBACKS,
 )
 _RENDERER = structlog.processors.JSONRenderer()
 

@@ -57,6 +57,17 @@ def test_an_exception_is_in_its_line() -> None:
     assert line["event"] == "failed"
 
 
+@pytest.mark.parametrize("logger", ["logging.getLogger('library')", "structlog.get_logger('ours')"])
+def test_no_value_of_a_variable_is_in_the_line_of_an_exception(logger: str) -> None:
+    (line,) = lines(
+        "def call(token):\n    password = 'hunter' + '2'\n    1 / 0\n"
+        f"try:\n    call('ey' + 'Jhb')\nexcept ZeroDivisionError:\n    {logger}.exception('failed')"
+    )
+    assert [frame["name"] for frame in line["exception"][0]["frames"]] == ["<module>", "call"]
+    assert "hunter2" not in json.dumps(line)
+    assert "eyJhb" not in json.dumps(line)
+
+
 def test_an_unknown_level_is_refused() -> None:
     with pytest.raises(ValueError, match="loud"):
         configure_logs("loud")

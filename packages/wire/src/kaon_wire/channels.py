@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,18 +23,29 @@ _CONNECTING = (
     # away, or on a machine under load, needs more than a moment. One that refuses is not waited for.
     ("grpc.min_reconnect_backoff_ms", 5000),
 )
-# Addresses of systems in this process.
-_HERE: set[str] = set()
+# Addresses of systems in this process, and whether they have ended.
+_HERE: dict[str, Callable[[], bool]] = {}
 
 
 @contextmanager
-def in_this_process(address: str) -> Iterator[None]:
-    """Make no channel to an address encrypted, whatever the environment says: nothing leaves the process."""
-    _HERE.add(address)
+def in_this_process(address: str, *, has_ended: Callable[[], bool]) -> Iterator[None]:
+    """Make no channel to an address encrypted, whatever the environment says: nothing leaves the process.
+
+    Args:
+        address: host:port of a service in this process.
+        has_ended: tells whether it has ended by itself, so that nobody waits for it.
+    """
+    _HERE[address] = has_ended
     try:
         yield
     finally:
-        _HERE.discard(address)
+        del _HERE[address]
+
+
+def has_ended_here(address: str) -> bool:
+    """Tell whether an address is that of a service in this process that has ended: no call to it succeeds again."""
+    has_ended = _HERE.get(address)
+    return has_ended is not None and has_ended()
 
 
 @dataclass(frozen=True, kw_only=True)

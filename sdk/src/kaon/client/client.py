@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -31,6 +32,7 @@ from kaon.client.trials import Trial, trials_of
 from kaon.client.whole_log import WholeLog
 from kaon.dsl import Workflow
 from kaon_wire import canonical
+from kaon_wire.channels import has_ended_here
 from kaonapi.log.v1 import log_pb2, log_pb2_grpc
 from kaonapi.run.v1 import history_pb2, run_pb2, run_service_pb2, run_service_pb2_grpc
 from kaonapi.runner.v1 import runner_pb2, runner_pb2_grpc
@@ -88,6 +90,10 @@ class Client(RunCommands):
         watch_patience: Patience = WATCH,
     ) -> None:
         self.endpoints = endpoints or Endpoints.from_environment()
+        # The publisher is a service of its own, and may be there when the coordinator is gone.
+        self.models = Models(self.endpoints, patience=patience, watch_patience=watch_patience)
+        gone = partial(has_ended_here, self.endpoints.server)
+        patience, watch_patience = replace(patience, gone=gone), replace(watch_patience, gone=gone)
         self._patience, self._watch_patience = patience, watch_patience
         self._channel = connect(self.endpoints.server, self.endpoints.security)
         self._caller = Caller(
@@ -103,7 +109,6 @@ class Client(RunCommands):
         self.audit = Audit(self._caller, self._channel)
         self.access = Access(self._caller, self._channel)
         self.artifacts = Artifacts(self._caller, self._channel, watch_patience)
-        self.models = Models(self.endpoints, patience=patience, watch_patience=watch_patience)
 
     def __enter__(self) -> Self:
         return self

@@ -12,6 +12,10 @@ from kaon_wire.errors import Unavailable
 T = TypeVar("T")
 
 
+def _never() -> bool:
+    return False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Patience:
     """How long to try, in seconds without any success."""
@@ -21,12 +25,14 @@ class Patience:
     longest_pause: float = 2.0
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    # Whether the service is gone for good: then nothing is tried again.
+    gone: Callable[[], bool] = _never
 
     def call(self, attempt: Callable[[], T]) -> T:
         """Call `attempt` until it succeeds, and return its result.
 
         Raises:
-            Unavailable: it raised that until patience was at its end.
+            Unavailable: it raised that until patience was at its end, or the service was gone.
         """
         pauses = self._pauses()
         while True:
@@ -44,7 +50,7 @@ class Patience:
         `opened` starts a stream from where the last one broke. Each element that arrives renews patience.
 
         Raises:
-            Unavailable: nothing arrived until patience was at its end.
+            Unavailable: nothing arrived until patience was at its end, or the service was gone.
         """
         pauses = self._pauses()
         while True:
@@ -61,10 +67,10 @@ class Patience:
                 raise problem
 
     def _pauses(self) -> Iterator[bool]:
-        """Pauses at each step; ends when the time is used up."""
+        """Pauses at each step; ends when the time is used up, or the service is gone."""
         deadline = self.clock() + self.total
         pause = self.first_pause
-        while (left := deadline - self.clock()) > 0:
+        while (left := deadline - self.clock()) > 0 and not self.gone():
             self.sleep(min(pause, left))
             yield True
             pause = min(2 * pause, self.longest_pause)
