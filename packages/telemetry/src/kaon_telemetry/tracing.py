@@ -34,11 +34,15 @@ class SpanIds:
     @property
     def trace_parent(self) -> str:
         """Return the W3C trace context of work inside this span."""
-        return f"00-{self.trace:032x}-{self.span:016x}-01"
+        return _context_text(self.trace, self.span)
+
+
+def _context_text(trace: int, span: int) -> str:
+    return f"00-{trace:032x}-{span:016x}-01"
 
 
 def _number(size: int, *parts: object) -> int:
-    text = "\0".join(str(part) for part in parts)
+    text = "\0".join(map(str, parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:size]) or 1
 
 
@@ -59,9 +63,17 @@ def run_span(run_id: str, trace_parent: str = "") -> SpanIds:
 
 def step_span(run: SpanIds, run_id: str, path: str, generation: int) -> SpanIds:
     """Return the span of one issue of a step, from READY to its end."""
-    return SpanIds(
-        trace=run.trace, span=_number(8, "step", run_id, path, generation), parent=run.span
-    )
+    span = _step_number(run_id, path, generation)
+    return SpanIds(trace=run.trace, span=span, parent=run.span)
+
+
+def step_context(run: SpanIds, run_id: str, path: str, generation: int) -> str:
+    """Return the W3C trace context of work inside the span of `step_span`."""
+    return _context_text(run.trace, _step_number(run_id, path, generation))
+
+
+def _step_number(run_id: str, path: str, generation: int) -> int:
+    return _number(8, "step", run_id, path, generation)
 
 
 def inner_span(trace_parent: str, what: str) -> SpanIds | None:

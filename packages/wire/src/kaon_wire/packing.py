@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from functools import lru_cache
 
 _LENGTH_DELIMITED = 2
 
@@ -15,7 +16,10 @@ def pack_repeated(field: int, messages: Iterable[bytes]) -> bytes:
         messages: The serialized elements, in order.
     """
     tag = bytes([field << 3 | _LENGTH_DELIMITED])
-    return b"".join(part for message in messages for part in (tag, _varint(len(message)), message))
+    parts: list[bytes] = []
+    for message in messages:
+        parts += (tag, _varint(len(message)), message)
+    return b"".join(parts)
 
 
 def fill(field: MutableMapping[str, str], values: Mapping[str, str]) -> None:
@@ -28,6 +32,8 @@ def fill(field: MutableMapping[str, str], values: Mapping[str, str]) -> None:
         field[name] = value
 
 
+# Messages of one kind have few different lengths.
+@lru_cache(maxsize=4096)
 def _varint(number: int) -> bytes:
     if number < 0x80:
         return bytes([number])

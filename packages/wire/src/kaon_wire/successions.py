@@ -18,13 +18,12 @@ _DIGEST_BYTES = 16
 
 def inputs_digest(inputs: Mapping[str, str]) -> bytes:
     """Return the digest of a step's inputs, canonical JSON by name."""
-    hasher = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    parts: list[bytes] = []
     for name in sorted(inputs):
         for text in (name, inputs[name]):
             data = text.encode()
-            hasher.update(len(data).to_bytes(4))
-            hasher.update(data)
-    return hasher.digest()
+            parts += (len(data).to_bytes(4), data)
+    return hashlib.blake2b(b"".join(parts), digest_size=_DIGEST_BYTES).digest()
 
 
 def element(value_json: str, keys_json: Iterable[str]) -> str:

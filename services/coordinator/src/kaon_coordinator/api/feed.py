@@ -97,6 +97,8 @@ class RunFeed:
         events = list(events)
         for listener in self._listeners:
             listener.happened(events)
+        if not (self._progress or self._at_end or self._subscriptions):
+            return
         for event in events:
             self._forget_progress(event)
             if event.HasField("run_ended"):

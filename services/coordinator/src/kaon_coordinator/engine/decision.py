@@ -185,11 +185,12 @@ class Decision:
 
     def emit(self, **event: Any) -> None:
         """Append an event (field name and message) to the history and fold it into the state."""
-        now_us = max(self.context.now_us, self.state.newest_us)
+        state = self.state
+        now_us = max(self.context.now_us, state.newest_us)
         record = history_pb2.HistoryEvent(
-            run_id=self.state.run_id, seq=self.state.seq + 1, time_us=now_us, **event
+            run_id=state.run_id, seq=state.seq + 1, time_us=now_us, **event
         )
-        evolve(self.state, record)
+        evolve(state, record)
         self.events.append(record)
 
     def act(self, action: Action) -> None:

@@ -114,9 +114,14 @@ class Outbox:
 
 
 def _chunks(requests: Iterable[T], size_of: Callable[[T], int]) -> Iterable[list[T]]:
+    found = list(requests)
+    if sum(map(size_of, found)) <= RECORD_BYTES:
+        if found:
+            yield found
+        return
     chunk: list[T] = []
     size = 0
-    for request in requests:
+    for request in found:
         bytes_ = size_of(request)
         if chunk and size + bytes_ > RECORD_BYTES:
             yield chunk

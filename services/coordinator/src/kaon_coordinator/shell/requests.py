@@ -15,7 +15,7 @@ from kaon_coordinator.engine.definition.compiled import CompiledGraph
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.state.state import RunState, ScopeState, StepState
 from kaon_coordinator.engine.steps.succession import chain_after, leads
-from kaon_telemetry.tracing import run_span, step_span
+from kaon_telemetry.tracing import run_span, step_context
 from kaon_wire.errors import InvalidValue
 from kaon_wire.packing import fill
 from kaonapi.runner.v1 import runner_pb2
@@ -187,7 +187,7 @@ def _make_shared(state: RunState, step: StepState) -> step_pb2.StepRequest:
 def _trace_parent(state: RunState, step: StepIssue) -> str:
     """Return the trace context of this issue of the step."""
     run = run_span(state.run_id, state.trace_parent)
-    return step_span(run, state.run_id, step.path, step.generation).trace_parent
+    return step_context(run, state.run_id, step.path, step.generation)
 
 
 def held_step(state: RunState, step: StepState) -> step_pb2.StepHeld:

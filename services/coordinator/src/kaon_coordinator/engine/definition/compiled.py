@@ -7,7 +7,12 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any
 
-from kaon_coordinator.engine.definition.followers import followers, places
+from kaon_coordinator.engine.definition.followers import (
+    Selection,
+    followers,
+    places,
+    selection,
+)
 from kaon_coordinator.engine.definition.servers import needed_by, served_by
 from kaon_wire.definitions import conditions
 from kaon_wire.definitions.graphs import all_blocks, inner_graphs
@@ -43,6 +48,8 @@ class CompiledStep:
 
     # By name, sorted.
     inputs: tuple[tuple[str, d.Binding], ...]
+    # What those of them select that are an output of a block, or an element of one.
+    selections: Mapping[str, Selection]
     # Names of the outputs, and of those that are floats.
     outputs: frozenset[str]
     floats: frozenset[str]
@@ -217,8 +224,10 @@ def _compile_graph(
 def compile_step(block: d.Block) -> CompiledStep:
     """Compile a declared step."""
     step = block.step
+    selected = {name: selection(binding) for name, binding in step.inputs.items()}
     return CompiledStep(
         inputs=tuple(sorted(step.inputs.items())),
+        selections={name: each for name, each in selected.items() if each is not None},
         outputs=frozenset(step.outputs),
         floats=floats_of(step.outputs),
         tags=tuple(sorted(set(step.tags))),

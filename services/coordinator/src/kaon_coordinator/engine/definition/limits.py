@@ -146,7 +146,7 @@ def limits_from(text: str) -> Limits:
 
 def _all_bytes(values: Mapping[str, str], bound: int) -> int:
     """Return the number of bytes of values and their names, as counted by `_bytes`."""
-    characters = sum(len(name) + len(text) for name, text in values.items())
+    characters = sum(map(len, values)) + sum(map(len, values.values()))
     if characters * 4 <= bound:
         return characters
     return sum(len(name.encode()) + len(text.encode()) for name, text in values.items())

@@ -354,13 +354,19 @@ def occasion_in(data: Mapping[str, Any]) -> tuple[int, run_pb2.PreviousRun | Non
 
 
 def _restore_run(state: RunState, run: RunRow) -> None:
-    data: dict[str, Any] = canonical.loads(run.data) if run.data else {}
     state.status = run.status  # type: ignore[assignment]
     state.seq, state.start_us, state.end_us = run.seq, run.start_us, run.end_us
     state.cancel_requested = run.cancel_requested
     state.error = error_of(run.error)
     state.priority = run.priority
     state.outputs = named(canonical.loads(run.outputs)) if run.outputs else state.outputs
+    if run.data:
+        _restore_run_data(state, canonical.loads(run.data))
+    if state.cancel_requested and state.root.stop == t.NONE:
+        state.root.stop = t.CANCELLED
+
+
+def _restore_run_data(state: RunState, data: Mapping[str, Any]) -> None:
     state.force_stop, state.late = data.get("force", False), data.get("late", False)
     state.grant_floor_us, state.next_position = data.get("grant_floor", 0), data.get("next", 1)
     state.generation_floor, state.submit_us = data.get("floor", 0), data.get("submit", 0)
@@ -382,8 +388,6 @@ def _restore_run(state: RunState, run: RunRow) -> None:
             BufferedSignal(payload_json=each[0], requester=each[1]) for each in waiting
         ]
     _restore_scope(state.root, data)
-    if state.cancel_requested and state.root.stop == t.NONE:
-        state.root.stop = t.CANCELLED
 
 
 def _scope_of(state: RunState, path: str, name: str) -> ScopeState:

@@ -6,7 +6,7 @@ accepted success of its leader, so that a runner can know it in advance; see doc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from kaon_coordinator.engine.decision import Decision
@@ -150,11 +150,11 @@ def _bind(state: RunState, step: StepState, members: Mapping[str, int]) -> Follo
     """Bind the inputs of a follower; None when one of them cannot be said yet."""
     known: dict[str, str] = {}
     later: dict[str, FromChain] = {}
-    for name, binding in step.block.step.inputs.items():
-        chosen = selection(binding)
+    for name, binding in step.spec.inputs:
+        chosen = step.spec.selections.get(name)
         if chosen is not None and chosen.reference.step in members:
             later[name] = FromChain(member=members[chosen.reference.step], chosen=chosen)
-        elif not _is_settled(state, step.scope, binding):
+        elif not _is_settled(state, step.scope, binding, chosen):
             return None
         else:
             try:
@@ -176,9 +176,14 @@ def _never(expression: str, variables: object) -> object:
     raise AssertionError(f"{expression!r} over {variables!r} is no plain reference")
 
 
-def _is_settled(state: RunState, scope: ScopeState, binding: d.Binding) -> bool:
-    """Tell whether a binding refers to nothing that has still to end."""
-    chosen = selection(binding)
+def _are_settled(state: RunState, scope: ScopeState, bindings: Iterable[d.Binding]) -> bool:
+    return all(_is_settled(state, scope, each, selection(each)) for each in bindings)
+
+
+def _is_settled(
+    state: RunState, scope: ScopeState, binding: d.Binding, chosen: Selection | None
+) -> bool:
+    """Tell whether a binding, which may select an output, refers to nothing that has still to end."""
     if chosen is not None:
         source = _source(state, scope, chosen.reference.step)
         return source is not None and source.status in t.TERMINAL
@@ -186,11 +191,11 @@ def _is_settled(state: RunState, scope: ScopeState, binding: d.Binding) -> bool:
         case "expression":
             return False
         case "list":
-            return all(_is_settled(state, scope, each) for each in binding.list.bindings)
+            return _are_settled(state, scope, binding.list.bindings)
         case "map":
-            return all(_is_settled(state, scope, each) for each in binding.map.bindings.values())
+            return _are_settled(state, scope, binding.map.bindings.values())
         case "last":
-            return _is_settled(state, scope, binding.last.fallback)
+            return _are_settled(state, scope, [binding.last.fallback])
         case "block_outcome":
             source = _source(state, scope, binding.block_outcome.block)
             return source is not None and source.status in t.TERMINAL
