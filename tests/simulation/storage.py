@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +50,14 @@ class SimStoreThread:
         self._writes: deque[_Call] = deque()
         self._writing = False
 
-    async def run(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Makes a call after every earlier one."""
+    def run(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Awaitable[Any]:
+        """Makes a call after every earlier one; it waits from now on, whenever it is awaited."""
         answer = self._process.create_future()
         self._writes.append((call, args, kwargs, answer))
         if not self._writing:
             self._writing = True
             self._begin_write()
-        return await answer
+        return answer
 
     async def read(self, call: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """Makes a call beside the writer."""

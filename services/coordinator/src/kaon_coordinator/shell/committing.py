@@ -117,8 +117,17 @@ def _of_a_size(event: EncodedEvent) -> EncodedEvent:
     return event
 
 
-async def commit(store: StoreCalls[PartitionStore], written: Sequence[Written]) -> set[int]:
+async def commit(
+    store: StoreCalls[PartitionStore],
+    written: Sequence[Written],
+    meanwhile: Callable[[], None] = lambda: None,
+) -> set[int]:
     """Make turns durable, and set apart the runs that the database refuses.
+
+    Args:
+        store: Where they are written.
+        written: The turns.
+        meanwhile: Called once while the store's thread begins; nothing of what it makes may leave before this returns.
 
     Returns:
         The partitions that another owner has claimed.
@@ -128,9 +137,12 @@ async def commit(store: StoreCalls[PartitionStore], written: Sequence[Written]) 
     """
     batches = [each.batch for each in written if each.batch is not None]
     if not batches:
+        meanwhile()
         return set()
+    committing = store.run(store.store.commit_all, batches)
+    meanwhile()
     try:
-        return set(await store.run(store.store.commit_all, batches))
+        return set(await committing)
     except Unavailable:
         raise
     except KeysTaken as taken:

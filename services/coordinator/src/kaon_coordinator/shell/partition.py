@@ -82,7 +82,7 @@ class Partition:
                     self._take_over(turn, stored)
                 except Exception as error:
                     self.fault(stored.run.run_id, "it was taken over", error)
-            effects = self.effects(turn, now)
+            effects = self.settle(turn, self.prepare_effects(turn, now))
         self.watch.leases.deafen(now)
         return effects
 
@@ -97,9 +97,15 @@ class Partition:
         """Return how many steps wait in each pool in which any does."""
         return self._step_index.ready_pools(self.runs)
 
-    def effects(self, turn: Turn, now: float) -> Effects:
-        """Return the effects of a durable turn, and remove ended runs from memory."""
-        effects = effects_of(turn, self.watch, partition=self.number, epoch=self.epoch, now=now)
+    def prepare_effects(self, turn: Turn, now: float) -> Effects:
+        """Return the effects that a turn has when it is durable, and note its leases and timers.
+
+        When the turn does not become durable, whoever reads these finds no run, or one to which they do not apply.
+        """
+        return effects_of(turn, self.watch, partition=self.number, epoch=self.epoch, now=now)
+
+    def settle(self, turn: Turn, effects: Effects) -> Effects:
+        """Return the effects of a turn that is durable now, and remove ended runs from memory."""
         for state in turn.touched.values():
             if state.ended:
                 self.forget(state.run_id)

@@ -100,6 +100,11 @@ class Turn:
             self.touched[state.run_id] = state
 
     @property
+    def is_reduced(self) -> bool:
+        """Tell whether any run was removed from the turn."""
+        return bool(self.faulted or self.turned_away)
+
+    @property
     def durable(self) -> bool:
         """Tell whether the turn has nothing to make durable."""
         return not (self.events or self.applied_inbox or self.atomic_effects)

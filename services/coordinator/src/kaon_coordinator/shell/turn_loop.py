@@ -18,6 +18,7 @@ from kaon_coordinator.shell.barriers import Barriers
 from kaon_coordinator.shell.committing import commit, prepare
 from kaon_coordinator.shell.deciding import Decider
 from kaon_coordinator.shell.dispatch import Dispatch
+from kaon_coordinator.shell.effects import Effects
 from kaon_coordinator.shell.ending import Endings
 from kaon_coordinator.shell.history_publisher import HistoryPublisher
 from kaon_coordinator.shell.inbound.inbox import Commands, Inbox
@@ -182,16 +183,16 @@ class TurnLoop:
                 for partition in list(self._partitions.owned.values())
                 if (turn := self._decide(partition, inbound, commands, now)) is not None
             ]
-            durable = await self._commit(turns)
+            durable = await self._commit(turns, now)
         except BaseException as error:
             fail_all(commands.newcomers, Unavailable(f"the turn of a new run has failed: {error}"))
             raise
-        begun = {run_id for _, turn in durable for run_id in turn.begun}
+        begun = {run_id for _, turn, _ in durable for run_id in turn.begun}
         for newcomer in commands.newcomers:
             newcomer.settle(begun=newcomer.run.run_id in begun)
         # Dispatch the effects of durable turns.
-        for partition, turn in durable:
-            parts.dispatch.dispatch(partition, partition.effects(turn, now), outbox)
+        for partition, turn, effects in durable:
+            parts.dispatch.dispatch(partition, partition.settle(turn, effects), outbox)
         parts.link.answer(inbound, outbox)
         await self._end_faulted(outbox)
         if inbound.permits_freed:
@@ -238,20 +239,27 @@ class TurnLoop:
         return turn
 
     async def _commit(
-        self, turns: Sequence[tuple[Partition, Turn]]
-    ) -> list[tuple[Partition, Turn]]:
-        """Make turns durable in one transaction.
+        self, turns: Sequence[tuple[Partition, Turn]], now: float
+    ) -> list[tuple[Partition, Turn, Effects]]:
+        """Make turns durable in one transaction, and prepare their effects meanwhile.
 
         Return them without those of partitions that another process owns.
         """
         written = [prepare(partition, turn) for partition, turn in turns]
-        for number in await commit(self._parts.store, written):
+        prepared: list[Effects] = []
+
+        def prepare_effects() -> None:
+            prepared.extend(each.partition.prepare_effects(each.turn, now) for each in written)
+
+        for number in await commit(self._parts.store, written, prepare_effects):
             self._ownership.lose(number)
         owned = []
-        for each in written:
+        for each, made in zip(written, prepared, strict=True):
             partition, turn = each.partition, each.turn
             if partition.number in self._partitions.owned:
-                owned.append((partition, turn))
+                # Those that were prepared are also of the runs that the database has refused.
+                effects = partition.prepare_effects(turn, now) if turn.is_reduced else made
+                owned.append((partition, turn, effects))
                 for run_id in (*turn.faulted, *turn.turned_away):
                     partition.forget(run_id)
                 partition.faulted |= turn.faulted
@@ -287,7 +295,8 @@ class TurnLoop:
                     self._made_durable(
                         partition, turn, [encode_event(event) for event in turn.events]
                     )
-                    effects = partition.effects(turn, self._clocks.monotonic())
+                    effects = partition.prepare_effects(turn, self._clocks.monotonic())
+                    effects = partition.settle(turn, effects)
                     self._parts.dispatch.dispatch(partition, effects, outbox)
 
     async def _send(self, sends: Sequence[Send]) -> None:

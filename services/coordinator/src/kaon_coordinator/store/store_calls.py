@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import ParamSpec, Protocol, TypeVar
 
 P = ParamSpec("P")
@@ -24,7 +24,7 @@ class StoreCalls(Protocol[S_co]):
     def store(self) -> S_co:
         """Return the store whose methods are called: `await calls.run(calls.store.commit, batch)`."""
 
-    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
         """Call after every earlier call. When the waiting task is cancelled the call still takes place."""
 
     async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:

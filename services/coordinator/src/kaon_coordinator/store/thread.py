@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import ParamSpec, TypeVar
@@ -35,13 +35,14 @@ class StoreThread:
         # Whoever calls the API reads through this, beside what the engine reads.
         self.for_callers: StoreCalls[Store] = _ForCallers(self)
 
-    async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+    def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> Awaitable[R]:
         """Call on the writing thread, after every earlier call: `await thread.run(thread.store.commit, batch)`.
 
-        When the waiting task is cancelled, the call still takes place.
+        The thread has the call when this returns, whether it is awaited at once or later. When the waiting task is
+        cancelled, the call still takes place.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writer, partial(call, *args, **kwargs))
+        return loop.run_in_executor(self._writer, partial(call, *args, **kwargs))
 
     async def read(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a read beside the writing thread."""

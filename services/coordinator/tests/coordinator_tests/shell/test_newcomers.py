@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from kaon_coordinator.engine.state import transitions as t
+from kaon_coordinator.shell.effects import Effects, effects_of
+from kaon_coordinator.shell.turn import Turn
 from kaon_coordinator.store.base import NewRun, PartitionBatch, RunRecord
 from kaon_wire import canonical, topics
 from kaon_wire.errors import Unavailable
@@ -166,3 +169,63 @@ async def test_no_turn_follows_one_of_which_nobody_knows_whether_it_is_stored(
         await fails()
     with pytest.raises(Unavailable, match="this coordinator ends, since a turn has failed"):
         await waiting[0]
+
+
+def _prepared(monkeypatch: pytest.MonkeyPatch, saw: Callable[[set[str]], None]) -> None:
+    """Tell of the runs for which requests are made, of each turn."""
+
+    def watched(turn: Turn, *arguments: Any, **named: Any) -> Effects:
+        effects = effects_of(turn, *arguments, **named)
+        saw({each.key.run_id for group in effects.requests.values() for each in group})
+        return effects
+
+    monkeypatch.setattr("kaon_coordinator.shell.partition.effects_of", watched)
+
+
+async def test_requests_are_made_while_a_turn_is_written_and_leave_when_it_is_durable(
+    world: World, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hello()
+    await world.until(lambda: member.coordinator.pools.runners("default"))
+    loop, made, go_on = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+    write = member.store.store.commit_all
+    partitions = range(world.catalogue.runner_partitions)
+    sent: list[int] = []
+
+    def commit_all(batches: Sequence[PartitionBatch]) -> frozenset[int]:
+        if any(batch.begun for batch in batches):
+            assert go_on.wait(10)
+            ends = (world.broker.end_offset(topics.step_ready("default"), p) for p in partitions)
+            sent.append(sum(ends))
+        return write(batches)
+
+    member.store.store.commit_all = commit_all  # type: ignore[method-assign]
+    _prepared(monkeypatch, lambda runs: made.set() if runs else None)
+    beginning = loop.create_task(member.coordinator.begin([_new_run(world, member)]))
+    async with asyncio.timeout(10):
+        await made.wait()
+    assert not beginning.done()
+    go_on.set()
+    (record,) = await beginning
+    assert isinstance(record, RunRecord)
+    (release,) = await world.released()
+    assert (release.key.run_id, sent) == ("run", [0])
+
+
+async def test_what_was_made_for_a_run_that_is_not_stored_does_not_leave(
+    world: World, member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.hello()
+    await world.until(lambda: member.coordinator.pools.runners("default"))
+    first = _new_run(world, member, "first")
+    await member.coordinator.begin([first])
+    assert [each.key.run_id for each in await world.released()] == ["first"]
+    made: list[set[str]] = []
+    _prepared(monkeypatch, made.append)
+    again = _new_run(world, member, "again", idempotency_key=first.idempotency_key)
+    await member.coordinator.begin([again, _new_run(world, member, "other")])
+    assert {"again", "other"} in made
+    assert [each.key.run_id for each in await world.released()] == ["other"]
+    await member.coordinator.begin([_new_run(world, member, "last")])
+    # Nothing came between them.
+    assert [each.key.run_id for each in await world.released()] == ["last"]
