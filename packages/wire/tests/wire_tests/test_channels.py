@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kaon_wire.channels import ChannelSecurity, in_this_process
+from kaon_wire.channels import ChannelSecurity, has_ended_here, in_this_process
 from kaon_wire.errors import InvalidValue
 
 
@@ -34,7 +34,17 @@ def test_a_token_is_not_shown_to_another_machine_in_the_clear(address: str) -> N
 
 def test_a_system_in_this_process_needs_no_certificates(tmp_path: Path) -> None:
     security = ChannelSecurity(tls=True, ca=tmp_path / "none")
-    with in_this_process("127.0.0.1:1"):
+    with in_this_process("127.0.0.1:1", has_ended=lambda: False):
         security.open("127.0.0.1:1").close()
     with pytest.raises(InvalidValue, match="KAON_TLS_CA"):
         security.open("127.0.0.1:1")
+
+
+def test_what_is_in_this_process_says_whether_it_has_ended() -> None:
+    ended: list[bool] = []
+    with in_this_process("127.0.0.1:1", has_ended=lambda: bool(ended)):
+        assert not has_ended_here("127.0.0.1:1")
+        ended.append(True)
+        assert has_ended_here("127.0.0.1:1")
+        assert not has_ended_here("127.0.0.1:2")
+    assert not has_ended_here("127.0.0.1:1")
