@@ -207,10 +207,10 @@ def test_of_chosen_runs_those_that_refuse_are_named_with_the_reason(
         for _ in client.watch(ended, newest):
             pass
         dialog.get_by_role("button", name="Retry 2 runs").click()
-        expect(dialog.get_by_text("1 run refused it")).to_be_visible(timeout=PATIENCE)
+        expect(dialog.get_by_text("1 run failed")).to_be_visible(timeout=PATIENCE)
         rows = dialog.get_by_role("listitem")
-        expect(rows.filter(has_text=stopped)).to_contain_text("done")
-        expect(rows.filter(has_text=ended)).to_contain_text("nothing has failed")
+        expect(rows.filter(has_text=stopped)).to_contain_text("is now")
+        expect(rows.filter(has_text=ended)).to_contain_text("othing has failed")
         window.picture("bulk-partly-refused")
         dialog.get_by_role("button", name="Close").last.click()
         client.cancel(stopped, "the test is over")

@@ -28,7 +28,7 @@ PATIENCE = 30_000
 _WHY = re.compile("Needs the role operator|One of these roles may answer")
 # How the names of controls begin that send something, or ask for something to be sent.
 _SENDS = re.compile(
-    r"^(Approve|Cancel|Continue|Fork|Launch|Pause|Priority|Record|Reject|Rerun|Restart|Resume|Retry|Run again|Send"
+    r"^(Approve|Cancel|Continue|Fork|Launch|Pause|Priority|Record|Reject|Rerun|Restart|Resume|Retry|Send"
     r"|Skip|Stop|Submit|Wait before)\b"
 )
 _CONTROLS = "main button, main a[class*=Button], [role=menuitem]"

@@ -71,7 +71,12 @@ def unsure(mark):
 def quick():
     pass
 
+def weak(mark):
+    if Path(mark).exists():
+        raise RuntimeError("not yet")
+
 first = steps.python("first", quick)
+stuck = Workflow("stuck", first >> steps.python("weak", weak, mark=param("mark", str)))
 flaky = steps.python("flaky", unsure, mark=param("mark", str), retry=Retry(max_attempts=3, backoff="10ms"))
 last = steps.python("last", quick)
 again = Workflow("again", first >> flaky >> last)
@@ -99,6 +104,7 @@ made = steps.python("make", make, count=8, outputs={{"items": list}})
 one = each("one", made["items"])
 echoed = steps.python("echo", echo, item=one, outputs={{"item": str}})
 asked = approval("ask", message=" ".join(HOSTILE[:9]), roles=["owner"])
+parked = Workflow("parked", approval("agree", message="It waits.", roles=["owner"]))
 asking = Workflow("asking", approval("agree", message="May it go on?", roles=["owner"]))
 failed = steps.python("fail", fail, text=said["text"])
 hostile = Workflow("hostile", said >> made >> echoed**one >> asked >> failed, description=" ".join(HOSTILE[:9]))

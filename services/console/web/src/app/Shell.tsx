@@ -5,6 +5,8 @@ import { faultOf } from "../api/fault";
 import { refusalOf } from "../api/refusals";
 import { type Session, sessionQuery } from "../api/session";
 import { ErrorState } from "../common/states";
+import { useStore } from "../common/store";
+import { bulkStore } from "../runs/bulkStore";
 import { Boot } from "./Boot";
 import { ConnectionBanner } from "./ConnectionBanner";
 import { handleKey, useShortcut } from "./keys/shortcuts";
@@ -17,6 +19,7 @@ const SignIn = lazy(() => import("./SignIn").then(({ SignIn }) => ({ default: Si
 // What opens on a key is loaded when it is first wanted.
 const Palette = lazy(() => import("./palette/Palette").then(({ Palette }) => ({ default: Palette })));
 const ShortcutHelp = lazy(() => import("./keys/ShortcutHelp").then(({ ShortcutHelp }) => ({ default: ShortcutHelp })));
+const BulkWork = lazy(() => import("../runs/BulkWork").then(({ BulkWork }) => ({ default: BulkWork })));
 
 /** The frame around every page: who is signed in decides whether there is one. */
 export function Shell() {
@@ -48,6 +51,7 @@ function Frame({ session }: { session: Session }) {
     document.addEventListener("keydown", handleKey);
     return () => document.removeEventListener("keydown", handleKey);
   }, []);
+  useEffect(() => void import("../common/keepFocus").then(({ keepFocus }) => keepFocus()), []);
   const openPalette = () => setPalette(true);
   return (
     <div className={classes.frame}>
@@ -66,8 +70,14 @@ function Frame({ session }: { session: Session }) {
       <MobileTabs session={session} />
       <Suspense>
         {palette && <Palette onClose={() => setPalette(false)} />}
+        <AnyBulk />
         {help && <ShortcutHelp onClose={() => setHelp(false)} />}
       </Suspense>
     </div>
   );
+}
+
+/** What is done with many runs goes on from page to page. */
+function AnyBulk() {
+  return useStore(bulkStore) !== undefined && <BulkWork />;
 }

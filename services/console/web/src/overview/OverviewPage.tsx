@@ -1,7 +1,7 @@
 import { Button } from "@mantine/core";
 import { IconCircleCheck } from "@tabler/icons-react";
 import { Link } from "@tanstack/react-router";
-import { lazy, type ReactNode, Suspense, useMemo, useState } from "react";
+import { type ReactNode, useMemo, useState } from "react";
 import { Commanding } from "../common/Commanding";
 import { LinkButton } from "../common/LinkButton";
 import { Page } from "../common/Page";
@@ -14,13 +14,12 @@ import type { Approval } from "../gates/gates";
 import { useApprovals } from "../gates/useApprovals";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import { Status } from "../gen/kaonapi/run/v1/run_pb";
+import { useBulkBusy } from "../runs/bulkStore";
 import { useRuns } from "../runs/useRuns";
 import { type FailureGroup, groupFailures, groupLate, stripsOf } from "./failures";
 import classes from "./OverviewPage.module.css";
 import { Pulse } from "./Pulse";
 import { Strips } from "./Strips";
-
-const BulkDialog = lazy(() => import("../runs/BulkDialog").then(({ BulkDialog }) => ({ default: BulkDialog })));
 
 const ACTIVE = ["PENDING", "RUNNING", "PAUSED", "CANCELLING"];
 const ACTIVE_SHOWN = 100;
@@ -161,7 +160,7 @@ function LateRow({ workflow, runs }: { workflow: string; runs: readonly Run[] })
 }
 
 function FailureRow({ group }: { group: FailureGroup }) {
-  const [retrying, setRetrying] = useState(false);
+  const busy = useBulkBusy();
   const newest = group.runs[0]!;
   return (
     <li className={classes.need} data-kind="failed">
@@ -190,17 +189,20 @@ function FailureRow({ group }: { group: FailureGroup }) {
             Show all
           </LinkButton>
         )}
-        <Commanding command="RetryRun">
-          <Button variant="default" onClick={() => setRetrying(true)}>
+        <Commanding command="RetryRun" why={busy}>
+          <Button variant="default" onClick={() => void retryAll(group.runs)}>
             Retry{group.runs.length > 1 && ` ${group.runs.length}`}
           </Button>
         </Commanding>
       </div>
-      <Suspense>
-        {retrying && <BulkDialog action="retry" chosen={group.runs} onClose={() => setRetrying(false)} />}
-      </Suspense>
     </li>
   );
+}
+
+/** Asks first; what it needs for that is loaded now. */
+async function retryAll(runs: readonly Run[]): Promise<void> {
+  const { ask } = await import("../runs/bulkWork");
+  ask("retry", runs);
 }
 
 function ActiveRuns({ runs, more }: { runs: readonly Run[]; more: boolean }) {

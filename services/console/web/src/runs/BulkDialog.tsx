@@ -1,66 +1,29 @@
 import { Button, Textarea } from "@mantine/core";
-import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { faultOf } from "../api/fault";
-import { runs as api } from "../api/runs";
 import { Dialog } from "../common/Dialog";
-import { StatusMark } from "../common/StatusMark";
-import { counted, shown } from "../common/text";
-import type { Run } from "../gen/kaonapi/run/v1/run_pb";
-import classes from "./BulkBar.module.css";
-import { ACTIONS, type Action, eachOf, planOf } from "./bulk";
+import { counted, formatCount } from "../common/text";
+import classes from "./BulkDialog.module.css";
+import { BulkRuns } from "./BulkRuns";
+import { Progress, tallyOf } from "./BulkWork";
+import { ACTIONS } from "./bulk";
+import type { Bulk } from "./bulkStore";
+import { close, start, stop } from "./bulkWork";
 
-/** What became of one run: undefined while it is not done. */
-type Outcomes = Readonly<Record<string, string | undefined>>;
-
-interface DialogProps {
-  action: Action;
-  chosen: readonly Run[];
-  onClose: () => void;
-}
-
-/** Shows exactly which runs are meant, and then what became of each. */
-export function BulkDialog({ action, chosen, onClose }: DialogProps) {
-  // The runs as they stood when it was asked: a list that moves meanwhile is not what was agreed to.
-  const [plan] = useState(() => planOf(action, chosen));
-  const [keys] = useState(() => new Map(plan.apply.map(({ runId }) => [runId, crypto.randomUUID()])));
+/** Shows exactly which runs are meant, and then what becomes of each. */
+export function BulkDialog({ bulk }: { bulk: Bulk }) {
   const [reason, setReason] = useState("");
-  const [outcomes, setOutcomes] = useState<Outcomes>();
-  const [working, setWorking] = useState(false);
-  const client = useQueryClient();
-  const { label, effect } = ACTIONS[action];
-  const failed = plan.apply.filter(({ runId }) => outcomes?.[runId]);
-  const start = async () => {
-    setWorking(true);
-    setOutcomes({});
-    await eachOf(
-      plan.apply,
-      4,
-      ({ runId }) => send(action, runId, reason, keys.get(runId)!),
-      ({ runId }, error) =>
-        setOutcomes((old) => ({ ...old, [runId]: error === undefined ? "" : faultOf(error).message })),
-    );
-    setWorking(false);
-    void client.invalidateQueries({ queryKey: ["runs"] });
-  };
-  const done = outcomes !== undefined && !working;
+  const { action, apply, phase } = bulk;
+  const { label, effect, going } = ACTIONS[action];
+  const many = counted(apply.length, "run");
   return (
-    <Dialog onClose={onClose} title={`${label} ${counted(plan.apply.length, "run")}?`} size="lg">
-      <p className={classes.effect}>{effect}</p>
-      <RunIds runs={plan.apply} outcomes={outcomes} />
-      {plan.leave.length > 0 && (
-        <details className={classes.left}>
-          <summary>{counted(plan.leave.length, "chosen run")} left out</summary>
-          <ul>
-            {plan.leave.map(({ run, reason: why }) => (
-              <li key={run.runId}>
-                <code>{run.runId}</code> {why}
-              </li>
-            ))}
-          </ul>
-        </details>
-      )}
-      {action !== "rerun" && !outcomes && (
+    <Dialog
+      onClose={close}
+      title={phase === "asked" ? `${label} ${many}?` : phase === "going" ? `${going} ${many}` : `${label} ${many}`}
+      size="lg"
+    >
+      {phase === "asked" ? <p className={classes.effect}>{effect}</p> : <State bulk={bulk} />}
+      <BulkRuns bulk={bulk} />
+      {phase === "asked" && action !== "rerun" && (
         <Textarea
           label="Reason"
           description="Kept in the history of each run; may be empty."
@@ -72,49 +35,60 @@ export function BulkDialog({ action, chosen, onClose }: DialogProps) {
           data-autofocus
         />
       )}
-      {done && (
-        <p role="status" className={classes.effect}>
-          {failed.length === 0
-            ? `Done for ${counted(plan.apply.length, "run")}.`
-            : `${counted(failed.length, "run")} refused it; the reasons stand beside the ids.`}
-        </p>
-      )}
       <div className={classes.actions}>
-        <Button variant="default" onClick={onClose}>
-          {done ? "Close" : "Leave it"}
-        </Button>
-        {!done && (
-          <Button color={action === "cancel" ? "red" : undefined} loading={working} onClick={() => void start()}>
-            {label} {counted(plan.apply.length, "run")}
-          </Button>
+        {phase === "going" && (
+          <>
+            <span className={classes.hint}>It goes on when this is closed.</span>
+            <Button variant="default" onClick={stop}>
+              Stop here
+            </Button>
+          </>
         )}
+        <Button variant="default" onClick={close}>
+          {phase === "asked" ? "Leave it" : "Close"}
+        </Button>
+        <Send bulk={bulk} reason={reason} />
       </div>
     </Dialog>
   );
 }
 
-function send(action: Action, runId: string, reason: string, idempotencyKey: string): Promise<unknown> {
-  if (action === "cancel") return api.cancelRun({ runId, reason });
-  if (action === "retry") return api.retryRun({ runId, reason });
-  return api.rerunRun({ runId, idempotencyKey });
+/** How far it has come, or how it ended. */
+function State({ bulk }: { bulk: Bulk }) {
+  const { done, failed } = tallyOf(bulk);
+  return (
+    <div className={classes.state}>
+      <p role={bulk.phase === "ended" ? "status" : undefined} className={classes.effect}>
+        {bulk.phase === "ended" ? endText(bulk) : `${formatCount(done + failed)} of ${formatCount(bulk.apply.length)}`}
+      </p>
+      <Progress bulk={bulk} />
+    </div>
+  );
 }
 
-function RunIds({ runs, outcomes }: { runs: readonly Run[]; outcomes: Outcomes | undefined }) {
+function endText(bulk: Bulk): string {
+  const { done, failed } = tallyOf(bulk);
+  const left = bulk.apply.length - done - failed;
+  const parts = [`Done for ${counted(done, "run")}.`];
+  if (failed > 0) parts.push(`${counted(failed, "run")} failed; the reasons stand beside the ids.`);
+  if (left > 0) parts.push(`${counted(left, "run was", "runs were")} not sent.`);
+  return parts.join(" ");
+}
+
+function Send({ bulk, reason }: { bulk: Bulk; reason: string }) {
+  const { label } = ACTIONS[bulk.action];
+  const left = bulk.apply.length - tallyOf(bulk).done;
+  if (bulk.phase === "going") return null;
+  if (bulk.phase === "asked")
+    return (
+      <Button color={bulk.action === "cancel" ? "red" : undefined} onClick={() => void start(reason)}>
+        {label} {counted(left, "run")}
+      </Button>
+    );
+  if (left === 0) return null;
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by the keyboard
-    <ul className={classes.ids} tabIndex={0} aria-label="The runs that are meant">
-      {runs.map((run) => {
-        const outcome = outcomes?.[run.runId];
-        return (
-          <li key={run.runId}>
-            <StatusMark status={run.status} />
-            <code>{run.runId}</code>
-            <span className={classes.workflow}>{shown(run.workflow)}</span>
-            {outcome === "" && <span className={classes.good}>done</span>}
-            {outcome && <span className={classes.bad}>{shown(outcome)}</span>}
-          </li>
-        );
-      })}
-    </ul>
+    <Button onClick={() => void start(reason)}>
+      Try {left === 1 ? "that one" : `those ${formatCount(left)}`} again
+    </Button>
   );
 }

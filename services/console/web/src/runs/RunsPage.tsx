@@ -28,6 +28,9 @@ import { useCounts, useRuns } from "./useRuns";
 // Comes when a run is chosen.
 const BulkBar = lazy(() => import("./BulkBar").then(({ BulkBar }) => ({ default: BulkBar })));
 
+/** So many runs can be chosen at once. */
+const MOST_CHOSEN = 1_000;
+
 /** Lists runs under an axis of time. The address holds every filter. */
 export function RunsPage() {
   const search = runsRoute.useSearch();
@@ -38,10 +41,7 @@ export function RunsPage() {
   const buckets = Math.max(0, Math.floor(width / BAR));
   const list = useRuns(search);
   const counts = useCounts(search, buckets, list.changed);
-  const { chosen, onChoose, onChooseAll, clear } = useChoice(list.runs.map(({ runId }) => runId));
-  // It stays: its dialog may be open when the choice is cleared.
-  const wasChosen = useRef(false);
-  wasChosen.current ||= chosen.size > 0;
+  const { chosen, onChoose, onChooseAll, onChooseThese, clear } = useChoice(list.runs.map(({ runId }) => runId));
 
   const onSearch = useCallback(
     (next: RunsSearch, replace = false) => void navigate({ to: "/runs", search: next, replace }),
@@ -55,6 +55,12 @@ export function RunsPage() {
   const total = counts.data?.totals
     .filter(({ status }) => !wanted || wanted.has(status))
     .reduce((sum, { count }) => sum + count, 0n);
+  const [filling, setFilling] = useState(false);
+  const chooseMore = async () => {
+    setFilling(true);
+    onChooseThese(await list.fill(MOST_CHOSEN));
+    setFilling(false);
+  };
   useShortcut("escape", "Clear the choice", clear);
 
   return (
@@ -101,7 +107,14 @@ export function RunsPage() {
           />
         )}
         <Suspense>
-          {chosen.size > 0 && <BulkBar chosen={list.runs.filter(({ runId }) => chosen.has(runId))} onClear={clear} />}
+          {chosen.size > 0 && (
+            <BulkBar
+              chosen={list.runs.filter(({ runId }) => chosen.has(runId))}
+              more={total === undefined ? undefined : Math.min(Number(total), MOST_CHOSEN) - chosen.size}
+              onMore={filling ? undefined : () => void chooseMore()}
+              onClear={clear}
+            />
+          )}
         </Suspense>
       </div>
     </Page>
@@ -119,9 +132,13 @@ function useChoice(ids: readonly string[]) {
     last.current = runId;
     setChosen((old) => choose(old, newest.current, runId, from));
   }, []);
-  const onChooseAll = useCallback((on: boolean) => setChosen(new Set(on ? newest.current : [])), []);
+  const onChooseAll = useCallback(
+    (on: boolean) => setChosen(new Set(on ? newest.current.slice(0, MOST_CHOSEN) : [])),
+    [],
+  );
+  const onChooseThese = useCallback((these: readonly string[]) => setChosen(new Set(these)), []);
   const clear = useCallback(() => setChosen(new Set()), []);
-  return { chosen, onChoose, onChooseAll, clear };
+  return { chosen, onChoose, onChooseAll, onChooseThese, clear };
 }
 
 function NoRuns({ search, onClear }: { search: RunsSearch; onClear: () => void }) {

@@ -49,9 +49,16 @@ export function RunsTable(props: Props) {
     if (hasMore && last >= runs.length - 20) onMore();
   }, [hasMore, last, runs.length, onMore]);
 
-  const step = (by: number) => {
+  const stepped = useRef(false);
+  useEffect(() => {
+    if (!stepped.current) return;
+    stepped.current = false;
     // From now on Enter is for the run, and no longer for the button that was pressed last.
-    if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
+    const link = scroller.current?.querySelector<HTMLElement>("[data-current=true] a");
+    link?.focus({ preventScroll: true });
+  });
+  const step = (by: number) => {
+    stepped.current = true;
     move(by);
     virtual.scrollToIndex(Math.max(0, cursor + by), { align: "auto" });
   };

@@ -39,7 +39,7 @@ test("one failure stops none of the others, and no more than so many go at once"
       going -= 1;
       if (item === 2) throw new Error("no");
     },
-    (item, error) => told.push([item, error !== undefined]),
+    (item, _result, error) => told.push([item, error !== undefined]),
   );
   expect(most).toBe(2);
   expect(told.sort()).toEqual([

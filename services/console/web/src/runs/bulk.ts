@@ -7,6 +7,9 @@ export type Action = "cancel" | "retry" | "rerun";
 
 export interface ActionLook {
   readonly label: string;
+  /** What is said while it goes on, and when it is done: "Cancelling", "Cancelled". */
+  readonly going: string;
+  readonly done: string;
   readonly command: Command;
   /** What it does, for the question before it is done. */
   readonly effect: string;
@@ -19,12 +22,16 @@ const RETRIED: readonly Status[] = [Status.FAILED, Status.TIMED_OUT, Status.CANC
 export const ACTIONS: Readonly<Record<Action, ActionLook>> = {
   cancel: {
     label: "Cancel",
+    going: "Cancelling",
+    done: "Cancelled",
     command: "CancelRun",
     effect: "Each is asked to stop. Its hooks still run.",
     refuses: ({ status }) => (statusLook(status).terminal ? "has ended" : undefined),
   },
   retry: {
     label: "Retry",
+    going: "Retrying",
+    done: "Retried",
     command: "RetryRun",
     effect: "What failed, was stopped or never began runs again. What has succeeded is kept.",
     refuses: ({ status }) =>
@@ -32,8 +39,10 @@ export const ACTIONS: Readonly<Record<Action, ActionLook>> = {
   },
   rerun: {
     label: "Rerun",
+    going: "Rerunning",
+    done: "Rerun",
     command: "RerunRun",
-    effect: "A new run is made from each, of the same version and with the same parameters.",
+    effect: "Submits a new run of each, of the same version with the same parameters.",
     refuses: () => undefined,
   },
 };
@@ -67,21 +76,22 @@ export function choose(
   return next;
 }
 
-/** Does something for each item, at most `width` at once, and goes on when one fails. */
-export async function eachOf<T>(
+/** Does something for each item, at most `width` at once, and goes on when one fails; after `ended` it begins no more. */
+export async function eachOf<T, R>(
   items: readonly T[],
   width: number,
-  act: (item: T) => Promise<unknown>,
-  told: (item: T, error: unknown) => void,
+  act: (item: T) => Promise<R>,
+  told: (item: T, result: R | undefined, error: unknown) => void,
+  ended: () => boolean = () => false,
 ): Promise<void> {
-  const rest = [...items];
+  let next = 0;
   const worker = async () => {
-    for (let item = rest.shift(); item !== undefined; item = rest.shift()) {
-      const error = await act(item).then(
-        () => undefined,
-        (reason: unknown) => reason ?? new Error("unknown"),
+    while (next < items.length && !ended()) {
+      const item = items[next++] as T;
+      await act(item).then(
+        (result) => told(item, result, undefined),
+        (error: unknown) => told(item, undefined, error ?? new Error("unknown")),
       );
-      told(item, error);
     }
   };
   await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));

@@ -22,6 +22,8 @@ export interface RunsList {
   /** There are pages that were not read yet. */
   readonly hasMore: boolean;
   readonly more: () => void;
+  /** Reads pages until there are so many runs, all, or one cannot be read; returns the ids of the first ones. */
+  readonly fill: (count: number) => Promise<string[]>;
   readonly retry: () => void;
   /** Counts up with every change that the stream tells. */
   readonly changed: number;
@@ -64,12 +66,23 @@ export function useRuns(search: RunsSearch, pageSize = PAGE): RunsList {
   const more = useCallback(() => {
     if (hasNextPage && !isFetchingNextPage) void fetchNextPage();
   }, [hasNextPage, isFetchingNextPage, fetchNextPage]);
+  const fill = useCallback(
+    async (count: number) => {
+      for (;;) {
+        const { data: read, hasNextPage: has, isError } = await fetchNextPage();
+        const ids = read?.pages.flatMap((page) => page.runs.flatMap(({ run }) => run?.runId ?? [])) ?? [];
+        if (!has || isError || ids.length >= count) return ids.slice(0, count);
+      }
+    },
+    [fetchNextPage],
+  );
   return {
     runs,
     error: pages ? undefined : query.error,
     loading: pages === undefined && !query.error,
     hasMore: hasNextPage,
     more,
+    fill,
     retry: () => void refetch(),
     changed,
   };

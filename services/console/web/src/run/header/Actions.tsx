@@ -154,7 +154,7 @@ const LOOKS: Readonly<Record<Name, Look>> = {
     planned: false,
   },
   rerun: {
-    label: "Run again",
+    label: "Rerun",
     command: "RerunRun",
     icon: <IconCopyPlus size={14} />,
     says: "Submits a new run of the same version with the same parameters.",
@@ -178,11 +178,6 @@ export function CommandDialog({ name, run, path, close }: DialogProps) {
   const [key] = useState(idempotencyKey);
   const navigate = useNavigate();
   const { go } = useRunPage();
-  const plan = useQuery({
-    queryKey: ["plan", name, run.runId, path, String(run.lastSeq)],
-    queryFn: async () => (await dryRun(name, run.runId, path)).plan,
-    enabled: look.planned,
-  });
   const send = useMutation({
     mutationFn: async () => sendCommand(name, run, path, reason, priority, key),
     onSuccess: ({ text, runId }) => {
@@ -191,6 +186,12 @@ export function CommandDialog({ name, run, path, close }: DialogProps) {
       if (runId !== undefined) void navigate({ to: "/runs/$runId", params: { runId } });
       else go({ seq: undefined });
     },
+  });
+  const plan = useQuery({
+    queryKey: ["plan", name, run.runId, path, String(run.lastSeq)],
+    queryFn: async () => (await dryRun(name, run.runId, path)).plan,
+    // Once it is sent, what it would do is no question any more.
+    enabled: look.planned && !send.isPending && !send.isSuccess,
   });
   const refused = plan.data !== undefined && plan.data.refusal !== "";
   return (
