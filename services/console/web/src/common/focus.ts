@@ -14,6 +14,12 @@ export function useReturnedFocus(): void {
   );
 }
 
+/** Whether the keyboard is used: what it has reached shows that it has the focus. */
+export function byKeyboard(): boolean {
+  const active = document.activeElement;
+  return active !== null && active !== document.body && active.matches(":focus-visible");
+}
+
 /** What was pressed; of an item in a menu, which closes, the button of the menu. */
 function opener(): Element | null {
   const active = document.activeElement;

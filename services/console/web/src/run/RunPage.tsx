@@ -8,7 +8,7 @@ import {
   IconPackageExport,
   IconSchema,
 } from "@tabler/icons-react";
-import { lazy, memo, Suspense, useEffect, useMemo } from "react";
+import { lazy, memo, Suspense, useEffect, useMemo, useState } from "react";
 import { wakeLive } from "../api/live/live";
 import { useSession } from "../api/session";
 import { useShortcut } from "../app/keys/shortcuts";
@@ -17,13 +17,15 @@ import { Below, Page } from "../common/Page";
 import { ErrorState, LoadingState } from "../common/states";
 import { statusLook } from "../common/status";
 import { clipped, shown } from "../common/text";
+import type { WorkflowDefinition } from "../gen/kaonapi/workflow/v1/definition_pb";
 import { Canvas } from "./canvas/Canvas";
 import { RunPageContext, type RunPageState, useRunPage } from "./context";
 import { Drawer } from "./drawer/Drawer";
 import { RunHeader } from "./header/RunHeader";
 import { useDefinition, useLiveRun, useRunAt, useSpans } from "./live/useRun";
-import { type GraphModel, graphModel } from "./model/graph";
+import { type GraphModel, graphModel, NODE_LIMIT } from "./model/graph";
 import { overlay } from "./model/overlay";
+import { nodeName } from "./model/paths";
 import { Notices } from "./notices";
 import classes from "./RunPage.module.css";
 import { Scrubber } from "./scrub/Scrubber";
@@ -45,7 +47,7 @@ export function RunPage({ runId }: { runId: string }) {
   const run = live?.run;
   const definition = useDefinition(run?.workflow, run?.version);
   const past = useRunAt(runId, search.seq);
-  const graph = useMemo(() => definition.data && graphModel(definition.data), [definition.data]);
+  const graph = usePart(definition.data, nodeName(search.step));
   const view = search.seq === undefined ? live : (past.data?.view ?? live);
   const states = useMemo(() => (view ? overlay(view, search.passes) : new Map()), [view, search.passes]);
   if (error && !live)
@@ -77,6 +79,20 @@ export function RunPage({ runId }: { runId: string }) {
       <RunBody definitionError={definition.error} pastError={past.error} />
     </RunPageContext.Provider>
   );
+}
+
+/** The graph of a definition; of one that is too large to be drawn, the part around what was last looked for. */
+function usePart(definition: WorkflowDefinition | undefined, wanted: string): GraphModel | undefined {
+  const [around, setAround] = useState("");
+  const graph = useMemo(
+    () => definition && graphModel(definition, NODE_LIMIT, undefined, around),
+    [definition, around],
+  );
+  const missing = graph !== undefined && graph.omitted > 0 && wanted !== "" && !graph.byName.has(wanted);
+  useEffect(() => {
+    if (missing) setAround(wanted);
+  }, [missing, wanted]);
+  return graph;
 }
 
 /** Where to look for a run that is not there. */

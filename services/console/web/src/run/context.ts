@@ -30,3 +30,6 @@ export function useRunPage(): RunPageState {
   if (state === undefined) throw new Error("used outside of a run page");
   return state;
 }
+
+/** The id of the drawer's element, for what leads into it. */
+export const DRAWER = "details";

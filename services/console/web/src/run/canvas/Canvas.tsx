@@ -1,5 +1,5 @@
 import "@xyflow/react/dist/style.css";
-import { ActionIcon, Tooltip } from "@mantine/core";
+import { ActionIcon, Tooltip, VisuallyHidden } from "@mantine/core";
 import { useCallbackRef, useElementSize } from "@mantine/hooks";
 import { IconFocusCentered, IconMinus, IconPlus } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
@@ -25,15 +25,18 @@ import {
   type WheelEvent,
 } from "react";
 import { EmptyState, ErrorState, LoadingState } from "../../common/states";
+import { statusLook } from "../../common/status";
 import { counted } from "../../common/text";
-import { useRunPage } from "../context";
+import { Status } from "../../gen/kaonapi/run/v1/run_pb";
+import { DRAWER, useRunPage } from "../context";
 import { addCounts, type Counts, noCounts } from "../model/counts";
 import { type GraphModel, type GraphNode, graphModel, NODE_LIMIT } from "../model/graph";
 import { cellsOf, chosenCell, openedName } from "../model/inner";
 import type { Overlay } from "../model/overlay";
 import { nodeName } from "../model/paths";
 import classes from "./canvas.module.css";
-import { drawn, openDepth } from "./folding";
+import { FindBlock } from "./FindBlock";
+import { DRAWN_LIMIT, drawn, openDepth } from "./folding";
 import { Lines } from "./Lines";
 import type { Box, Direction, Layout } from "./layout";
 import { type CardData, NodeCard } from "./NodeCard";
@@ -52,7 +55,10 @@ export function Canvas() {
   const openCell = useOpenCell();
   const inner = useInner(outer);
   const graph = useMemo(
-    () => (definition && inner.definitions.size > 0 ? graphModel(definition, NODE_LIMIT, inner.definitions) : outer),
+    () =>
+      definition && inner.definitions.size > 0
+        ? graphModel(definition, NODE_LIMIT, inner.definitions, outer?.around)
+        : outer,
     [definition, inner.definitions, outer],
   );
   const { ref, width, height } = useElementSize();
@@ -96,13 +102,21 @@ export function Canvas() {
           />
         </ReactFlowProvider>
       )}
-      {graph !== undefined && graph.omitted > 0 && (
-        <p className={classes.omitted} role="status">
-          {counted(graph.omitted, "more block")} of this definition {graph.omitted === 1 ? "is" : "are"} not drawn. The
-          Code tab has all of them.
-        </p>
-      )}
+      {graph !== undefined && layout.data && <Omitted blocks={graph.omitted} lines={layout.data.linesLeftOut} />}
     </div>
+  );
+}
+
+/** What of a large definition is not drawn. */
+function Omitted({ blocks, lines }: { blocks: number; lines: number }) {
+  const parts = [blocks > 0 && counted(blocks, "more block"), lines > 0 && counted(lines, "line")].filter(Boolean);
+  if (parts.length === 0) return null;
+  return (
+    <p className={classes.omitted} role="status">
+      {parts.join(" and ")} {blocks + lines === 1 ? "is" : "are"} not drawn.{" "}
+      {blocks > 0 && "The search leads to each block. "}
+      The Code tab has more.
+    </p>
   );
 }
 
@@ -157,7 +171,7 @@ interface FlowProps {
 }
 
 function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowProps) {
-  const { go, search } = useRunPage();
+  const { go, search, definition, overlay } = useRunPage();
   const navigate = useNavigate();
   const leave = useCallback(
     (runId: string, place: { step?: string; cells?: string }) =>
@@ -167,13 +181,20 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
   // Only what folding depends on: the canvas does not render anew with every step of the wheel.
   const level = useFlow((state) => openDepth(state.transform[2]));
   const zoom = level === 0 ? 0.1 : level === 1 ? 0.3 : 1;
-  const seen = useMemo(() => drawn(graph, zoom, closed), [graph, zoom, closed]);
-  const nodes = useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave });
+  const wanted = graph.byName.get(nodeName(search.step));
+  const seen = useMemo(() => drawn(graph, zoom, closed, DRAWN_LIMIT, wanted), [graph, zoom, closed, wanted]);
+  const [cursor, setCursor] = useState(nodeName(search.step));
+  // What is opened in another way is where the keyboard goes on, also when it is closed again.
+  useEffect(() => {
+    if (search.step !== "") setCursor(nodeName(search.step));
+  }, [search.step]);
+  const nodes = useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave, cursor });
   const { setViewport, setCenter, getZoom } = useReactFlow();
   const selectedBox = useRef<Box>(undefined);
   selectedBox.current = layout.nodes[nodeName(search.step)];
   const fitted = useRef({ shape: "", room: "" });
-  const shape = `${layout.width}x${layout.height}`;
+  const around = layout.nodes[graph.around] === undefined ? "" : graph.around;
+  const shape = `${layout.width}x${layout.height} ${around}`;
   // Who has moved the drawing keeps it where it is, also when a drawer takes some of its room.
   const held = useRef(false);
   const hold = useCallback(() => {
@@ -206,17 +227,39 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
     else leave(runId, { step: path });
   });
   const unselect = useCallbackRef(() => search.step !== "" && go({ step: "", line: "" }));
+  const press = (event: KeyboardEvent): void => {
+    // In a node stand buttons of its own.
+    if (event.target !== event.currentTarget) return;
+    if (event.key === "Enter") open();
+    else if (event.key === "Escape") unselect();
+    else move(event);
+  };
+  const open = (): void => {
+    const node = graph.byName.get(cursor);
+    if (node === undefined) return;
+    if (cursor === nodeName(search.step)) document.getElementById(DRAWER)?.focus();
+    else go({ step: pathFor(node, nodes) });
+  };
   const move = (event: KeyboardEvent): void => {
     // What is in a sub-workflow belongs to another run, whose page has its own cursor.
     const own = seen.nodes.filter((node) => node.within === "");
-    const next = neighbour(layout, own, nodeName(search.step), event.key);
+    const next = neighbour(layout, own, cursor, event.key);
     if (next === undefined) return;
     event.preventDefault();
-    go({ step: pathFor(next, nodes) }, { replace: true });
-    const box = layout.nodes[next.name];
-    if (box)
-      void setCenter(box.x + box.width / 2, box.y + Math.min(box.height, 200) / 2, { zoom: getZoom(), duration: 150 });
+    setCursor(next.name);
+    // A drawer that is open shows what the cursor is at.
+    if (search.step !== "") go({ step: pathFor(next, nodes) }, { replace: true });
+    show(next.name);
   };
+  const show = (name: string, zoom = getZoom()): void => {
+    const box = layout.nodes[name];
+    if (box) void setCenter(box.x + box.width / 2, box.y + Math.min(box.height, 200) / 2, { zoom, duration: 150 });
+  };
+  // What is not drawn yet is shown as soon as it is.
+  const find = useCallbackRef((name: string) => {
+    go({ step: overlay.get(name)?.path ?? name });
+    show(name, Math.max(READABLE_ZOOM, getZoom()));
+  });
   return (
     <div
       className={classes.flow}
@@ -224,9 +267,12 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
       aria-label="The workflow. Arrow keys go from node to node, Enter opens one."
       // biome-ignore lint/a11y/noNoninteractiveTabindex: the keyboard cursor of the drawing.
       tabIndex={0}
-      onKeyDown={move}
+      onKeyDown={press}
       onWheelCapture={into}
     >
+      <VisuallyHidden>
+        <output>{cursorText(graph.byName.get(cursor), nodes)}</output>
+      </VisuallyHidden>
       <ReactFlow
         nodes={nodes}
         edges={NO_EDGES}
@@ -249,6 +295,7 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
         proOptions={NO_ATTRIBUTION}
       >
         <Background gap={22} size={1} color="var(--line)" />
+        {definition && <FindBlock definition={definition} find={find} />}
         <Zooming position={direction === "TB" ? "top-right" : "bottom-right"} hold={hold} />
       </ReactFlow>
     </div>
@@ -336,11 +383,13 @@ function Ground({ data }: { data: GroundData }) {
 }
 
 interface NodesOf extends Omit<FlowProps, "size"> {
+  /** The node at which the keyboard is. */
+  cursor: string;
   seen: { nodes: GraphNode[]; folded: Set<string> };
   leave: (runId: string, place: { step?: string; cells?: string }) => void;
 }
 
-function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave }: NodesOf): Node[] {
+function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave, cursor }: NodesOf): Node[] {
   const { search, go, runId, seq, dragging } = useRunPage();
   const { overlay, runs } = inner;
   const onPass = useCallback(
@@ -377,6 +426,7 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
         folded: seen.folded.has(node.name),
         closed: closed.has(node.name),
         selected: selected === node.name,
+        cursor: cursor === node.name,
         runId,
         opens: node.kind === "subWorkflow" && (node.scopes.length > 0 || canOpen(overlay.get(node.name), node.within)),
         cell: cells.get(node.name),
@@ -413,6 +463,7 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
     toggle,
     overlay,
     search.step,
+    cursor,
     runId,
     seq,
     dragging,
@@ -482,6 +533,12 @@ function insideCounts(node: GraphNode, overlay: Overlay): Counts {
     else counts[state?.status ?? 0] = (counts[state?.status ?? 0] ?? 0) + 1;
   }
   return counts;
+}
+
+/** What is read out when the keyboard comes to a node. */
+function cursorText(node: GraphNode | undefined, nodes: readonly Node[]): string {
+  if (node === undefined) return "";
+  return `${node.label}, ${statusLook(stateOf(nodes, node.name)?.status ?? Status.PENDING).label}`;
 }
 
 /** The path of what is shown of a node, or its name when nothing of it has begun. */

@@ -48,6 +48,8 @@ export interface CardData extends Record<string, unknown> {
   readonly folded: boolean;
   readonly closed: boolean;
   readonly selected: boolean;
+  /** The keyboard is here. */
+  readonly cursor: boolean;
   readonly runId: string;
   /** A sub-workflow whose run is known: it can be opened. */
   readonly opens: boolean;
@@ -70,6 +72,7 @@ export const NodeCard = memo(function NodeCard({ data }: NodeProps & { data: Car
       data-tone={tone}
       data-mixed={isMixed(state) || undefined}
       data-selected={selected || undefined}
+      data-cursor={data.cursor || undefined}
       data-folded={(container && data.folded && !data.closed) || undefined}
       data-phase={node.phase}
     >

@@ -16,21 +16,28 @@ export function openDepth(zoom: number): number {
   return 0;
 }
 
-/** The nodes that are drawn, outer ones first, and those whose inside is folded. `closed` are folded by hand. */
+/**
+ * The nodes that are drawn, outer ones first, and those whose inside is folded. `closed` are folded by hand; what `wanted` stands in
+ * is open, so that it is seen.
+ */
 export function drawn(
   model: GraphModel,
   zoom: number,
   closed: ReadonlySet<string>,
   limit = DRAWN_LIMIT,
+  wanted?: GraphNode,
 ): { nodes: GraphNode[]; folded: Set<string> } {
   const deepest = openDepth(zoom);
   const nodes: GraphNode[] = [...model.root.nodes];
   const folded = new Set<string>();
+  const around = new Set<GraphNode>();
+  for (let each = wanted?.parent; each !== undefined; each = each.parent) around.add(each);
   for (let at = 0; at < nodes.length; at++) {
     const node = nodes[at] as GraphNode;
     if (node.scopes.length === 0) continue;
     const inside = node.scopes.flatMap((scope) => scope.nodes);
-    if (closed.has(node.name) || node.depth >= deepest || nodes.length + inside.length > limit) {
+    const fits = node.depth < deepest && nodes.length + inside.length <= limit;
+    if (closed.has(node.name) || !(fits || around.has(node))) {
       folded.add(node.name);
     } else {
       nodes.push(...inside);

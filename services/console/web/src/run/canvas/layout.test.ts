@@ -179,3 +179,34 @@ describe("lines among many nodes", () => {
     }
   });
 });
+
+describe("a scope of thousands", () => {
+  const names = Array.from({ length: 2_000 }, (_, at) => `s${at}`);
+
+  it("draws no lines that nobody could follow, and says how many", () => {
+    const fan = layoutGraph(
+      scope(
+        "",
+        ["hub", ...names].map((name) => step(name)),
+        names.map((name) => ["hub", name]),
+      ),
+      "LR",
+    );
+    expect([fan.scopes[""]?.lines.length, fan.linesLeftOut]).toEqual([0, 2_000]);
+    // They stand after it all the same.
+    expect(fan.nodes.s0!.x).toBeGreaterThan(fan.nodes.hub!.x);
+  });
+
+  it("draws the lines of a chain", () => {
+    const edges = names.slice(1).map((name, at): [string, string] => [`s${at}`, name]);
+    const chain = layoutGraph(
+      scope(
+        "",
+        names.map((name) => step(name)),
+        edges,
+      ),
+      "LR",
+    );
+    expect([chain.scopes[""]?.lines.length, chain.linesLeftOut]).toEqual([1_999, 0]);
+  });
+});

@@ -59,6 +59,8 @@ export interface Layout {
   readonly nodes: Readonly<Record<string, Box>>;
   /** By id of the scope; of the ways of a branch, too. */
   readonly scopes: Readonly<Record<string, ScopeBox>>;
+  /** Lines that are not drawn: so many begin or end at one node that nobody could follow one. */
+  readonly linesLeftOut: number;
 }
 
 export type Direction = "LR" | "TB";
@@ -76,6 +78,7 @@ interface Placed {
   height: number;
   nodes: Map<string, Box>;
   scopes: Map<string, ScopeBox>;
+  leftOut: number;
 }
 
 export function layoutGraph(root: LayoutScope, direction: Direction): Layout {
@@ -85,11 +88,12 @@ export function layoutGraph(root: LayoutScope, direction: Direction): Layout {
     height: placed.height,
     nodes: Object.fromEntries(placed.nodes),
     scopes: Object.fromEntries(placed.scopes),
+    linesLeftOut: placed.leftOut,
   };
 }
 
 function placeScope(scope: LayoutScope, direction: Direction): Placed {
-  const whole: Placed = { width: 0, height: 0, nodes: new Map(), scopes: new Map() };
+  const whole: Placed = { width: 0, height: 0, nodes: new Map(), scopes: new Map(), leftOut: 0 };
   const lines: Line[] = [];
   const bands: Band[] = [];
   for (const phase of ["body", "onFailure", "finally"] as const) {
@@ -108,7 +112,7 @@ function placeScope(scope: LayoutScope, direction: Direction): Placed {
 }
 
 function placeNode(node: LayoutNode, direction: Direction): Placed {
-  const whole: Placed = { width: STEP.width, height: STEP.height, nodes: new Map(), scopes: new Map() };
+  const whole: Placed = { width: STEP.width, height: STEP.height, nodes: new Map(), scopes: new Map(), leftOut: 0 };
   if (node.scopes.length > 0) {
     let y = node.header;
     for (const scope of node.scopes) {
@@ -138,6 +142,7 @@ function placeBand(
     height: 0,
     nodes: new Map(),
     scopes: new Map(),
+    leftOut: here.length - at.lines.length,
     lines: at.lines.map((line) => ({ ...line, look: looks.get(line.target) as LineLook })),
   };
   for (const [name, inner] of sizes) {
@@ -244,8 +249,17 @@ function byRank(sizes: Map<string, Placed>, edges: LayoutScope["edges"], directi
   for (const [, names] of [...rows].sort(([one], [other]) => one - other)) {
     along = placeColumn(names, sizes, places, along, direction);
   }
-  const lines = edges.map((edge) => ({ ...edge, points: ends(edge, [], places, sizes, direction) }));
+  const lines = followable(edges).map((edge) => ({ ...edge, points: ends(edge, [], places, sizes, direction) }));
   return { places, lines };
+}
+
+/** The edges of which no node has more than a column. */
+function followable(edges: LayoutScope["edges"]): LayoutScope["edges"] {
+  const counts = new Map<string, number>();
+  for (const { source, target } of edges)
+    for (const name of [`${source} out`, `in ${target}`]) counts.set(name, (counts.get(name) ?? 0) + 1);
+  const few = (name: string): boolean => (counts.get(name) ?? 0) <= COLUMN;
+  return edges.filter(({ source, target }) => few(`${source} out`) && few(`in ${target}`));
 }
 
 // A rank of a thousand nodes is folded into columns, so that the drawing keeps a shape that fits a screen.
@@ -295,6 +309,7 @@ export function ranksOf(names: readonly string[], edges: LayoutScope["edges"]): 
 }
 
 function merge(whole: Placed, inner: Placed, x: number, y: number): void {
+  whole.leftOut += inner.leftOut;
   for (const [name, box] of inner.nodes) whole.nodes.set(name, { ...box, x: box.x + x, y: box.y + y });
   for (const [id, box] of inner.scopes) {
     const lines = box.lines.map((line) => moveLine(line, x, y));

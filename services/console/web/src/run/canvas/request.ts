@@ -26,12 +26,18 @@ export function layoutRequest(model: GraphModel, closed: ReadonlySet<string>): L
   return scope(model.root, false);
 }
 
-/** A version's digest names its definition, so the layout follows from these four; `inner` are versions of open sub-workflows. */
+/**
+ * A version's digest names its definition, so the layout follows from these five: `inner` are versions of open sub-workflows,
+ * `around` is the node around which a part is drawn.
+ */
 export function layoutKey(
   version: string,
   closed: ReadonlySet<string>,
   direction: Direction,
   inner: readonly string[] = [],
+  around = "",
 ): string {
-  return [version, direction, [...closed].sort().join(","), ...inner].join("|");
+  return [version, direction, [...closed].sort().join(","), ...(around ? [`around ${around}`] : []), ...inner].join(
+    "|",
+  );
 }

@@ -29,7 +29,7 @@ export function useLayout(
   inner: readonly string[],
 ) {
   return useQuery({
-    queryKey: ["layout", layoutKey(version, closed, direction, inner)],
+    queryKey: ["layout", layoutKey(version, closed, direction, inner, graph?.around)],
     queryFn: () => layoutInWorker(layoutRequest(graph as GraphModel, closed), direction),
     enabled: graph !== undefined,
     staleTime: Number.POSITIVE_INFINITY,

@@ -1,12 +1,13 @@
 import { ActionIcon, Tabs, Tooltip } from "@mantine/core";
 import { IconArrowsDiagonal, IconX } from "@tabler/icons-react";
 import { type KeyboardEvent, useEffect, useRef, useState } from "react";
-import { useReturnedFocus } from "../../common/focus";
+import { faultOf } from "../../api/fault";
+import { byKeyboard, useReturnedFocus } from "../../common/focus";
 import { StatusLabel } from "../../common/StatusMark";
-import { ErrorState, LoadingState } from "../../common/states";
+import { EmptyState, ErrorState, LoadingState } from "../../common/states";
 import { shown } from "../../common/text";
 import { LogView } from "../../logs/LogView";
-import { useRunPage } from "../context";
+import { DRAWER, useRunPage } from "../context";
 import { hasEnded } from "../model/counts";
 import { nodeName, parsePath, scopeOf } from "../model/paths";
 import type { Panel } from "../search";
@@ -35,10 +36,16 @@ export function Drawer({ narrow, definitionFailed }: { narrow: boolean; definiti
   useEffect(() => {
     panel.current?.scrollTo({ top: 0 });
   }, [path]);
+  // Who comes by the keyboard goes on in the drawer.
+  useEffect(() => {
+    if (byKeyboard()) panel.current?.focus();
+  }, []);
   const close = (): void => go({ step: "", line: "", panel: "overview" });
   return (
     <aside
       ref={panel}
+      id={DRAWER}
+      tabIndex={-1}
       className={classes.drawer}
       data-narrow={narrow}
       data-wide={wide}
@@ -70,7 +77,7 @@ export function Drawer({ narrow, definitionFailed }: { narrow: boolean; definiti
       ) : node !== undefined && node.kind !== "step" ? (
         <BlockPanel path={path} node={node} />
       ) : (
-        <StepPanel key={path} path={path} />
+        <StepPanel key={path} path={path} known={node !== undefined} />
       )}
     </aside>
   );
@@ -99,10 +106,12 @@ function Crumbs({ path }: { path: string }) {
   );
 }
 
-function StepPanel({ path }: { path: string }) {
+function StepPanel({ path, known }: { path: string; known: boolean }) {
   const { search, go, runId, seq, view } = useRunPage();
   const step = useStep(path);
   const data = step.data;
+  if (known && !data && step.error && faultOf(step.error).kind === "missing")
+    return <EmptyState title="Not started">What this step stands in has not begun, or not come to it.</EmptyState>;
   if (step.error && !data)
     return <ErrorState error={step.error} retry={() => void step.refetch()} ways={<WholeRun />} />;
   if (!data?.step) return <LoadingState label="Loading the step" />;

@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { type BlockSchema, WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { drawn } from "../canvas/folding";
 import { layoutKey, layoutRequest } from "../canvas/request";
-import { graphModel } from "./graph";
+import { blockNames, graphModel } from "./graph";
 
 type BlockInit = MessageInitShape<typeof BlockSchema>;
 
@@ -137,4 +137,39 @@ it("asks for the layout without what is closed, under a key of its own", () => {
   expect(open.nodes[1]?.scopes).toHaveLength(1);
   expect(closed.nodes[1]?.scopes).toHaveLength(0);
   expect(layoutKey("sha256:1", new Set(["b", "a"]), "LR")).toBe("sha256:1|LR|a,b");
+});
+
+/** A hundred groups of a hundred steps, each after the one before it. */
+const LARGE = definition(
+  Array.from(
+    { length: 100 },
+    (_, group): BlockInit => ({
+      name: `g${group}`,
+      kind: {
+        case: "group",
+        value: { body: { blocks: Array.from({ length: 100 }, (_, at) => step(`g${group}s${at}`)) } },
+      },
+    }),
+  ),
+  Array.from({ length: 99 }, (_, at): [string, string] => [`g${at}`, `g${at + 1}`]),
+);
+
+it("draws the part of a large definition that is looked for, in the order of the definition", () => {
+  const beginning = graphModel(LARGE, 2_000);
+  expect(beginning.byName.size + beginning.omitted).toBe(10_100);
+  expect(beginning.byName.has("g0s0")).toBe(true);
+  expect(beginning.byName.has("g57s50")).toBe(false);
+  const part = graphModel(LARGE, 2_000, undefined, "g57s50");
+  expect(part.byName.size + part.omitted).toBe(10_100);
+  const names = part.root.nodes.map(({ name }) => Number(name.slice(1)));
+  expect(names).toEqual([...names].sort((one, other) => one - other));
+  expect(part.byName.get("g57s50")?.parent?.name).toBe("g57");
+  // With what stands right before it and after it.
+  for (const name of ["g57s40", "g57s60", "g56", "g58"]) expect(part.byName.has(name), name).toBe(true);
+  // It is seen, however much else is folded.
+  const seen = drawn(part, 1, new Set(), 300, part.byName.get("g57s50"));
+  expect(seen.nodes.some(({ name }) => name === "g57s50")).toBe(true);
+  expect(seen.folded.has("g56")).toBe(true);
+  expect(blockNames(LARGE)).toHaveLength(10_100);
+  expect(graphModel(LARGE, 2_000, undefined, "nothing").byName.has("g0s0")).toBe(true);
 });

@@ -56,9 +56,11 @@ export interface GraphModel {
   readonly byName: ReadonlyMap<string, GraphNode>;
   /** The definition has more nodes than are drawn: those that are left out. */
   readonly omitted: number;
+  /** The node around which a part is drawn; "": the part is the beginning. */
+  readonly around: string;
 }
 
-/** Nodes that are drawn at most; the rest of a larger definition is counted and said. */
+/** Nodes that are drawn at most; the rest of a larger definition is counted, said, and drawn when it is looked for. */
 export const NODE_LIMIT = 2_000;
 
 /** By name of a sub-workflow that is open: what is in it. */
@@ -69,10 +71,73 @@ export function nameWithin(within: string, name: string): string {
   return within === "" ? name : `${within} > ${name}`;
 }
 
-export function graphModel(definition: WorkflowDefinition, limit = NODE_LIMIT, inner: Inner = new Map()): GraphModel {
-  const builder = new Builder(limit, inner);
+/** Of a definition with more nodes than the limit a part is drawn: its beginning, or what is around a node. */
+export function graphModel(
+  definition: WorkflowDefinition,
+  limit = NODE_LIMIT,
+  inner: Inner = new Map(),
+  around = "",
+): GraphModel {
+  const builder = new Builder(limit, inner, around === "" ? [] : (wayTo(definition.body, around) ?? []));
   const root = builder.scope("", "", definition.body, undefined, "");
-  return { root, byName: builder.byName, omitted: builder.omitted };
+  return { root, byName: builder.byName, omitted: builder.omitted, around };
+}
+
+/** The graphs that stand right inside of a block of the definition. */
+function graphsIn({ kind }: Block): Graph[] {
+  switch (kind.case) {
+    case "forEach":
+    case "repeat":
+    case "group":
+      return kind.value.body ? [kind.value.body] : [];
+    case "branch":
+      return [...kind.value.cases.map((way) => way.body), kind.value.otherwise].filter((body) => body !== undefined);
+    default:
+      return [];
+  }
+}
+
+/** The names of all blocks of a definition, outer ones first. */
+export function blockNames(definition: WorkflowDefinition): string[] {
+  const graphs = definition.body ? [definition.body] : [];
+  const names: string[] = [];
+  for (let at = 0; at < graphs.length; at++) {
+    for (const block of graphs[at]!.blocks) {
+      names.push(block.name);
+      graphs.push(...graphsIn(block));
+    }
+  }
+  return names;
+}
+
+/** The names of the blocks that lead to one, with its own; undefined when there is none of that name. */
+function wayTo(graph: Graph | undefined, name: string): string[] | undefined {
+  for (const block of graph?.blocks ?? []) {
+    if (block.name === name) return [name];
+    for (const inside of graphsIn(block)) {
+      const rest = wayTo(inside, name);
+      if (rest !== undefined) return [block.name, ...rest];
+    }
+  }
+  return undefined;
+}
+
+/** So many of those that stand before the wanted node in its scope are drawn with it before those that come after it. */
+const BEFORE = 10;
+
+/** The places of a list in the order in which they count: one of them, a few before it, all after it, the rest. */
+function nearest(count: number, wanted: number): number[] {
+  if (wanted < 0) return Array.from({ length: count }, (_, at) => at);
+  const before = Array.from({ length: wanted }, (_, at) => wanted - 1 - at);
+  const after = Array.from({ length: count - wanted - 1 }, (_, at) => wanted + 1 + at);
+  return [wanted, ...before.slice(0, BEFORE), ...after, ...before.slice(BEFORE)];
+}
+
+/** How many blocks stand inside of one. */
+function insideCount(block: Block): number {
+  return graphsIn(block)
+    .flatMap((graph) => graph.blocks)
+    .reduce((sum, inner) => sum + 1 + insideCount(inner), 0);
 }
 
 class Builder {
@@ -82,6 +147,8 @@ class Builder {
   constructor(
     private readonly limit: number,
     private readonly inner: Inner,
+    /** The blocks that lead to the node around which a part is drawn. */
+    private readonly way: readonly string[],
   ) {}
 
   scope(
@@ -91,11 +158,15 @@ class Builder {
     parent: GraphNode | undefined,
     within: string,
   ): GraphScope {
-    const nodes: GraphNode[] = [];
-    for (const block of graph?.blocks ?? []) {
-      if (this.byName.size >= this.limit) this.omitted++;
-      else nodes.push(this.node(block, parent, within));
+    const blocks = graph?.blocks ?? [];
+    const wanted = this.way.length === 0 ? -1 : blocks.findIndex((block) => this.way.includes(block.name));
+    const found: [number, GraphNode][] = [];
+    for (const at of nearest(blocks.length, wanted)) {
+      const block = blocks[at] as Block;
+      if (this.byName.size >= this.limit) this.omitted += 1 + insideCount(block);
+      else found.push([at, this.node(block, parent, within)]);
     }
+    const nodes = found.sort(([one], [other]) => one - other).map(([, node]) => node);
     const here = new Set(nodes.map((node) => node.label));
     const edges = (graph?.edges ?? [])
       .filter((edge) => here.has(edge.source) && here.has(edge.target))

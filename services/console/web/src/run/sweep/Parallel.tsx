@@ -1,11 +1,11 @@
 import { useElementSize } from "@mantine/hooks";
-import { type PointerEvent, useRef } from "react";
+import { type KeyboardEvent, type PointerEvent, useRef } from "react";
 import { clipped, counted, shown } from "../../common/text";
 import { Goal } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { metricText } from "../charts/format";
 import { Status } from "../model/counts";
 import classes from "./Sweep.module.css";
-import { type Axis, type Brushes, brushed, placeOn, type Trial, trialValue, valueAt } from "./sweep";
+import { type Axis, type Brushes, brushAfter, brushed, placeOn, type Trial, trialValue, valueAt } from "./sweep";
 
 interface Props {
   trials: readonly Trial[];
@@ -23,7 +23,10 @@ const HEIGHT = 300;
 const TOP = 34;
 const BOTTOM = 18;
 
-/** Each trial as a line across all axes. Drag along an axis to keep what lies within; a click takes that back. */
+/**
+ * Each trial as a line across all axes. Drag along an axis to keep what lies within; a click takes that back. By the keyboard each
+ * end of what is kept is a slider.
+ */
 export function Parallel({ trials, axes, metric, goal, brushes, onBrush, best, pointed, onPoint }: Props) {
   const { ref, width } = useElementSize();
   const drag = useRef<{ axis: string; from: number }>(undefined);
@@ -56,7 +59,7 @@ export function Parallel({ trials, axes, metric, goal, brushes, onBrush, best, p
       <svg
         width={Math.max(200, width)}
         height={HEIGHT}
-        role="img"
+        role="group"
         aria-label={`${counted(trials.length, "trial")} across ${counted(axes.length, "axis", "axes")}. The table below has the same.`}
       >
         {drawn.map((trial) => {
@@ -128,12 +131,65 @@ export function Parallel({ trials, axes, metric, goal, brushes, onBrush, best, p
                     onBrush(axis.name, undefined);
                 }}
               />
+              {([0, 1] as const).map((end) => (
+                <End
+                  key={end}
+                  axis={axis}
+                  end={end}
+                  brush={brush ?? WHOLE}
+                  y={y((brush ?? WHOLE)[end])}
+                  onBrush={(next) => onBrush(axis.name, next)}
+                />
+              ))}
             </g>
           );
         })}
       </svg>
     </div>
   );
+}
+
+const WHOLE: [number, number] = [0, 1];
+
+interface EndProps {
+  axis: Axis;
+  /** The lower end of what is kept, or the upper one. */
+  end: 0 | 1;
+  brush: readonly [number, number];
+  y: number;
+  onBrush: (brush: [number, number] | undefined) => void;
+}
+
+/** One end of what is kept of an axis, for the keyboard. */
+function End({ axis, end, brush, y, onBrush }: EndProps) {
+  const press = (event: KeyboardEvent): void => {
+    const next = brushAfter(brush, end, event.key);
+    if (next === undefined) return;
+    event.preventDefault();
+    onBrush(next[0] <= 0 && next[1] >= 1 ? undefined : next);
+  };
+  const place = brush[end];
+  return (
+    <path
+      className={classes.end}
+      d={end === 0 ? "M-8,0h16l-8,8z" : "M-8,0h16l-8,-8z"}
+      transform={`translate(0,${y})`}
+      role="slider"
+      tabIndex={0}
+      aria-orientation="vertical"
+      aria-label={`${axis.name}: kept ${end === 0 ? "from" : "up to"}`}
+      aria-valuemin={0}
+      aria-valuemax={100}
+      aria-valuenow={Math.round(place * 100)}
+      aria-valuetext={textAt(axis, place)}
+      onKeyDown={press}
+    />
+  );
+}
+
+function textAt(axis: Axis, place: number): string {
+  if (axis.names.length === 0) return metricText(Number(valueAt(axis, place).toPrecision(3)));
+  return axis.names[Math.round(place * (axis.names.length - 1))] ?? "";
 }
 
 /** Stopped ones lie below, the best and the one that is pointed at on top. */

@@ -8,6 +8,7 @@ import {
   axesOf,
   bestOf,
   bestSoFar,
+  brushAfter,
   brushed,
   importance,
   placeOn,
@@ -83,4 +84,14 @@ it("knows the rungs of successive halving", () => {
   });
   expect(rungsOf(early, 40)).toEqual([2, 4, 8, 16, 32]);
   expect(rungsOf(undefined, 40)).toEqual([]);
+});
+
+it("moves one end of what is kept by a key, never past the other one", () => {
+  expect(brushAfter([0, 1], 1, "PageDown")).toEqual([0, 0.8]);
+  expect(brushAfter([0.4, 0.42], 0, "ArrowUp")).toEqual([0.42, 0.42]);
+  expect(brushAfter([0.4, 0.8], 1, "Home")).toEqual([0.4, 0.4]);
+  expect(brushAfter([0.4, 0.8], 0, "End")).toEqual([0.8, 0.8]);
+  expect(brushAfter([0.02, 0.8], 0, "ArrowLeft")).toEqual([0, 0.8]);
+  expect(brushAfter([0.4, 0.8], 0, "Escape")).toEqual([0, 1]);
+  expect(brushAfter([0.4, 0.8], 0, "x")).toBeUndefined();
 });

@@ -123,6 +123,25 @@ export function brushed(trial: Trial, axes: readonly Axis[], metric: string, bru
   });
 }
 
+/** By so much of an axis a key moves an end of what is kept. */
+const STEP = 0.05;
+
+/** What is kept after a key at one of its ends; undefined for a key that is none of the slider's. Escape keeps all. */
+export function brushAfter(brush: readonly [number, number], end: 0 | 1, key: string): [number, number] | undefined {
+  if (key === "Escape") return [0, 1];
+  const by = {
+    ArrowUp: STEP,
+    ArrowRight: STEP,
+    ArrowDown: -STEP,
+    ArrowLeft: -STEP,
+    PageUp: 4 * STEP,
+    PageDown: -4 * STEP,
+  }[key];
+  const to = key === "Home" ? 0 : key === "End" ? 1 : by === undefined ? undefined : brush[end] + by;
+  if (to === undefined) return undefined;
+  return end === 0 ? [Math.min(brush[1], Math.max(0, to)), brush[1]] : [brush[0], Math.max(brush[0], Math.min(1, to))];
+}
+
 export function isBetter(one: number, other: number, goal: Goal): boolean {
   return goal === Goal.MAXIMIZE ? one > other : one < other;
 }
