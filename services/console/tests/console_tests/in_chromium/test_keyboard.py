@@ -168,8 +168,8 @@ def test_a_search_is_narrowed_a_trial_stopped_and_the_run_paused(
         row = page.get_by_role("row").filter(
             has=page.get_by_role("button", name=re.compile(r"\b3\b"))
         )
-        stop = row.get_by_role("button", name="Stop")
-        expect(page.get_by_role("button", name="Stop", exact=True)).to_have_count(
+        stop = row.get_by_role("button", name="Cancel")
+        expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(
             1, timeout=PATIENCE
         )
         keys.tab_to(page.get_by_role("slider", name="rate: kept up to"))

@@ -140,7 +140,7 @@ def test_of_a_large_definition_a_part_is_drawn_and_the_search_leads_to_the_rest(
         card = page.locator(f".react-flow__node[data-id='{wanted}']")
         expect(card).to_have_count(0)
         page.keyboard.press("/")
-        expect(page.get_by_role("textbox", name="Find a block")).to_be_focused()
+        expect(page.get_by_role("combobox", name="Find a block")).to_be_focused()
         page.keyboard.type(wanted)
         expect(page.get_by_role("option", name=wanted, exact=True)).to_be_visible()
         page.keyboard.press("Enter")

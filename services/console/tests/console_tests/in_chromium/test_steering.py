@@ -28,10 +28,10 @@ def test_a_run_is_held_at_a_breakpoint_and_its_gates_are_answered_with_values(
         run_id = client.submit(gates, {}).run.run_id
         page = window.page
         window.log_in(SOMEBODY, f"/runs/{run_id}?step=load")
-        page.get_by_role("button", name="Wait before start").click()
+        page.get_by_role("button", name="Break before it starts").click()
         dialog = page.get_by_role("dialog")
         dialog.get_by_label("Reason").fill("to look at the inputs")
-        dialog.get_by_role("button", name="Wait before start").click()
+        dialog.get_by_role("button", name="Break before it starts").click()
         expect(page.get_by_text("load waits before it starts")).to_be_visible(timeout=PATIENCE)
         window.go(f"/runs/{run_id}?step=data-ready")
         send = page.get_by_role("button", name="Send the signal")

@@ -29,7 +29,7 @@ _WHY = re.compile("Needs the role operator|One of these roles may answer")
 # How the names of controls begin that send something, or ask for something to be sent.
 _SENDS = re.compile(
     r"^(Approve|Cancel|Continue|Fork|Launch|Pause|Priority|Record|Reject|Rerun|Restart|Resume|Retry|Send"
-    r"|Skip|Stop|Submit|Wait before)\b"
+    r"|Skip|Submit|Break)\b"
 )
 _CONTROLS = "main button, main a[class*=Button], [role=menuitem]"
 _NAMES = """
@@ -121,7 +121,7 @@ def test_where_commands_stand_who_operates_is_offered_them(chromium: Browser, wo
         for path in _places(world).values():
             window.go(path)
             offered |= {name.split()[0] for name in _offered(window)}
-    assert {"Approve", "Fork", "Launch", "Pause", "Record", "Restart", "Retry", "Wait"} <= offered
+    assert {"Approve", "Fork", "Launch", "Pause", "Record", "Restart", "Retry", "Break"} <= offered
 
 
 def test_a_console_that_only_shows_leaves_commands_out(chromium: Browser, world: World) -> None:

@@ -243,7 +243,7 @@ export function StepActions({ step }: { step: { path: string; status: number; at
             leftSection={step.atBreakpoint ? <IconPlayerPlay size={13} /> : <IconPlayerPause size={13} />}
             onClick={() => setOpen(step.atBreakpoint ? "continue" : "break")}
           >
-            {step.atBreakpoint ? "Continue" : "Wait before start"}
+            {step.atBreakpoint ? "Continue" : "Break before it starts"}
           </Button>
         </Commanding>
       )}

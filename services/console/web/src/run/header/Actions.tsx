@@ -126,7 +126,7 @@ const LOOKS: Readonly<Record<Name, Look>> = {
     planned: true,
   },
   break: {
-    label: "Wait before start",
+    label: "Break before it starts",
     command: "SetBreakpoint",
     icon: <IconPlayerPause size={14} />,
     says: "The step waits at a breakpoint before it starts, so that its inputs can be looked at.",
@@ -278,7 +278,7 @@ async function sendCommand(
   const { runId } = run;
   switch (name) {
     case "cancel":
-      return { text: outcomeText("Asked to stop", (await commands.cancel(runId, reason, path)).run) };
+      return { text: outcomeText("Cancel sent", (await commands.cancel(runId, reason, path)).run) };
     case "pause":
       return { text: outcomeText("Paused", (await commands.pause(runId, reason)).run) };
     case "resume":

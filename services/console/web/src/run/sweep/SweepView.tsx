@@ -116,7 +116,7 @@ function SweepActions({ path, status }: { path: string; status: number }) {
     <>
       <Commanding command="CancelRun">
         <Button variant="default" onClick={() => setOpen(true)}>
-          Stop the sweep
+          Cancel the sweep
         </Button>
       </Commanding>
       {open && <CommandDialog name="cancel" run={live.run} path={path} close={() => setOpen(false)} />}
@@ -283,7 +283,7 @@ function TrialTable({ trials, axes, metric, goal, best, onPoint }: TableProps) {
                 {seq === undefined && trial.path !== "" && !hasEnded(trial.status) && (
                   <Commanding command="CancelRun">
                     <Button variant="subtle" size="compact-xs" onClick={() => setStopping(trial.path)}>
-                      Stop
+                      Cancel
                     </Button>
                   </Commanding>
                 )}
