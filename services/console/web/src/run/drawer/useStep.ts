@@ -2,6 +2,9 @@ import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import type { BlockView } from "../../gen/kaonapi/run/v1/run_pb";
 import { views } from "../clients";
 import { useRunPage } from "../context";
+import { hasEnded } from "../model/counts";
+
+const QUIET_MS = 2_000;
 
 /** Everything about a step, asked for again whenever the run has moved on, at most once a second. */
 export function useStep(path: string) {
@@ -14,6 +17,8 @@ export function useStep(path: string) {
       views.getStep({ runId, path, moment: { at: { case: "seq", value: BigInt(seq ?? 0) } } }, { signal }),
     placeholderData: keepPreviousData,
     staleTime: seq === undefined ? 1_000 : Number.POSITIVE_INFINITY,
+    // What happens late in a second is in no later one when the run falls silent.
+    refetchInterval: ({ state: { data } }) => seq === undefined && !hasEnded(data?.step?.status ?? 0) && QUIET_MS,
   });
 }
 

@@ -29,6 +29,7 @@ import {
 } from "./sweep";
 
 const MOST = 2_000;
+const QUIET_MS = 3_000;
 
 /** A search through a space: which points were tried, which were stopped, and which are the best. */
 export function SweepView() {
@@ -37,7 +38,9 @@ export function SweepView() {
   const [name, setName] = useState("");
   const node = nodes.find((entry) => entry.name === name) ?? nodes[0];
   const sweep = node && sweepOf(node);
-  const block = (node && overlay.get(node.name)?.block?.path) ?? "";
+  const state = node && overlay.get(node.name)?.block;
+  const block = state?.path ?? "";
+  const ended = hasEnded(state?.status ?? 0);
   const metrics = useQuery({
     queryKey: ["sweep-metrics", runId, block, Math.floor(Number(live.timeUs) / 5_000_000)],
     queryFn: ({ signal }) => views.getCells({ runId, block, count: 1n }, { signal }),
@@ -49,8 +52,10 @@ export function SweepView() {
   const metric = chosen || sweep?.earlyStopping?.metric || names[0] || "";
   const goal = sweep?.earlyStopping?.goal ?? Goal.MINIMIZE;
   const cells = useQuery({
-    queryKey: ["trials", runId, block, metric, seq ?? Math.floor(Number(live.timeUs) / 1_500_000)],
+    queryKey: ["trials", runId, block, metric, seq ?? Math.floor(Number(live.timeUs) / 1_500_000), ended],
     queryFn: ({ signal }) => listTrials(runId, block, metric, seq, signal),
+    // What happens late in a while is in no later one when the run falls silent.
+    refetchInterval: seq === undefined && !ended && QUIET_MS,
     enabled: block !== "" && metrics.data !== undefined,
     placeholderData: keepPreviousData,
   });
