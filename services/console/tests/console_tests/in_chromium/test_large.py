@@ -146,7 +146,7 @@ def test_of_a_large_definition_a_part_is_drawn_and_the_search_leads_to_the_rest(
         page.keyboard.press("Enter")
         expect(card).to_be_visible(timeout=PATIENCE)
         drawer = page.get_by_role("complementary", name=f"Details of {wanted}")
-        expect(drawer.get_by_text("Not started").first).to_be_visible(timeout=PATIENCE)
+        expect(drawer).to_contain_text("Not started", timeout=PATIENCE)
         window.picture(f"large-{definition.name}")
         # What was looked for stays when its drawer is closed.
         drawer.get_by_role("button", name="Close").click()

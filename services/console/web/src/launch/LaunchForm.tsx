@@ -88,7 +88,7 @@ export function LaunchForm({ workflow, recent, like }: Props) {
           />
           <NumberInput
             label="Priority"
-            description="Added to that of every step; higher starts first."
+            description="Higher starts first."
             value={form.priority}
             allowDecimal={false}
             onChange={(value) => change({ priority: Number(value) || 0 })}

@@ -24,7 +24,7 @@ import { Drawer } from "./drawer/Drawer";
 import { RunHeader } from "./header/RunHeader";
 import { useDefinition, useLiveRun, useRunAt, useSpans } from "./live/useRun";
 import { type GraphModel, graphModel, NODE_LIMIT } from "./model/graph";
-import { overlay } from "./model/overlay";
+import { overlay, passesOf } from "./model/overlay";
 import { nodeName } from "./model/paths";
 import { Notices } from "./notices";
 import classes from "./RunPage.module.css";
@@ -49,7 +49,9 @@ export function RunPage({ runId }: { runId: string }) {
   const past = useRunAt(runId, search.seq);
   const graph = usePart(definition.data, nodeName(search.step));
   const view = search.seq === undefined ? live : (past.data?.view ?? live);
-  const states = useMemo(() => (view ? overlay(view, search.passes) : new Map()), [view, search.passes]);
+  // The drawing shows the iterations of what the drawer shows, unless somebody chooses others.
+  const passes = useMemo(() => ({ ...passesOf(search.step), ...search.passes }), [search.step, search.passes]);
+  const states = useMemo(() => (view ? overlay(view, passes) : new Map()), [view, passes]);
   if (error && !live)
     return (
       <Page

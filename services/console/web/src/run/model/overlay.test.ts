@@ -3,7 +3,7 @@ import { expect, it } from "vitest";
 import { Status } from "../../gen/kaonapi/run/v1/run_pb";
 import { RunViewSchema } from "../../gen/kaonapi/view/v1/run_view_pb";
 import { worstOf } from "./counts";
-import { overlay } from "./overlay";
+import { overlay, passesOf } from "./overlay";
 import { atOrUnder, nodeName, parsePath, pattern, scopeOf } from "./paths";
 
 const VIEW = create(RunViewSchema, {
@@ -78,4 +78,10 @@ it("reads paths as the engine writes them", () => {
   expect(scopeOf("cycle#2/check")).toBe("cycle#2");
   expect(atOrUnder("cycle#2/check", "cycle")).toBe(true);
   expect(atOrUnder("cycles", "cycle")).toBe(false);
+});
+
+it("shows the iterations in which a path lies", () => {
+  expect(passesOf("a#2/b[x#1]/c#13/step")).toEqual({ a: 2, "a#2/b[x#1]/c": 13 });
+  expect(passesOf("load")).toEqual({});
+  expect(overlay(VIEW, passesOf("cycle#1/check")).get("check")?.path).toBe("cycle#1/check");
 });

@@ -28,6 +28,17 @@ export type Overlay = ReadonlyMap<string, NodeState>;
 /** Which pass of a repeat is shown, by the repeat's path; the newest where nothing is chosen. */
 export type ChosenPasses = Readonly<Record<string, number>>;
 
+/** The passes in which a path lies: those of "cycle#2/regions[US]/train" are {cycle: 2}. */
+export function passesOf(path: string): ChosenPasses {
+  const segments = path.split("/");
+  return Object.fromEntries(
+    segments.flatMap((segment, at): [string, number][] => {
+      const match = /^(.+)#(\d{1,9})$/.exec(segment);
+      return match ? [[[...segments.slice(0, at), match[1]].join("/"), Number(match[2])]] : [];
+    }),
+  );
+}
+
 export function overlay(view: RunView, chosen: ChosenPasses): Overlay {
   const passes = passesByBlock(view.iterations);
   const shown = new Shown(passes, chosen);

@@ -15,6 +15,7 @@ import { useRunPage } from "../context";
 import { Plan } from "../header/Actions";
 import actions from "../header/Actions.module.css";
 import { useRunAt } from "../live/useRun";
+import { hasEnded } from "../model/counts";
 import { notify } from "../notices";
 import type { Spans } from "../timeline/spans";
 import classes from "./Scrubber.module.css";
@@ -24,6 +25,7 @@ import type { Scrub } from "./useScrub";
 export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefined }) {
   const { live, seq, go, runId } = useRunPage();
   const last = Number(live.run?.lastSeq ?? 0n);
+  const ended = hasEnded(live.run?.status ?? 0);
   const shown = scrub.dragged ?? seq ?? last;
   // As it was when the drag began: what stands beside the track grows and shrinks with what is shown.
   const held = useRef<DOMRect>(undefined);
@@ -66,7 +68,13 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
         aria-valuemin={1}
         aria-valuemax={last}
         aria-valuenow={shown}
-        aria-valuetext={seq === undefined && scrub.dragged === undefined ? "live" : `event ${shown} of ${last}`}
+        aria-valuetext={
+          seq === undefined && scrub.dragged === undefined
+            ? ended
+              ? "as it ended"
+              : "live"
+            : `event ${shown} of ${last}`
+        }
         onPointerDown={(event) => {
           event.currentTarget.setPointerCapture(event.pointerId);
           held.current = event.currentTarget.getBoundingClientRect();
@@ -114,8 +122,8 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
         )}
       </div>
       {seq === undefined ? (
-        <span className={classes.live}>
-          <i aria-hidden="true" /> Live
+        <span className={classes.live} data-ended={ended}>
+          <i aria-hidden="true" /> {ended ? "Ended" : "Live"}
         </span>
       ) : (
         <>
@@ -125,7 +133,7 @@ export function Scrubber({ scrub, spans }: { scrub: Scrub; spans: Spans | undefi
             </Button>
           </Commanding>
           <Button variant="default" leftSection={<IconPlayerTrackNext size={14} />} onClick={() => set(last)}>
-            Live
+            {ended ? "To the end" : "Live"}
           </Button>
         </>
       )}
