@@ -17,7 +17,6 @@ from sqlalchemy import (
     bindparam,
     case,
     delete,
-    insert,
     literal_column,
     select,
     update,
@@ -28,7 +27,7 @@ from kaon_coordinator.engine.rows.rows import BlockRow, RunRow, StepRow
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.store import run_sql
 from kaon_coordinator.store.aside_sql import Aside, is_aside
-from kaon_coordinator.store.bulk import Bulk, upsert
+from kaon_coordinator.store.bulk import Bulk, BulkRows, upserts
 from kaon_coordinator.store.grant_sql import Grants
 from kaon_coordinator.store.owed import Owed
 from kaon_coordinator.store.records import (
@@ -78,14 +77,9 @@ class Commits:
             update(partitions).where(holds).values(epoch=bindparam("epoch")),
             ("epoch", "key", "held"),
         )
-        names = [column.name for column in history.columns]
-        self._history = Bulk(database, insert(history), names)
-        self._steps = Bulk(
-            database, upsert(database, steps), [column.name for column in steps.columns]
-        )
-        self._blocks = Bulk(
-            database, upsert(database, blocks), [column.name for column in blocks.columns]
-        )
+        self._history = BulkRows(database, history)
+        self._steps = upserts(database, steps)
+        self._blocks = upserts(database, blocks)
         changes: dict[str, Any] = {name: bindparam(name) for name in _RUN_CHANGES}
         # Any change of an ended run reopens its row; only its published mark closes it.
         change = update(runs).where(runs.c.run_id == bindparam("key"))

@@ -148,6 +148,57 @@ def test_a_batch_applies_commands_and_marks(store: Store) -> None:
     assert store.load_run(other.run_id).published_seq == 0
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 150])
+def test_any_number_of_rows_are_stored_and_replaced_as_they_are(store: Store, count: int) -> None:
+    run, epoch = submitted(store), store.claim_partition(3, "me")
+    odd = ["NULL", '{"a,b"}', "'; --", "back\\slash", "", " Ünïcödé ☃ 😀\t", "%s %b"]
+    texts = [f"{odd[number % len(odd)]}" for number in range(count)]
+
+    def changed(times_us: int) -> PartitionBatch:
+        first = 1 if times_us == 0 else count + 1
+        steps = [
+            step_row(
+                f"s{number:03}",
+                position=number,
+                data=text + str(times_us),
+                runner_id=text,
+                generation=2**62 + number,
+                retry_us=times_us * (number % 2),
+                end_us=times_us,
+            )
+            for number, text in enumerate(texts)
+        ]
+        blocks = [
+            block_row(f"b{number:03}", position=number, data=text + str(times_us))
+            for number, text in enumerate(texts)
+        ]
+        return replace(
+            batch(epoch, run, first=first, last=first + count - 1),
+            steps={run.run_id: steps},
+            blocks={run.run_id: blocks},
+        )
+
+    for batch_ in (changed(0), changed(1_700_000_000_000_000)):
+        store.commit(batch_)
+        found = store.load_run(run.run_id)
+        assert list(found.steps) == batch_.steps[run.run_id]
+        assert list(found.blocks) == batch_.blocks[run.run_id]
+    assert store.history(run.run_id) == [event(run.run_id, seq + 1) for seq in range(2 * count)]
+
+
+def test_of_many_rows_one_that_a_database_refuses_is_stored_with_none(
+    url: str, store: Store
+) -> None:
+    run, epoch = submitted(store), store.claim_partition(3, "me")
+    steps = [step_row(f"s{number}", attempt=2**40 if number == 7 else 1) for number in range(20)]
+    if url.startswith("postgresql"):
+        with pytest.raises(DBAPIError):
+            store.commit(replace(batch(epoch, run), steps={run.run_id: steps}))
+        assert store.history(run.run_id) == []
+    store.commit(replace(batch(epoch, run), steps={run.run_id: steps[:7]}))
+    assert len(store.list_steps(run.run_id)) == 7
+
+
 def test_an_event_is_stored_once(store: Store) -> None:
     run = submitted(store)
     epoch = store.claim_partition(3, "me")
