@@ -76,7 +76,7 @@ def prepare(partition: Partition, turn: Turn) -> Written:
         notices=turn.atomic_effects.notices,
         dataset_updates=turn.atomic_effects.dataset_updates,
         applied_inbox=[row.inbox_id for row in turn.applied_inbox],
-        published=partition.take_published(),
+        published=partition.take_published_of_ended(),
     )
     return Written(partition=partition, turn=turn, history=history, batch=batch)
 

@@ -154,6 +154,11 @@ class Partition:
         published, self.published = self.published, {}
         return published
 
+    def take_published_of_ended(self) -> dict[str, int]:
+        """Return the same of the runs that have ended: what was published of others will soon be less than all again."""
+        ended = [run_id for run_id in self.published if run_id not in self.runs]
+        return {run_id: self.published.pop(run_id) for run_id in ended}
+
     def misses(self, report: command_pb2.PoolReport) -> bool:
         """Tell whether a matcher knew fewer requests than there are READY steps, twice in a row: once may be timing."""
         ready = self._step_index.count_ready(report.pool, self.runs)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from kaon_coordinator.engine.definition.compiled import compile_workflow
 from kaon_coordinator.engine.issue import StepIssue
 from kaon_coordinator.engine.messages import RetryDue
+from kaon_coordinator.engine.state.state import RunState
 from kaon_coordinator.shell.lease_book import LeaseBook, LeaseId
 from kaon_coordinator.shell.outbox import RECORD_BYTES, Outbox
+from kaon_coordinator.shell.partition import Partition
 from kaon_coordinator.shell.timers import Timers
+from kaon_coordinator.store.base import encode_event
 from kaon_wire import topics
 from kaon_wire.partitioning import partition_of
 from kaonapi.run.v1 import history_pb2
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2 as d
 
 LEASE = LeaseId(run_id="r", issue=StepIssue(path="s", attempt=1, generation=1))
 OTHER = LeaseId(run_id="r", issue=StepIssue(path="t", attempt=1, generation=1))
@@ -60,6 +65,25 @@ def test_messages_come_when_they_are_due_and_in_their_order() -> None:
 
 def catalogue() -> topics.Catalogue:
     return topics.Catalogue(run_partitions=2, runner_partitions=3)
+
+
+def test_a_turn_notes_what_was_published_of_ended_runs_and_leaves_the_others_for_the_next_look() -> (
+    None
+):
+    partition = Partition(number=0, epoch=1, leases=LeaseBook(seconds=10))
+    partition.runs["open"] = RunState(
+        run_id="open", workflow=compile_workflow(d.WorkflowDefinition(), "v1")
+    )
+    events = [
+        encode_event(history_pb2.HistoryEvent(run_id=run_id, seq=seq))
+        for run_id in ("open", "ended")
+        for seq in (1, 2)
+    ]
+    partition.note_published(events)
+    assert partition.take_published_of_ended() == {"ended": 2}
+    assert partition.take_published_of_ended() == {}
+    assert partition.take_published() == {"open": 2}
+    assert partition.take_published() == {}
 
 
 def test_commands_to_one_runner_share_a_record_in_its_partition() -> None:
