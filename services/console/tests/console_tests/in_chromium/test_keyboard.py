@@ -168,7 +168,7 @@ def test_a_search_is_narrowed_a_trial_stopped_and_the_run_paused(
         row = page.get_by_role("row").filter(
             has=page.get_by_role("button", name=re.compile(r"\b3\b"))
         )
-        stop = row.get_by_role("button", name="Cancel")
+        stop = row.get_by_role("button", name="Cancel", exact=True)
         expect(page.get_by_role("button", name="Cancel", exact=True)).to_have_count(
             1, timeout=PATIENCE
         )
@@ -204,8 +204,6 @@ def test_a_search_is_narrowed_a_trial_stopped_and_the_run_paused(
         expect(dialog).to_have_count(0, timeout=PATIENCE)
         expect(stop).to_have_count(0, timeout=PATIENCE)
         keys.is_seen()
-        held.unlink()
-        client.resume(run_id)
         for _ in client.watch(run_id):
             pass
         trials = {s.path: s.status for s in client.run(run_id).steps if s.name == "train"}

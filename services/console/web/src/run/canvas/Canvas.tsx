@@ -181,17 +181,18 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
   // Only what folding depends on: the canvas does not render anew with every step of the wheel.
   const level = useFlow((state) => openDepth(state.transform[2]));
   const zoom = level === 0 ? 0.1 : level === 1 ? 0.3 : 1;
-  const wanted = graph.byName.get(nodeName(search.step));
-  const seen = useMemo(() => drawn(graph, zoom, closed, DRAWN_LIMIT, wanted), [graph, zoom, closed, wanted]);
   const [cursor, setCursor] = useState(nodeName(search.step));
   // What is opened in another way is where the keyboard goes on, also when it is closed again.
   useEffect(() => {
     if (search.step !== "") setCursor(nodeName(search.step));
   }, [search.step]);
+  const shownNode = nodeName(search.step) || cursor;
+  const wanted = graph.byName.get(shownNode);
+  const seen = useMemo(() => drawn(graph, zoom, closed, DRAWN_LIMIT, wanted), [graph, zoom, closed, wanted]);
   const nodes = useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave, cursor });
   const { setViewport, setCenter, getZoom } = useReactFlow();
   const selectedBox = useRef<Box>(undefined);
-  selectedBox.current = layout.nodes[nodeName(search.step)];
+  selectedBox.current = layout.nodes[shownNode];
   const fitted = useRef({ shape: "", room: "" });
   const around = layout.nodes[graph.around] === undefined ? "" : graph.around;
   const shape = `${layout.width}x${layout.height} ${around}`;
