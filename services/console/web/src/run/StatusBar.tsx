@@ -40,7 +40,7 @@ export function StatusLegend({ counts }: { counts: Counts }) {
     <ul className={classes.legend}>
       {BAR_ORDER.filter((status) => (counts[status] ?? 0) > 0).map((status) => (
         <li key={status}>
-          <StatusMark status={status || Status.PENDING} size={11} labelled={false} />
+          <StatusMark status={status || Status.PENDING} size={11} labelled={false} still />
           <b>{formatCount(counts[status] ?? 0)}</b> {wordOf(status)}
         </li>
       ))}

@@ -4,7 +4,6 @@ import { useCallbackRef, useElementSize } from "@mantine/hooks";
 import { IconFocusCentered, IconMinus, IconPlus } from "@tabler/icons-react";
 import { useNavigate } from "@tanstack/react-router";
 import {
-  Background,
   type Edge,
   type Node,
   Panel,
@@ -35,6 +34,7 @@ import { cellsOf, chosenCell, openedName } from "../model/inner";
 import type { Overlay } from "../model/overlay";
 import { nodeName } from "../model/paths";
 import classes from "./canvas.module.css";
+import { Dots } from "./Dots";
 import { FindBlock } from "./FindBlock";
 import { DRAWN_LIMIT, drawn, openDepth } from "./folding";
 import { Lines } from "./Lines";
@@ -295,7 +295,7 @@ function Flow({ graph, inner, layout, closed, direction, toggle, size }: FlowPro
         onPaneClick={unselect}
         proOptions={NO_ATTRIBUTION}
       >
-        <Background gap={22} size={1} color="var(--line)" />
+        <Dots />
         {definition && <FindBlock definition={definition} find={find} />}
         <Zooming position={direction === "TB" ? "top-right" : "bottom-right"} hold={hold} />
       </ReactFlow>

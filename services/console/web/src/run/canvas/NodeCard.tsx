@@ -92,7 +92,7 @@ function StepBody({ data }: { data: CardData }) {
   return (
     <>
       <div className={classes.line}>
-        <StatusMark status={state?.status || Status.PENDING} size={15} />
+        <StatusMark status={state?.status || Status.PENDING} size={15} still={state?.counts !== undefined} />
         <Name node={node} />
         {data.opens && <Toggle data={data} closed />}
         {step !== undefined && step.attempt > 1 && (
@@ -216,7 +216,7 @@ function BlockHeader({ data }: { data: CardData }) {
   return (
     <div className={classes.head}>
       <div className={classes.line}>
-        <StatusMark status={state?.status || Status.PENDING} size={15} />
+        <StatusMark status={state?.status || Status.PENDING} size={15} still />
         <Name node={node} />
         <Toggle data={data} closed={closed} />
       </div>

@@ -46,7 +46,7 @@ export function RunHeader() {
       <div className={classes.title}>
         <h1>{shown(run.workflow)}</h1>
         <span className={classes.status} data-tone={statusLook(run.status).tone}>
-          <StatusLabel status={run.status} size={14} />
+          <StatusLabel status={run.status} size={14} still />
         </span>
         {seq !== undefined && <span className={classes.past}>as it was at event {seq}</span>}
         {run.late && (
