@@ -47,6 +47,8 @@ import { useOpenCell } from "./useOpenCell";
 const NODE_TYPES = { card: NodeCard, ground: Ground };
 /** The ground draws the lines. Another array each time would have React Flow take them in anew with each event. */
 const NO_EDGES: Edge[] = [];
+/** The layout knows how large a node is. Without these React Flow measures a node in the page whenever it has changed. */
+const NO_HANDLES: NonNullable<Node["handles"]> = [];
 const NO_ATTRIBUTION = { hideAttribution: true };
 
 /** The workflow as it is defined, with how the run stands in it. */
@@ -412,6 +414,8 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
       data: { layout, direction },
       width: layout.width,
       height: layout.height,
+      measured: layout,
+      handles: NO_HANDLES,
       zIndex: -1,
       selectable: false,
     };
@@ -447,6 +451,8 @@ function useNodes({ graph, inner, layout, seen, closed, direction, toggle, leave
           data,
           width: box.width,
           height: box.height,
+          measured: box,
+          handles: NO_HANDLES,
           zIndex: node.depth,
         },
       ];
