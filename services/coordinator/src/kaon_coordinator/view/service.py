@@ -203,7 +203,8 @@ class ViewServicer(view_service_pb2_grpc.ViewServiceServicer):
         self, request: watch_pb2.WatchRequest, context: Any
     ) -> AsyncIterator[bytes]:
         """Stream topics as they stand and as they change: responses come encoded, since many are told the same."""
-        stream = Stream(self._hub, self._parts, principal.current().tenant, request.topics)
+        tenant = principal.current().tenant
+        stream = Stream(self._hub, self._parts, tenant, request.topics, together=request.together)
         async for response in stream.responses():
             yield response
 

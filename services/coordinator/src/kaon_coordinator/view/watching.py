@@ -13,6 +13,8 @@ from kaon_wire.errors import InvalidValue, KaonError, NotFound
 from kaonapi.view.v1 import watch_pb2
 
 _MOST_TOPICS = 100
+# For so long at most, in seconds, a response waits for others of the same moment.
+_TOGETHER_SECONDS = 0.02
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,14 +96,21 @@ def _told(response: watch_pb2.WatchResponse) -> _Told:
 
 
 class Stream:
-    """One watch."""
+    """One watch; with `together` it tells as one response what it tells at one moment."""
 
     def __init__(
-        self, hub: Hub, parts: ViewParts, tenant: str, wishes: Sequence[watch_pb2.Topic]
+        self,
+        hub: Hub,
+        parts: ViewParts,
+        tenant: str,
+        wishes: Sequence[watch_pb2.Topic],
+        *,
+        together: bool = False,
     ) -> None:
         _check(wishes)
         self._hub = hub
         self._parts = parts
+        self._together_seconds = _TOGETHER_SECONDS if together else 0.0
         self._following = [_Following(tenant, wish, parts.interval_seconds) for wish in wishes]
         self._news = asyncio.Event()
 
@@ -124,17 +133,31 @@ class Stream:
             told_at = loop.time()
             while True:
                 self._news.clear()
-                for each in self._ready(began := loop.time()):
-                    response = await each.look(self._hub, self._parts)
-                    took, began = loop.time() - began, loop.time()
-                    each.due = began + self._rest(each, took, told=response is not None)
-                    if response is not None:
-                        yield response
-                        told_at = began = loop.time()
+                async for response in self._looks():
+                    yield response
+                    told_at = loop.time()
                 if loop.time() - told_at >= self._parts.quiet_seconds:
                     yield watch_pb2.WatchResponse(time_us=self._parts.now_us()).SerializeToString()
                     told_at = loop.time()
                 await self._until(min(self._next_due(), told_at + self._parts.quiet_seconds))
+
+    async def _looks(self) -> AsyncIterator[bytes]:
+        """Look at all topics that are due, and return what is new."""
+        loop, held = asyncio.get_running_loop(), list[bytes]()
+        since = began = loop.time()
+        for each in self._ready(began):
+            # A whole state may take long to make: what has changed in others does not wait for it.
+            if held and (not each.cursor or began - since >= self._together_seconds):
+                yield joined(held)
+                held, since = [], loop.time()
+                began = since
+            response = await each.look(self._hub, self._parts)
+            took, began = loop.time() - began, loop.time()
+            each.due = began + self._rest(each, took, told=response is not None)
+            if response is not None:
+                held.append(response)
+        if held:
+            yield joined(held)
 
     def _ready(self, now: float) -> list[_Following]:
         return [
@@ -168,6 +191,25 @@ class Stream:
                 await self._news.wait()
         except TimeoutError:
             return
+
+
+def joined(responses: Sequence[bytes]) -> bytes:
+    """Return encoded responses as one: the first, with the others as its `also`, which are not decoded for that."""
+    first, *others = responses
+    return first + b"".join(_ALSO + _varint(len(other)) + other for other in others)
+
+
+# What precedes a message of this field: its number, and that it has a length.
+_ALSO = bytes([watch_pb2.WatchResponse.ALSO_FIELD_NUMBER << 3 | 2])
+
+
+def _varint(number: int) -> bytes:
+    """Return a number as messages have it: seven bits a byte, the lowest first."""
+    found = bytearray()
+    while number > 127:
+        found.append(number & 127 | 128)
+        number >>= 7
+    return bytes([*found, number])
 
 
 def _check(wishes: Sequence[watch_pb2.Topic]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from kaon_coordinator.view import recent, states
+from kaon_coordinator.view import watching as watches
 from kaon_coordinator.view.columns import from_u32
 from kaon_coordinator.view.hub import Hub, Watching
 from kaonapi.log.v1 import log_pb2
@@ -52,10 +53,10 @@ class Page:
 
 @asynccontextmanager
 async def watching(
-    served: Served, *topics: watch_pb2.Topic
+    served: Served, *topics: watch_pb2.Topic, together: bool = False
 ) -> AsyncIterator[AsyncIterator[watch_pb2.WatchResponse]]:
     """A watch, until the context ends."""
-    call = served.stub.Watch(watch_pb2.WatchRequest(topics=topics))
+    call = served.stub.Watch(watch_pb2.WatchRequest(topics=topics, together=together))
     try:
         yield aiter(call)
     finally:
@@ -155,6 +156,46 @@ async def test_a_page_that_leaves_and_comes_back_shows_what_is(
         await caught_up(stream, page, run)
     await same(served, page, run)
     assert page.snapshots == 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_what_is_told_at_one_moment_is_one_response_for_who_wants_that(
+    served: Served, together: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # However long a look takes here.
+    monkeypatch.setattr(watches, "_TOGETHER_SECONDS", PATIENCE)
+    machine = play_machine(1)
+    run = play(served.store, machine.definition)
+    of_run = topic(key="run", run=watch_pb2.RunTopic(run_id=run.run_id))
+    of_events = topic(key="events", events=watch_pb2.EventsTopic(run_id=run.run_id))
+    told: list[list[watch_pb2.WatchResponse]] = []
+    async with watching(served, of_run, of_events, together=together) as stream:
+        for piece in pieces(machine, random.Random(1)):
+            run.write(piece)
+            served.told.changed(run.run_id)
+            known = {"run": 0, "events": 0}
+            async with asyncio.timeout(PATIENCE):
+                while min(known.values()) < run.state.seq:
+                    response = await anext(stream)
+                    told.append([response, *response.also])
+                    known.update((each.key, int(each.cursor.split(":")[0])) for each in told[-1])
+    keys = [[each.key for each in responses] for responses in told]
+    # A whole state may take long: nothing waits for it.
+    assert keys[:2] == [["run"], ["events"]]
+    assert (["run", "events"] in keys) is together
+    assert not any(each.also for _, *others in told for each in others)
+
+
+@pytest.mark.parametrize("size", [0, 1, 127, 128, 300, 70_000])
+def test_responses_are_joined_as_the_generated_messages_would(size: int) -> None:
+    first, *others = (
+        watch_pb2.WatchResponse(key=key, failure=watch_pb2.TopicFailure(message="m" * size))
+        for key in ("a", "b", "c")
+    )
+    whole = watches.joined([each.SerializeToString() for each in (first, *others)])
+    assert watch_pb2.WatchResponse.FromString(whole) == watch_pb2.WatchResponse(
+        key="a", failure=first.failure, also=others
+    )
 
 
 async def test_a_run_that_is_watched_stays_in_memory_while_nothing_happens(

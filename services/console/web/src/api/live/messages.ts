@@ -4,11 +4,13 @@ import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
 import type { OpenTopic, Response } from "./hub";
 
 const TOPICS = 1;
+const TOGETHER = 2;
 /** Fields of a topic, and of a response. */
 const KEY = 1;
 const CURSOR = 2;
 const INTERVAL_MS = 3;
 const SNAPSHOT = 3;
+const ALSO = 11;
 
 /** Encodes a WatchRequest whose topics are encoded but for the key, the cursor and the pace, which belong to the hub. */
 export function watchRequest(topics: readonly OpenTopic<Uint8Array>[]): Uint8Array {
@@ -19,7 +21,26 @@ export function watchRequest(topics: readonly OpenTopic<Uint8Array>[]): Uint8Arr
     writer.tag(CURSOR, WireType.LengthDelimited).string(cursor);
     writer.tag(INTERVAL_MS, WireType.Varint).int32(intervalMs).join();
   }
+  writer.tag(TOGETHER, WireType.Varint).bool(true);
   return writer.finish();
+}
+
+/** Cuts an encoded WatchResponse into those that came together: the first, then those of its `also`, which stand last. */
+export function apart(response: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer>[] {
+  const reader = new BinaryReader(response);
+  const others: Uint8Array<ArrayBuffer>[] = [];
+  let end = response.byteLength;
+  while (reader.pos < reader.len) {
+    const begin = reader.pos;
+    const [field, type] = reader.tag();
+    if (field !== ALSO) reader.skip(type);
+    else {
+      end = Math.min(end, begin);
+      // Of its own, so that it can be handed over alone.
+      others.push(reader.bytes().slice());
+    }
+  }
+  return others.length === 0 ? [response] : [response.slice(0, end), ...others];
 }
 
 /** Reads of an encoded WatchResponse whose it is and where to go on. */

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code } from "@connectrpc/connect";
 import { afterEach, expect, test, vi } from "vitest";
 import { TopicSchema, WatchRequestSchema, WatchResponseSchema } from "../../gen/kaonapi/view/v1/watch_pb";
-import { headOf, watchRequest } from "./messages";
+import { apart, headOf, watchRequest } from "./messages";
 import { envelopes, openStream, Refused } from "./stream";
 
 afterEach(() => void vi.unstubAllGlobals());
@@ -48,8 +48,20 @@ test("a request is what the generated messages make of it", () => {
     { key: "8:1", cursor: "", intervalMs: 0, topic: part },
   ]);
   const told = fromBinary(WatchRequestSchema, request);
+  expect(told.together).toBe(true);
   expect(told.topics[0]).toEqual(create(TopicSchema, whole));
   expect(told.topics[1]).toEqual(create(TopicSchema, { ...whole, key: "8:1", cursor: "", intervalMs: 0 }));
+});
+
+test("responses that came together are taken apart, each with bytes of its own", () => {
+  const one = create(WatchResponseSchema, { key: "7:1", cursor: "9", timeUs: 5n });
+  const others = ["7:2", "8:1"].map((key) => create(WatchResponseSchema, { key, snapshot: true }));
+  const together = toBinary(WatchResponseSchema, { ...one, also: others });
+  const found = apart(together);
+  expect(found.map((each) => fromBinary(WatchResponseSchema, each))).toEqual([one, ...others]);
+  expect(new Set(found.map(({ buffer }) => buffer)).size).toBe(3);
+  const alone = toBinary(WatchResponseSchema, one);
+  expect(apart(alone)).toEqual([alone]);
 });
 
 test("of a response the head is read, wherever it stands", () => {

@@ -1,7 +1,7 @@
 import { retryDelay } from "../delay";
 import { AWAY, type Fault, faultBy } from "../fault";
 import { Hub, type LineState, type OpenTopic, type Response } from "./hub";
-import { headOf } from "./messages";
+import { apart, headOf } from "./messages";
 import { openStream, Refused } from "./stream";
 
 /** From a page to whoever has the stream. */
@@ -33,7 +33,9 @@ export function watchHub(
 }
 
 async function* heads(topics: readonly OpenTopic<Uint8Array>[], signal: AbortSignal): AsyncGenerator<Encoded> {
-  for await (const bytes of openStream(topics, signal)) yield { ...headOf(bytes), bytes };
+  for await (const told of openStream(topics, signal)) {
+    for (const bytes of apart(told)) yield { ...headOf(bytes), bytes };
+  }
 }
 
 /** Whatever the server has not said, the network has. */
