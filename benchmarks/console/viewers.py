@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from benchmarks.console.figure import Figure
 from benchmarks.console.latency import event_times
@@ -15,28 +16,7 @@ from benchmarks.usage import cpu
 from kaonapi.view.v1 import watch_pb2
 
 _DISPATCH = ("broker", "coordinator", "runner")
-# Takes what comes, and looks at nothing: browsers are on other machines.
-_WATCH = """
-import asyncio, os, sys
-from grpc import aio
-
-# Else this process would take from what is measured; it leads a session of its own.
-os.nice(19)
-if os.path.exists("/proc/self/autogroup"):
-    open("/proc/self/autogroup", "w").write("19")
-
-async def follow(address, request, metadata):
-    async with aio.insecure_channel(address, options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
-        async for _ in channel.unary_stream("/kaonapi.view.v1.ViewService/Watch")(request, metadata=metadata):
-            pass
-
-async def main():
-    address, request, count, *pairs = sys.argv[1:]
-    metadata = tuple(tuple(pair.split("=", 1)) for pair in pairs)
-    await asyncio.gather(*(follow(address, bytes.fromhex(request), metadata) for _ in range(int(count))))
-
-asyncio.run(main())
-"""
+_WATCHERS = Path(__file__).with_name("watchers.py")
 
 
 @contextmanager
@@ -45,12 +25,14 @@ def _watched(place: Place, run_id: str, viewers: int) -> Iterator[None]:
         watch_pb2.Topic(key="run", run=watch_pb2.RunTopic(run_id=run_id)),
         watch_pb2.Topic(key="cells", cells=watch_pb2.CellsTopic(run_id=run_id, block=FOREACH)),
     ]
-    request = watch_pb2.WatchRequest(topics=topics).SerializeToString().hex()
+    request = watch_pb2.WatchRequest(topics=topics, together=True).SerializeToString().hex()
     pairs = [f"{key}={value}" for key, value in METADATA]
-    command = [sys.executable, "-c", _WATCH, place.view_address, request, str(viewers), *pairs]
+    command = [sys.executable, str(_WATCHERS), place.view_address, request, str(viewers), *pairs]
     process = subprocess.Popen(command, start_new_session=True) if viewers else None
     try:
         yield
+        if process is not None and process.poll() is not None:
+            raise RuntimeError("the viewers have ended before the run")
     finally:
         if process is not None:
             process.kill()
