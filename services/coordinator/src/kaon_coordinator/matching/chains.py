@@ -8,7 +8,7 @@ more than the step that runs.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
 from typing import TypeAlias
@@ -61,24 +61,28 @@ class _Rivals:
         self._state = state
         self._waiting = waiting
         self._requested = requested
-        self._above: dict[ChainKind, tuple[_Asked, ...]] = {}
+        self._above: dict[ChainKind, dict[Lane, _Asked]] = {}
         fleet, lanes = state.fleet, [rival.lane for rival in waiting]
         for lane in lanes:
             # A label that nobody asked for before divides the groups.
             fleet.classes(lane)
         self._asked: dict[Lane, _Asked] = {
-            lane: (lane.need, frozenset(fleet.eligible(lane))) for lane in dict.fromkeys(lanes)
+            lane: (lane.need, fleet.classes(lane).any) for lane in dict.fromkeys(lanes)
         }
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def above(self, kind: ChainKind) -> tuple[_Asked, ...]:
+    @property
+    def lanes(self) -> Container[Lane]:
+        """Return the lanes of the lines."""
+        return self._asked
+
+    def above(self, kind: ChainKind) -> Mapping[Lane, _Asked]:
         """Return what the lines ask for that have a better claim than such chains."""
         found = self._above.get(kind)
         if found is None:
-            lanes = dict.fromkeys(self._find(kind))
-            found = self._above[kind] = tuple(self._asked[lane] for lane in lanes)
+            found = self._above[kind] = {lane: self._asked[lane] for lane in self._find(kind)}
         return found
 
     def _find(self, kind: ChainKind) -> Iterator[Lane]:
@@ -138,14 +142,14 @@ def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> Non
         for ticket in _outranked(state, rivals, now):
             ticket.chain_ended = now
             state.chains.quieten(ticket)
-            state.effects.append(EndChain(incarnation=ticket.incarnation, key=ticket.key))
+            state.effects.append(EndChain(incarnation=ticket.incarnation, ticket=ticket))
     for ticket in leaders:
         runner = state.fleet.get(ticket.incarnation)
         if runner is None:
             continue
         ticket.allowed = _allowed(ticket, runner, rivals)
         if ticket.allowed:
-            state.chains.add(ticket)
+            state.chains.add(ticket, rivals.above(kind_of(ticket)))
 
 
 def extend_chains(state: PoolState, now: float) -> None:
@@ -169,33 +173,41 @@ def extend_chains(state: PoolState, now: float) -> None:
 def _outranked(state: PoolState, rivals: _Rivals, now: float) -> list[Ticket]:
     """Return the chains that must end, of those whose runners were not told lately."""
     state.chains.recall(now - _REPEAT)
+    _note_changes(state)
     found: dict[Ticket, None] = {}
-    for kind, tickets in state.chains.kinds():
-        asked = rivals.above(kind)
-        if asked:
-            found.update(dict.fromkeys(_outranked_alike(state, kind, tickets, asked)))
+    for kind, alike in state.chains.kinds():
+        alike.keep(rivals.lanes)
+        for lane, asked in rivals.above(kind).items():
+            tickets = alike.to_compare(lane)
+            found.update(dict.fromkeys(_outranked_by(state, kind, tickets, asked)))
     for runner in state.fleet.reserved.values():
         for ticket in runner.tickets.values():
-            if runner.reserved is not ticket and ticket in state.chains:
+            if runner.reserved is not ticket and ticket.leads:
                 found[ticket] = None
     return list(found)
 
 
-def _outranked_alike(
-    state: PoolState, kind: ChainKind, tickets: Iterable[Ticket], asked: Sequence[_Asked]
+def _outranked_by(
+    state: PoolState, kind: ChainKind, tickets: Iterable[Ticket], asked: _Asked
 ) -> Iterator[Ticket]:
-    get, occupied = state.fleet.get, kind[2].need
+    get, occupied, each = state.fleet.get, kind[2].need, (asked,)
     for ticket in tickets:
         runner = get(ticket.incarnation)
-        if runner is not None and _could_start(runner, occupied, asked):
+        if runner is not None and _could_start(runner, occupied, each):
             yield ticket
+
+
+def _note_changes(state: PoolState) -> None:
+    """Note what has changed since chains were compared with those who wait."""
+    for runner in state.fleet.take_changed():
+        state.chains.note_changes(runner.tickets.values())
 
 
 def _allowed(ticket: Ticket, runner: RunnerState, rivals: _Rivals) -> tuple[Follower, ...]:
     if runner.reserved is not None and runner.reserved is not ticket:
         return ()
     lane = ticket.lane
-    if _could_start(runner, lane.need, rivals.above(kind_of(ticket))):
+    if _could_start(runner, lane.need, rivals.above(kind_of(ticket)).values()):
         return ()
     count = 0
     for follower in ticket.followers:
@@ -218,13 +230,16 @@ def _has_labels(runner: RunnerState, lane: Lane, known: Lane) -> bool:
     return all(expression.matches(runner.labels) for expression in asked)
 
 
-def _could_start(runner: RunnerState, occupied: Amount, asked: Sequence[_Asked]) -> bool:
+def _could_start(runner: RunnerState, occupied: Amount, asked: Collection[_Asked]) -> bool:
     """Tell whether somebody with a better claim could start at the runner as soon as what is occupied is free."""
     if not asked or runner.group is None:
         return False
-    others = minus(runner.outstanding, occupied)
-    group, capacity = runner.group, runner.capacity
-    return any(group in groups and fits_beside(need, others, capacity) for need, groups in asked)
+    group = runner.group
+    needs = [need for need, groups in asked if group in groups]
+    if not needs:
+        return False
+    others, capacity = minus(runner.outstanding, occupied), runner.capacity
+    return any(fits_beside(need, others, capacity) for need in needs)
 
 
 def _rivals(state: PoolState, now: float) -> list[_Rival]:

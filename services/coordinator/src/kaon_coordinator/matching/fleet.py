@@ -25,8 +25,9 @@ class Eligible:
     # Groups with scarce resources that the steps do not need: these stay free for steps that do.
     wasteful: tuple[RunnerGroup, ...]
     slow: tuple[RunnerGroup, ...]
-    # Groups that are not slow.
+    # Groups that are not slow; and all of them.
     quick: frozenset[RunnerGroup]
+    any: frozenset[RunnerGroup]
 
     @property
     def all(self) -> tuple[RunnerGroup, ...]:
@@ -48,6 +49,8 @@ class Fleet:
         # Keys of labels in requests so far: other labels do not distinguish runners.
         self._asked: set[str] = set()
         self._eligible: dict[Lane, Eligible] = {}
+        # Runners that may have changed since the last review of chains.
+        self._settled: dict[RunnerState, None] = {}
         # Lanes for which no runner had room, with the version of their groups at that time.
         self._full: dict[Lane, int] = {}
         # Slow or resting.
@@ -126,6 +129,7 @@ class Fleet:
 
     def settle(self, runner: RunnerState) -> None:
         """Update the indexes after any change of the runner."""
+        self._settled[runner] = None
         if runner.outstanding[0] > runner.capacity[0]:
             self.crowded[runner] = None
         else:
@@ -149,6 +153,15 @@ class Fleet:
         load_index.add(runner, level)
         if before is None or level[1] > before[1] or not fits(before[0], level[0]):
             runner.group.version += 1
+
+    def take_changed(self) -> Iterator[RunnerState]:
+        """Yield the runners whose group or outstanding amount is not what it was when this was last called."""
+        settled, self._settled = self._settled, {}
+        for runner in settled:
+            state = (runner.group, runner.outstanding)
+            if state != runner.reviewed:
+                runner.reviewed = state
+                yield runner
 
     def _unshelve(self, runner: RunnerState) -> None:
         if runner.level is None or runner.group is None:
@@ -294,6 +307,7 @@ class Fleet:
                 wasteful=_chosen(fitting, lane, slow=False, wastes=True),
                 slow=tuple(group for group in fitting if group.slow),
                 quick=frozenset(group for group in fitting if not group.slow),
+                any=frozenset(fitting),
             )
         return found
 

@@ -46,7 +46,12 @@ class EndChain:
     """Tell a runner to start nothing by itself after this step."""
 
     incarnation: str
-    key: step_pb2.StepKey
+    ticket: Ticket
+
+    @property
+    def key(self) -> step_pb2.StepKey:
+        """Return the issue of the step."""
+        return self.ticket.key
 
 
 @dataclass(frozen=True, kw_only=True)

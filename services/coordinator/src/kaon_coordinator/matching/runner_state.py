@@ -67,6 +67,8 @@ class RunnerState:
     # Its place in the index; only the fleet writes it. The level is None while it has no room or is reserved.
     group: RunnerGroup | None = None
     level: Level | None = None
+    # Its group and outstanding amount at the last review of chains.
+    reviewed: tuple[RunnerGroup | None, Amount] | None = None
     # The bundles by which its group indexes it.
     bundles: frozenset[str] = frozenset()
     # Arrival minus sending time of the last heartbeats, in seconds of two clocks: the least one is the

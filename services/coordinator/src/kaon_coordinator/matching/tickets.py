@@ -103,6 +103,8 @@ class Ticket:
     # The steps that may follow it, and the first of them that its runner may start by itself.
     followers: tuple[Follower, ...] = ()
     allowed: tuple[Follower, ...] = ()
+    # Whether the chain book counts it among those after which the runner may start others.
+    leads: bool = False
     # When its runner was told to start nothing after it.
     chain_ended: float | None = None
 
