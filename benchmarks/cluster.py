@@ -217,6 +217,7 @@ class Cluster:
         for number in range(self._successors):
             following = request(f"{path}-{number}", load, bundle, tenant=tenant)
             asked.offered.add(request=following)
+        asked.offered_alike = self._successors > 0
         return asked
 
     def _tell(self, record: step_pb2.StepRequests, now: float) -> None:

@@ -95,35 +95,29 @@ class _Rivals:
                 yield rival.lane
 
 
-def take_offered(request: step_pb2.StepRequest, lane: Lane, lanes: Lanes) -> tuple[Follower, ...]:
-    """Take the offered successors out of a request of the lane."""
-    found = followers_of(request.offered, lanes, request, lane)
-    request.ClearField("offered")
-    return found
-
-
 def followers_of(
-    offered: Iterable[step_pb2.Successor],
-    lanes: Lanes,
-    before: step_pb2.StepRequest | None = None,
-    lane: Lane | None = None,
+    asked: step_pb2.StepRequest | step_pb2.StepHeld, lane: Lane, lanes: Lanes
 ) -> tuple[Follower, ...]:
-    """Return offered successors with their lanes.
+    """Return the successors that a message offers.
 
     Args:
-        offered: The successors, in order.
-        lanes: Where lanes are found.
-        before: The request of the step before the first of them, if it is known.
-        lane: The lane of that request.
+        asked: A step of the lane, with what may follow it.
+        lane: The lane in which successors are that ask for the same.
+        lanes: Where other lanes are found.
     """
+    if asked.offered_alike:
+        return tuple(
+            [(each.request.key.path, lane, each.SerializeToString()) for each in asked.offered]
+        )
     followers = []
-    for each in offered:
+    before = None
+    for each in asked.offered:
         following = each.request
         # Steps that follow mostly ask for the same, and finding a lane costs more than comparing.
-        if lane is None or before is None or not _asks_alike(following, before):
+        if before is None or not _asks_alike(following, before):
             lane = lanes.of(following)
         before = following
-        followers.append(Follower(following.key.path, lane, each.SerializeToString()))
+        followers.append((following.key.path, lane, each.SerializeToString()))
     return tuple(followers)
 
 
@@ -210,9 +204,9 @@ def _allowed(ticket: Ticket, runner: RunnerState, rivals: _Rivals) -> tuple[Foll
     if _could_start(runner, lane.need, rivals.above(kind_of(ticket)).values()):
         return ()
     count = 0
-    for follower in ticket.followers:
-        if follower.lane is not lane and not (
-            fits(follower.lane.need, lane.need) and _has_labels(runner, follower.lane, lane)
+    for _, following, _ in ticket.followers:
+        if following is not lane and not (
+            fits(following.need, lane.need) and _has_labels(runner, following, lane)
         ):
             break
         count += 1

@@ -14,7 +14,6 @@ from kaon_coordinator.matching.chains import (
     extend_chains,
     followers_of,
     review_chains,
-    take_offered,
 )
 from kaon_coordinator.matching.explain import explain
 from kaon_coordinator.matching.heartbeats import apply_heartbeat
@@ -33,7 +32,7 @@ from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.pool_views import pool_view, runner_view
 from kaon_coordinator.matching.reserving import keep_free
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
-from kaon_coordinator.matching.tickets import Place, Ticket, step_id
+from kaon_coordinator.matching.tickets import Follower, Place, Ticket, step_id
 from kaon_coordinator.matching.troubles import Trouble
 from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
@@ -193,7 +192,11 @@ class PoolMatcher:
         if known is not None and generation <= known.generation:
             return
         lane = state.lanes.of(request)
-        followers = take_offered(request, lane, state.lanes) if request.offered else ()
+        followers: tuple[Follower, ...] = ()
+        if request.offered:
+            followers = followers_of(request, lane, state.lanes)
+            request.ClearField("offered")
+            request.ClearField("offered_alike")
         ticket = Ticket(
             step=step,
             followers=followers,
@@ -241,6 +244,7 @@ class PoolMatcher:
             if held.key.generation < known.generation or known.started:
                 return
             state.forget(known)
+        lane = state.lanes.get(wanted(held.resources), ())
         ticket = Ticket(
             step=step,
             attempt=held.key.attempt,
@@ -248,14 +252,14 @@ class PoolMatcher:
             request=None,
             tenant=held.tenant,
             priority=held.priority,
-            lane=state.lanes.get(wanted(held.resources), ()),
+            lane=lane,
             bundle="",
             partition=partition,
             sequence=state.next_sequence(),
             since=now,
             place=Place.RELEASED,
             incarnation=held.incarnation,
-            followers=followers_of(held.offered, state.lanes) if held.offered else (),
+            followers=followers_of(held, lane, state.lanes) if held.offered else (),
         )
         state.tickets[step] = ticket
         runner = state.fleet.get(held.incarnation)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Container
 from dataclasses import dataclass
 from enum import Enum
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from kaon_coordinator.matching.amounts import Amount, wanted
 from kaon_coordinator.matching.labels import LabelExpression, parse_label_expression
@@ -51,13 +51,8 @@ class Place(Enum):
     GONE = "gone"
 
 
-class Follower(NamedTuple):
-    """A step that the runner may start by itself after another one."""
-
-    path: str
-    lane: Lane
-    # The serialized Successor.
-    data: bytes
+# (path, lane, serialized Successor): a step that the runner may start by itself after another one.
+Follower: TypeAlias = tuple[str, Lane, bytes]
 
 
 @dataclass(eq=False, slots=True, kw_only=True)

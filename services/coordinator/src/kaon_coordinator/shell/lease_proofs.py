@@ -71,10 +71,9 @@ class LeaseProofs:
     def _successors(self, ticket: Ticket, incarnation: str) -> Iterator[bytes]:
         """Yield the serialized successors that a matcher allows, each with its token."""
         keys = self._keys
-        for follower in ticket.allowed:
-            data = follower.data
+        for path, _, data in ticket.allowed:
             if keys is not None:
-                claim = _claim_of(ticket, follower.path, 1, incarnation)
+                claim = _claim_of(ticket, path, 1, incarnation)
                 data += _SUCCESSORS_REQUEST + _TOKEN_FIELD + keys.sign(claim)
             yield data
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from kaon_coordinator.engine.actions import (
     EndChain,
@@ -20,6 +21,7 @@ from kaon_wire.errors import InvalidValue
 from kaon_wire.packing import fill
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
+from kaonapi.workflow.v1 import definition_pb2
 
 DEFAULT_POOL = "default"
 # Bytes of one event or request: brokers refuse records of more than 1 MiB by default.
@@ -102,6 +104,7 @@ def _offer(
     epoch: int,
 ) -> None:
     """Offer the steps that may follow, as many as fit; each is built where it stays, for a copy of it costs as much again."""
+    needs, alike = _shared(state, step).needs, True
     for follower in chain_after(state, step):
         issue = StepIssue(path=follower.step.path, attempt=1, generation=step.generation)
         successor = message.offered.add()
@@ -121,7 +124,9 @@ def _offer(
         room -= successor.ByteSize()
         if room < 0:
             del message.offered[-1]
-            return
+            break
+        alike = alike and _shared(state, follower.step).needs == needs
+    message.offered_alike = alike and len(message.offered) > 0
 
 
 def _fill(
@@ -135,7 +140,7 @@ def _fill(
     epoch: int,
 ) -> None:
     """Fill the request for one issue of a step."""
-    request.CopyFrom(_shared_request(state, step))
+    request.CopyFrom(_shared(state, step).request)
     key, spec = request.key, request.spec
     key.run_id, key.path = state.run_id, issue.path
     key.attempt, key.generation = issue.attempt, issue.generation
@@ -149,14 +154,25 @@ def _fill(
     spec.trace_parent = _trace_parent(state, issue)
 
 
-def _shared_request(state: RunState, step: StepState) -> step_pb2.StepRequest:
-    """Return the part of a request that all instances of a declared step share."""
+class _Shared(NamedTuple):
+    """What the requests of all instances of a declared step share."""
+
+    block: definition_pb2.Block
+    request: step_pb2.StepRequest
+    # Equal for steps that ask for the same: the serialized resources, and the labels.
+    needs: tuple[bytes, tuple[str, ...]]
+
+
+def _shared(state: RunState, step: StepState) -> _Shared:
     kept = state.workflow.kept
-    known = kept.get(step.block.name)
+    known: _Shared | None = kept.get(step.block.name)
     # A run that got a new version of its workflow may still have blocks of the old one.
-    if known is None or known[0] is not step.block:
-        known = kept[step.block.name] = (step.block, _make_shared(state, step))
-    return known[1]
+    if known is None or known.block is not step.block:
+        request = _make_shared(state, step)
+        resources = request.resources.SerializeToString(deterministic=True)
+        known = _Shared(step.block, request, (resources, tuple(request.labels)))
+        kept[step.block.name] = known
+    return known
 
 
 def _make_shared(state: RunState, step: StepState) -> step_pb2.StepRequest:
