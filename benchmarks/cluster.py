@@ -214,10 +214,12 @@ class Cluster:
         self._steps[path] = Step(load=load, asked=now, seconds=seconds, bundle=bundle)
         tenant = load.tenant if self._fair else ALL
         asked = request(path, load, bundle, tenant=tenant)
-        for number in range(self._successors):
-            following = request(f"{path}-{number}", load, bundle, tenant=tenant)
-            asked.offered.add(request=following)
-        asked.offered_alike = self._successors > 0
+        if self._successors:
+            carrier = step_pb2.StepRequest()
+            for number in range(self._successors):
+                following = request(f"{path}-{number}", load, bundle, tenant=tenant)
+                carrier.successors.add(request=following)
+            asked.chain, asked.chain_alike = carrier.SerializeToString(), True
         return asked
 
     def _tell(self, record: step_pb2.StepRequests, now: float) -> None:

@@ -89,15 +89,18 @@ class ChainBook:
         alike.add(ticket, compared)
 
     def quieten(self, ticket: Ticket) -> None:
-        """Move a chain aside: its runner has just been told to end it."""
+        """Move a chain aside: its runner has just been told to end it, for the first time or again."""
         self.discard(ticket)
         self._told[ticket] = None
 
-    def recall(self, until: float) -> None:
-        """Count chains as going on again whose runners were last told at a time up to `until`."""
-        for ticket in tuple(self._told_until(until)):
-            del self._told[ticket]
-            self.add(ticket)
+    def told(self, until: float) -> list[Ticket]:
+        """Return the chains whose runners were last told at a time up to `until`, first told first."""
+        return list(self._told_until(until))
+
+    def recall(self, ticket: Ticket) -> None:
+        """Count a chain as going on again although its runner was told to end it."""
+        del self._told[ticket]
+        self.add(ticket)
 
     def discard(self, ticket: Ticket) -> None:
         """Forget a chain, if the ticket leads one."""

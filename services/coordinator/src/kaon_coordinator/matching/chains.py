@@ -18,7 +18,7 @@ from kaon_coordinator.matching.chain_book import ChainKind, kind_of
 from kaon_coordinator.matching.match_effects import EndChain, Extend
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerGroup, RunnerState
-from kaon_coordinator.matching.tickets import Follower, Lane, Lanes, Place, Ticket, expressions
+from kaon_coordinator.matching.tickets import Lane, Lanes, Place, Ticket, expressions
 from kaon_wire.errors import InvalidValue
 from kaonapi.step.v1 import step_pb2
 
@@ -95,34 +95,20 @@ class _Rivals:
                 yield rival.lane
 
 
-def followers_of(
-    asked: step_pb2.StepRequest | step_pb2.StepHeld, lane: Lane, lanes: Lanes
-) -> tuple[Follower, ...]:
-    """Return the successors that a message offers.
-
-    Args:
-        asked: A step of the lane, with what may follow it.
-        lane: The lane in which successors are that ask for the same.
-        lanes: Where other lanes are found.
-    """
-    if asked.offered_alike:
-        return tuple(
-            [(each.request.key.path, lane, each.SerializeToString()) for each in asked.offered]
-        )
-    followers = []
-    before = None
-    for each in asked.offered:
-        following = each.request
-        # Steps that follow mostly ask for the same, and finding a lane costs more than comparing.
-        if before is None or not _asks_alike(following, before):
-            lane = lanes.of(following)
-        before = following
-        followers.append((following.key.path, lane, each.SerializeToString()))
-    return tuple(followers)
+def follower_lanes(
+    asked: step_pb2.StepRequest | step_pb2.StepHeld, lanes: Lanes
+) -> tuple[Lane, ...]:
+    """Return the lanes of the steps that may follow a step, in order; nothing when they ask for the same as that step."""
+    if asked.chain_alike:
+        return ()
+    carrier = _carrier(isinstance(asked, step_pb2.StepHeld))
+    carrier.ParseFromString(asked.chain)
+    return tuple(lanes.of(each.request) for each in carrier.successors)
 
 
-def _asks_alike(one: step_pb2.StepRequest, other: step_pb2.StepRequest) -> bool:
-    return one.resources == other.resources and one.labels == other.labels
+def _carrier(is_held: bool) -> step_pb2.StepRequest | step_pb2.ChainExtension:
+    """Return an empty message for the steps that may follow a step."""
+    return step_pb2.ChainExtension() if is_held else step_pb2.StepRequest()
 
 
 def review_chains(state: PoolState, placed: Iterable[Ticket], now: float) -> None:
@@ -166,9 +152,8 @@ def extend_chains(state: PoolState, now: float) -> None:
 
 def _outranked(state: PoolState, rivals: _Rivals, now: float) -> list[Ticket]:
     """Return the chains that must end, of those whose runners were not told lately."""
-    state.chains.recall(now - _REPEAT)
     _note_changes(state)
-    found: dict[Ticket, None] = {}
+    found = dict.fromkeys(_outranked_again(state, rivals, now))
     for kind, alike in state.chains.kinds():
         alike.keep(rivals.lanes)
         for lane, asked in rivals.above(kind).items():
@@ -179,6 +164,16 @@ def _outranked(state: PoolState, rivals: _Rivals, now: float) -> list[Ticket]:
             if runner.reserved is not ticket and ticket.leads:
                 found[ticket] = None
     return list(found)
+
+
+def _outranked_again(state: PoolState, rivals: _Rivals, now: float) -> Iterator[Ticket]:
+    """Yield the chains whose runners are to be told again, and count the others of their age as going on."""
+    for ticket in state.chains.told(now - _REPEAT):
+        runner, above = state.fleet.get(ticket.incarnation), rivals.above(kind_of(ticket))
+        if runner is not None and _could_start(runner, ticket.lane.need, above.values()):
+            yield ticket
+        else:
+            state.chains.recall(ticket)
 
 
 def _outranked_by(
@@ -197,20 +192,26 @@ def _note_changes(state: PoolState) -> None:
         state.chains.note_changes(runner.tickets.values())
 
 
-def _allowed(ticket: Ticket, runner: RunnerState, rivals: _Rivals) -> tuple[Follower, ...]:
+def _allowed(ticket: Ticket, runner: RunnerState, rivals: _Rivals) -> bytes:
     if runner.reserved is not None and runner.reserved is not ticket:
-        return ()
+        return b""
     lane = ticket.lane
     if _could_start(runner, lane.need, rivals.above(kind_of(ticket)).values()):
-        return ()
-    count = 0
-    for _, following, _ in ticket.followers:
+        return b""
+    for count, following in enumerate(ticket.follower_lanes):
         if following is not lane and not (
             fits(following.need, lane.need) and _has_labels(runner, following, lane)
         ):
-            break
-        count += 1
-    return ticket.followers[:count]
+            return _first(ticket, count)
+    return ticket.followers
+
+
+def _first(ticket: Ticket, count: int) -> bytes:
+    """Return the first of the steps that may follow."""
+    carrier = _carrier(ticket.request is None)
+    carrier.ParseFromString(ticket.followers)
+    del carrier.successors[count:]
+    return carrier.SerializeToString()
 
 
 def _has_labels(runner: RunnerState, lane: Lane, known: Lane) -> bool:

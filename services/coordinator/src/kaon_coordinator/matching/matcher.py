@@ -12,7 +12,7 @@ from itertools import chain
 from kaon_coordinator.matching.amounts import wanted
 from kaon_coordinator.matching.chains import (
     extend_chains,
-    followers_of,
+    follower_lanes,
     review_chains,
 )
 from kaon_coordinator.matching.explain import explain
@@ -32,7 +32,7 @@ from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.pool_views import pool_view, runner_view
 from kaon_coordinator.matching.reserving import keep_free
 from kaon_coordinator.matching.tenants import NO_LIMITS, Tenants
-from kaon_coordinator.matching.tickets import Follower, Place, Ticket, step_id
+from kaon_coordinator.matching.tickets import Lane, Place, Ticket, step_id
 from kaon_coordinator.matching.troubles import Trouble
 from kaonapi.run.v1 import command_pb2
 from kaonapi.runner.v1 import runner_pb2
@@ -183,30 +183,32 @@ class PoolMatcher:
     # ------------------------------------------------------------------------------------------------
 
     def _request(self, request: step_pb2.StepRequest, now: float, due: float) -> None:
-        state = self._state
-        step = step_id(request.key)
-        generation = request.key.generation
+        state, key, spec = self._state, request.key, request.spec
+        step, generation, attempt = step_id(key), key.generation, key.attempt
         if state.is_over(step, generation):
             return
         known = state.tickets.get(step)
         if known is not None and generation <= known.generation:
             return
         lane = state.lanes.of(request)
-        followers: tuple[Follower, ...] = ()
-        if request.offered:
-            followers = followers_of(request, lane, state.lanes)
-            request.ClearField("offered")
-            request.ClearField("offered_alike")
+        followers = request.chain
+        lanes: tuple[Lane, ...] = ()
+        if followers:
+            lanes = follower_lanes(request, state.lanes)
+            # The runner gets what it may start, by another field.
+            request.ClearField("chain")
+            request.ClearField("chain_alike")
         ticket = Ticket(
             step=step,
             followers=followers,
-            attempt=request.key.attempt,
+            follower_lanes=lanes,
+            attempt=attempt,
             generation=generation,
             request=request.SerializeToString(),
-            tenant=sys.intern(request.spec.tenant),
+            tenant=sys.intern(spec.tenant),
             priority=request.priority,
             lane=lane,
-            bundle=sys.intern(request.spec.code_bundle),
+            bundle=sys.intern(spec.code_bundle),
             partition=request.partition,
             sequence=state.next_sequence(),
             since=now,
@@ -218,7 +220,7 @@ class PoolMatcher:
             state.park(ticket, due)
         else:
             # More issues than attempts: its runner was lost or handed it back, and it has waited before.
-            state.enqueue(ticket, first=generation > request.key.attempt)
+            state.enqueue(ticket, first=generation > attempt)
 
     def _supersede(self, old: Ticket, new: Ticket, now: float) -> None:
         """Replace an older issue: its runner handed it back or was lost, so another runner is better."""
@@ -244,7 +246,6 @@ class PoolMatcher:
             if held.key.generation < known.generation or known.started:
                 return
             state.forget(known)
-        lane = state.lanes.get(wanted(held.resources), ())
         ticket = Ticket(
             step=step,
             attempt=held.key.attempt,
@@ -252,14 +253,15 @@ class PoolMatcher:
             request=None,
             tenant=held.tenant,
             priority=held.priority,
-            lane=lane,
+            lane=state.lanes.get(wanted(held.resources), ()),
             bundle="",
             partition=partition,
             sequence=state.next_sequence(),
             since=now,
             place=Place.RELEASED,
             incarnation=held.incarnation,
-            followers=followers_of(held, lane, state.lanes) if held.offered else (),
+            followers=held.chain,
+            follower_lanes=follower_lanes(held, state.lanes) if held.chain else (),
         )
         state.tickets[step] = ticket
         runner = state.fleet.get(held.incarnation)

@@ -51,10 +51,6 @@ class Place(Enum):
     GONE = "gone"
 
 
-# (path, lane, serialized Successor): a step that the runner may start by itself after another one.
-Follower: TypeAlias = tuple[str, Lane, bytes]
-
-
 @dataclass(eq=False, slots=True, kw_only=True)
 class Ticket:
     """One issue of a step, from its request to its end."""
@@ -95,9 +91,12 @@ class Ticket:
     # A runner that handed it back, and until when that runner is avoided.
     avoid: str = ""
     avoid_until: float = 0.0
-    # The steps that may follow it, and the first of them that its runner may start by itself.
-    followers: tuple[Follower, ...] = ()
-    allowed: tuple[Follower, ...] = ()
+    # The steps that may follow it: a serialized StepRequest that has them in `successors`, and nothing else; a ChainExtension if
+    # the step is only known to be held. Then the first of them that its runner may start by itself, in the same way.
+    followers: bytes = b""
+    allowed: bytes = b""
+    # The lanes of the steps that may follow, in order; empty when all of them are in the lane of this one.
+    follower_lanes: tuple[Lane, ...] = ()
     # Whether the chain book counts it among those after which the runner may start others.
     leads: bool = False
     # When its runner was told to start nothing after it.

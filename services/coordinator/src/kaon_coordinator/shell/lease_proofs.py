@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from kaon_coordinator.matching.match_effects import Extend, Release
 from kaon_coordinator.matching.tickets import Ticket
 from kaon_wire.lease_tokens import TOKEN_BYTES, LeaseClaim, LeaseKeys
-from kaon_wire.packing import pack_repeated
 from kaonapi.log.v1 import log_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -18,10 +17,6 @@ _TOKEN_FIELD = (
     bytes([step_pb2.StepRequest.KEY_FIELD_NUMBER << 3 | _SUBMESSAGE, TOKEN_BYTES + 2])
     + bytes([step_pb2.StepKey.LEASE_TOKEN_FIELD_NUMBER << 3 | _SUBMESSAGE, TOKEN_BYTES])
 )  # fmt: skip
-# The head of what adds a token to Successor.request in the same way.
-_SUCCESSORS_REQUEST = bytes(
-    [step_pb2.Successor.REQUEST_FIELD_NUMBER << 3 | _SUBMESSAGE, len(_TOKEN_FIELD) + TOKEN_BYTES]
-)
 
 
 class LeaseProofs:
@@ -53,10 +48,10 @@ class LeaseProofs:
 
     def extended(self, extend: Extend) -> bytes:
         """Return the serialized ChainExtension of a runner, with the tokens of its successors."""
-        extension = step_pb2.ChainExtension(key=extend.ticket.key)
-        successors = list(self._successors(extend.ticket, extend.incarnation))
-        field = step_pb2.ChainExtension.SUCCESSORS_FIELD_NUMBER
-        return extension.SerializeToString() + pack_repeated(field, successors)
+        ticket = extend.ticket
+        extension = step_pb2.ChainExtension(key=ticket.key)
+        chain = self._chain(step_pb2.ChainExtension(), ticket, extend.incarnation)
+        return extension.SerializeToString() + chain
 
     def _parts(self, ticket: Ticket, request: bytes, incarnation: str) -> Iterator[bytes]:
         """Yield the parts of a serialized request: as it came, the token, and the successors with theirs."""
@@ -65,17 +60,30 @@ class LeaseProofs:
         yield request
         if keys is not None:
             yield _TOKEN_FIELD + keys.sign(_claim_of(ticket, path, ticket.attempt, incarnation))
-        successors = list(self._successors(ticket, incarnation))
-        yield pack_repeated(step_pb2.StepRequest.SUCCESSORS_FIELD_NUMBER, successors)
+        if ticket.allowed:
+            yield self._chain(step_pb2.StepRequest(), ticket, incarnation)
 
-    def _successors(self, ticket: Ticket, incarnation: str) -> Iterator[bytes]:
-        """Yield the serialized successors that a matcher allows, each with its token."""
+    def _chain(
+        self,
+        carrier: step_pb2.StepRequest | step_pb2.ChainExtension,
+        ticket: Ticket,
+        incarnation: str,
+    ) -> bytes:
+        """Return the successors that a matcher allows, each with its token.
+
+        Args:
+            carrier: An empty message of the kind in which they are.
+            ticket: The step that they may follow.
+            incarnation: The runner.
+        """
         keys = self._keys
-        for path, _, data in ticket.allowed:
-            if keys is not None:
-                claim = _claim_of(ticket, path, 1, incarnation)
-                data += _SUCCESSORS_REQUEST + _TOKEN_FIELD + keys.sign(claim)
-            yield data
+        if keys is None:
+            return ticket.allowed
+        carrier.ParseFromString(ticket.allowed)
+        for each in carrier.successors:
+            key = each.request.key
+            key.lease_token = keys.sign(_claim_of(ticket, key.path, 1, incarnation))
+        return carrier.SerializeToString()
 
     def prove(self, key: step_pb2.StepKey, tenant: str, incarnation: str) -> None:
         """Put the token of a lease into its key."""

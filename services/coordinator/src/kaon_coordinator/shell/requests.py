@@ -103,11 +103,17 @@ def _offer(
     partition: int,
     epoch: int,
 ) -> None:
-    """Offer the steps that may follow, as many as fit; each is built where it stays, for a copy of it costs as much again."""
+    """Offer the steps that may follow, as many as fit, as the matcher passes them on to a runner.
+
+    Each is built where it stays, for a copy of it costs as much again.
+    """
+    is_held = isinstance(message, step_pb2.StepHeld)
+    carrier = step_pb2.ChainExtension() if is_held else step_pb2.StepRequest()
+    successors = carrier.successors
     needs, alike = _shared(state, step).needs, True
     for follower in chain_after(state, step):
         issue = StepIssue(path=follower.step.path, attempt=1, generation=step.generation)
-        successor = message.offered.add()
+        successor = successors.add()
         _fill(
             successor.request,
             state,
@@ -123,10 +129,11 @@ def _offer(
             output.keys_json.extend(source.chosen.keys)
         room -= successor.ByteSize()
         if room < 0:
-            del message.offered[-1]
+            del successors[-1]
             break
         alike = alike and _shared(state, follower.step).needs == needs
-    message.offered_alike = alike and len(message.offered) > 0
+    if successors:
+        message.chain, message.chain_alike = carrier.SerializeToString(), alike
 
 
 def _fill(

@@ -67,8 +67,12 @@ def _until(number: int, length: int = 40) -> _Chain:
     return steps
 
 
+def _offered(held: step_pb2.StepHeld) -> list[step_pb2.Successor]:
+    return list(step_pb2.ChainExtension.FromString(held.chain).successors)
+
+
 def _paths(held: step_pb2.StepHeld) -> list[str]:
-    return [each.request.key.path for each in held.offered]
+    return [each.request.key.path for each in _offered(held)]
 
 
 def test_long_before_a_chain_ends_the_engine_offers_further_steps() -> None:
@@ -76,9 +80,9 @@ def test_long_before_a_chain_ends_the_engine_offers_further_steps() -> None:
     held = steps.held(f"s{RENEWED_FIRST}")
     after = range(RENEWED_FIRST + 1, RENEWED_FIRST + LONGEST_EXTENSION)
     assert _paths(held) == [f"s{number}" for number in after]
-    first, second = held.offered[0], held.offered[1]
+    first, second, *_ = _offered(held)
     assert (first.request.partition, first.request.epoch) == (0, 3)
-    assert {each.request.key.generation for each in held.offered} == {held.key.generation}
+    assert {each.request.key.generation for each in _offered(held)} == {held.key.generation}
     # The step that is held is step 0.
     assert [first.inputs["x"].step, second.inputs["x"].step] == [0, 1]
 
@@ -88,7 +92,7 @@ def test_steps_between_offer_nothing() -> None:
     offers = []
     for number in range(1, 33):
         steps.go_on()
-        if steps.held(f"s{number}").offered:
+        if steps.held(f"s{number}").chain:
             offers.append(number)
     assert offers == list(range(RENEWED_FIRST, 33, RENEWED_EVERY))
 
@@ -132,13 +136,13 @@ def test_a_step_that_ends_in_the_turn_in_which_it_began_leaves_the_renewal_to_th
     held = steps.held(*(f"s{RENEWED_FIRST + more}" for more in range(3)))
     assert held.key.path == f"s{RENEWED_FIRST + 2}"
     assert _paths(held)[0] == f"s{RENEWED_FIRST + 3}"
-    assert not steps.held(f"s{RENEWED_FIRST + 2}").offered
+    assert not steps.held(f"s{RENEWED_FIRST + 2}").chain
 
 
 def test_a_run_that_is_paused_renews_nothing() -> None:
     steps = _until(RENEWED_FIRST)
     steps.driver.tell(Pause(reason="", requester="x"))
-    assert not steps.held(f"s{RENEWED_FIRST}").offered
+    assert not steps.held(f"s{RENEWED_FIRST}").chain
 
 
 def test_a_breakpoint_ends_what_is_offered() -> None:
@@ -164,7 +168,8 @@ def test_a_step_that_was_released_renews_nothing_because_its_release_had_a_chain
     assert steps.driver.state.steps[f"s{RENEWED_FIRST}"].status == t.READY
     effects = steps.effects(f"s{RENEWED_FIRST}")
     assert not effects.held
-    assert len(effects.requests["default"][0].offered) == LONGEST_CHAIN - 1
+    carrier = step_pb2.StepRequest.FromString(effects.requests["default"][0].chain)
+    assert len(carrier.successors) == LONGEST_CHAIN - 1
 
 
 def test_steps_beyond_the_first_chain_keep_the_generation_that_was_promised() -> None:

@@ -57,7 +57,7 @@ def _started(*blocks: d.Block) -> Driver:
 
 def _offered(driver: Driver, path: str) -> list[step_pb2.Successor]:
     request = requests.step_request(driver.state, driver.state.steps[path], partition=0, epoch=1)
-    return list(request.offered)
+    return list(step_pb2.StepRequest.FromString(request.chain).successors)
 
 
 def _following(
@@ -101,6 +101,27 @@ def test_a_value_from_before_the_chain_travels_with_it() -> None:
 def test_a_chain_has_at_most_sixteen_steps() -> None:
     driver = _started(*(step(f"s{index}") for index in range(30)))
     assert len(_offered(driver, "s0")) == LONGEST_CHAIN - 1
+
+
+@pytest.mark.parametrize("differs", ["", "resources", "labels", "type"])
+def test_a_request_says_whether_all_that_may_follow_ask_for_the_same(differs: str) -> None:
+    first, second, third = step("a"), step("b"), step("c")
+    if differs == "resources":
+        third.step.resources.cpu_milli = 500
+    elif differs == "labels":
+        third.step.labels.append("spark=4")
+    elif differs == "type":
+        third.step.type = "shell"
+    driver = _started(first, second, third)
+    request = requests.step_request(driver.state, driver.state.steps["a"], partition=0, epoch=1)
+    assert request.chain_alike == (not differs)
+    assert len(_offered(driver, "a")) == 2
+
+
+def test_a_request_that_nothing_may_follow_has_no_chain() -> None:
+    driver = _started(step("a"))
+    request = requests.step_request(driver.state, driver.state.steps["a"], partition=0, epoch=1)
+    assert (request.chain, request.chain_alike) == (b"", False)
 
 
 def _exclusive(block: d.Block) -> None:

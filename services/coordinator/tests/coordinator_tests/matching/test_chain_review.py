@@ -11,34 +11,35 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from kaon_coordinator.matching import chains
+from kaon_coordinator.matching.chain_book import kind_of
 from kaon_coordinator.matching.pool_state import PoolState
 from kaon_coordinator.matching.runner_state import RunnerState
 from kaon_coordinator.matching.tickets import Ticket
 from kaonapi.step.v1 import step_pb2
 
 from .test_properties import Storm
-from .world import Host, Pool, key, request
+from .world import Host, Pool, key, offer, request
 
 _outranked = chains._outranked
 
 
-def _all_compared(state: PoolState, rivals: Any) -> Iterator[Ticket]:
+def _all_compared(state: PoolState, rivals: Any, told: list[Ticket]) -> Iterator[Ticket]:
     """Yield the chains that must end, each found by comparing it with everybody above it."""
-    for kind, alike in state.chains.kinds():
-        _, _, lane = kind
-        for ticket in alike.chains:
-            runner = state.fleet.get(ticket.incarnation)
-            if runner is None:
-                continue
-            kept = runner.reserved is not None and runner.reserved is not ticket
-            above = rivals.above(kind).values()
-            if kept or chains._could_start(runner, lane.need, above):
-                yield ticket
+    going_on = [ticket for _, alike in state.chains.kinds() for ticket in alike.chains]
+    for ticket in dict.fromkeys((*going_on, *told)):
+        runner = state.fleet.get(ticket.incarnation)
+        if runner is None:
+            continue
+        kept = runner.reserved is not None and runner.reserved is not ticket
+        above = rivals.above(kind_of(ticket)).values()
+        if kept or chains._could_start(runner, ticket.lane.need, above):
+            yield ticket
 
 
 def _checked(state: PoolState, rivals: Any, now: float) -> list[Ticket]:
+    told = state.chains.told(now - chains._REPEAT)
     found = _outranked(state, rivals, now)
-    assert set(found) == set(_all_compared(state, rivals))
+    assert set(found) == set(_all_compared(state, rivals, told))
     return found
 
 
@@ -76,7 +77,7 @@ class ChainStorm(Storm):
                 labels=labels,
                 priority=priority,
             )
-            leader.offered.add(request=request(f"s{number}-next", tenant=tenant, labels=labels))
+            offer(leader, request(f"s{number}-next", tenant=tenant, labels=labels))
             asked.append(leader)
         self.asked += count
         self.pool.ask(*asked)
@@ -109,7 +110,7 @@ TestChainStorm = ChainStorm.TestCase
 
 def _leading(path: str, tenant: str) -> step_pb2.StepRequest:
     leader = request(path, tenant=tenant)
-    leader.offered.add(request=request(f"{path}-next", tenant=tenant))
+    offer(leader, request(f"{path}-next", tenant=tenant), alike=True)
     return leader
 
 

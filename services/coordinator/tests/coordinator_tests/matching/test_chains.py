@@ -13,12 +13,14 @@ from kaon_coordinator.shell.lease_proofs import LeaseProofs
 from kaon_wire.lease_tokens import LeaseClaim, LeaseKeys
 from kaonapi.step.v1 import step_pb2
 
-from .world import Host, Pool, key, request
+from .world import Host, Pool, key, offer, request
 
 
-def _leading(path: str, *followers: step_pb2.StepRequest, **rest: object) -> step_pb2.StepRequest:
+def _leading(
+    path: str, *followers: step_pb2.StepRequest, alike: bool = False, **rest: object
+) -> step_pb2.StepRequest:
     leader = request(path, **rest)  # type: ignore[arg-type]
-    leader.offered.extend(step_pb2.Successor(request=each) for each in followers)
+    offer(leader, *followers, alike=alike)
     return leader
 
 
@@ -33,7 +35,7 @@ def _released(pool: Pool, path: str, proofs: LeaseProofs | None = None) -> step_
             for data in (proofs or LeaseProofs()).released(effect):
                 released = step_pb2.StepRequest.FromString(data)
                 if released.key.path == path:
-                    assert not released.offered
+                    assert not released.chain
                     return released
     raise AssertionError(f"{path} was not released")
 
@@ -42,10 +44,29 @@ def _ended(pool: Pool) -> list[str]:
     return [effect.key.path for effect in pool.effects if isinstance(effect, EndChain)]
 
 
-def test_a_release_carries_the_successors_for_which_nobody_waits() -> None:
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_release_carries_the_successors_for_which_nobody_waits(alike: bool) -> None:
     pool = Pool(Host("r1", slots=1))
-    pool.ask(_leading("a", request("b"), request("c")))
+    pool.ask(_leading("a", request("b"), request("c"), alike=alike))
     assert _allowed(pool, "a") == ["b", "c"]
+
+
+def test_successors_that_ask_for_the_same_are_passed_on_unread() -> None:
+    pool = Pool(Host("r1", slots=1))
+    leader = request("a")
+    leader.chain, leader.chain_alike = b"unread", True
+    pool.ask(leader)
+    (released,) = [effect for effect in pool.effects if isinstance(effect, Release)]
+    assert [ticket.allowed for ticket in released.tickets] == [b"unread"]
+
+
+def test_a_chain_that_cannot_be_read_drops_its_own_step_only() -> None:
+    pool = Pool(Host("r1", slots=2))
+    unread = request("a")
+    unread.chain = b"unread"
+    pool.ask(unread, request("b"))
+    assert [trouble.path for trouble in pool.matcher.take_troubles()] == ["a"]
+    assert (pool.where("a"), pool.where("b")) == ([], ["r1"])
 
 
 def test_a_successor_that_needs_more_or_other_labels_ends_the_chain() -> None:
@@ -57,10 +78,11 @@ def test_a_successor_that_needs_more_or_other_labels_ends_the_chain() -> None:
     assert _allowed(pool, "x") == ["spark"]
 
 
-def test_each_successor_has_a_token_of_its_own() -> None:
+@pytest.mark.parametrize("alike", [True, False])
+def test_each_successor_has_a_token_of_its_own(alike: bool) -> None:
     keys = LeaseKeys((b"k" * 32,))
     pool = Pool(Host("r1"))
-    pool.ask(_leading("a", request("b", generation=1)))
+    pool.ask(_leading("a", request("b", generation=1), alike=alike))
     released = _released(pool, "a", LeaseProofs(lambda: keys))
     for each in (released.key, released.successors[0].request.key):
         claim = LeaseClaim(
@@ -195,7 +217,7 @@ def test_a_step_that_began_by_succession_leads_on(leads: bool) -> None:
 def _begin_by_succession(pool: Pool, path: str, after: str, *offered: str, **rest: object) -> None:
     """An engine tells that a runner has begun a step by itself, and offers further ones."""
     held = step_pb2.StepHeld(key=key(path), incarnation="r1", tenant="x", leads=True, **rest)  # type: ignore[arg-type]
-    held.offered.extend(step_pb2.Successor(request=request(each)) for each in offered)
+    offer(held, *(request(each) for each in offered))
     ended = [step_pb2.StepEnded(key=key(after))]
     record = step_pb2.StepRequests(pool="default", epoch=1, ended=ended, held=[held])
     pool.matcher.requests(record, pool.now)
@@ -272,8 +294,7 @@ def test_an_own_step_of_less_priority_that_has_waited_for_longer_than_that_is_wo
 def test_a_chain_goes_on_as_far_as_needs_and_labels_allow() -> None:
     pool = _running(Host("r1", slots=1, labels={"spark": "4"}))
     held = step_pb2.StepHeld(key=key("b"), incarnation="r1", tenant="x", leads=True)
-    for each in (request("c", labels=("spark=4",)), request("d", labels=("r",)), request("e")):
-        held.offered.add(request=each)
+    offer(held, request("c", labels=("spark=4",)), request("d", labels=("r",)), request("e"))
     ended = [step_pb2.StepEnded(key=key("a"))]
     record = step_pb2.StepRequests(pool="default", epoch=1, ended=ended, held=[held])
     pool.matcher.requests(record, pool.now)

@@ -53,6 +53,18 @@ def request(
     )
 
 
+def offer(
+    message: step_pb2.StepRequest | step_pb2.StepHeld,
+    *following: step_pb2.StepRequest,
+    alike: bool = False,
+) -> None:
+    """An engine offers the steps that may follow another one; `alike` tells that they ask for the same."""
+    is_held = isinstance(message, step_pb2.StepHeld)
+    carrier = step_pb2.ChainExtension() if is_held else step_pb2.StepRequest()
+    carrier.successors.extend(step_pb2.Successor(request=each) for each in following)
+    message.chain, message.chain_alike = carrier.SerializeToString(), alike
+
+
 @dataclass
 class Host:
     """A runner that does what it is told; tests start and end its steps."""
