@@ -150,10 +150,9 @@ def test_what_a_turn_tells_a_matcher_is_one_record_if_it_fits() -> None:
 
 def test_held_steps_with_long_offers_are_split_like_requests() -> None:
     outbox = Outbox(catalogue())
-    offered = [step_pb2.Successor(request=_request("x" * 60_000))]
-    held = [
-        step_pb2.StepHeld(key=step_pb2.StepKey(path=str(n)), offered=offered) for n in range(20)
-    ]
+    successor = step_pb2.Successor(request=_request("x" * 60_000))
+    chain = step_pb2.ChainExtension(successors=[successor]).SerializeToString()
+    held = [step_pb2.StepHeld(key=step_pb2.StepKey(path=str(n)), chain=chain) for n in range(20)]
     record = step_pb2.StepRequests(
         pool="default", partition=1, epoch=4, held=held, requests=[_request("")]
     )
