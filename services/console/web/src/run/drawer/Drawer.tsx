@@ -110,7 +110,9 @@ function StepPanel({ path, known }: { path: string; known: boolean }) {
   const { search, go, runId, seq, view } = useRunPage();
   const step = useStep(path);
   const data = step.data;
-  if (known && !data && step.error && faultOf(step.error).kind === "missing")
+  // Of a run that has ended, a cell that is not there never was: an address names it that is wrong.
+  const mayCome = known && !(hasEnded(view.run?.status ?? 0) && path.includes("["));
+  if (mayCome && !data && step.error && faultOf(step.error).kind === "missing")
     return <EmptyState title="Not started">What this step stands in has not begun, or not come to it.</EmptyState>;
   if (step.error && !data)
     return <ErrorState error={step.error} retry={() => void step.refetch()} ways={<WholeRun />} />;
