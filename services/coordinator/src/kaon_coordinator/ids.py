@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import secrets
-import zlib
 from collections.abc import Callable
+
+from kaon_wire.partitioning import partition_of
 
 # Crockford's base 32: no letters that are mistaken for one another.
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _LENGTH = 26
 _RANDOM_BITS = 80
 # The last digits of an id, of which one pair is chosen so that it falls on a partition.
-_TAILS = tuple((high + low).encode() for high in _DIGITS for low in _DIGITS)
+_TAILS = tuple(high + low for high in _DIGITS for low in _DIGITS)
 
 
 def new_run_id(now_us: int, random_bits: Callable[[int], int] = secrets.randbits) -> str:
@@ -32,10 +33,9 @@ def new_run_id_in(
     Its last two digits are chosen for that. With hundreds of partitions there may be no such digits; then it falls on any of them.
     """
     drawn = new_run_id(now_us, random_bits)
-    head = drawn[:-2]
-    hashed, first = zlib.crc32(head.encode()), random_bits(10)
+    head, first = drawn[:-2], random_bits(10)
     for number in range(len(_TAILS)):
-        tail = _TAILS[(first + number) % len(_TAILS)]
-        if zlib.crc32(tail, hashed) % partitions == partition:
-            return head + tail.decode()
+        chosen = head + _TAILS[(first + number) % len(_TAILS)]
+        if partition_of(chosen, partitions) == partition:
+            return chosen
     return drawn

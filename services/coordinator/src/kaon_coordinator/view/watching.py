@@ -10,6 +10,7 @@ from kaon_coordinator.view.hub import Hub
 from kaon_coordinator.view.parts import ViewParts
 from kaon_coordinator.view.topics import News, cursor_tick, topic_of
 from kaon_wire.errors import InvalidValue, KaonError, NotFound
+from kaon_wire.packing import pack_repeated
 from kaonapi.view.v1 import watch_pb2
 
 _MOST_TOPICS = 100
@@ -196,20 +197,7 @@ class Stream:
 def joined(responses: Sequence[bytes]) -> bytes:
     """Return encoded responses as one: the first, with the others as its `also`, which are not decoded for that."""
     first, *others = responses
-    return first + b"".join(_ALSO + _varint(len(other)) + other for other in others)
-
-
-# What precedes a message of this field: its number, and that it has a length.
-_ALSO = bytes([watch_pb2.WatchResponse.ALSO_FIELD_NUMBER << 3 | 2])
-
-
-def _varint(number: int) -> bytes:
-    """Return a number as messages have it: seven bits a byte, the lowest first."""
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    return bytes([*found, number])
+    return first + pack_repeated(watch_pb2.WatchResponse.ALSO_FIELD_NUMBER, others)
 
 
 def _check(wishes: Sequence[watch_pb2.Topic]) -> None:
