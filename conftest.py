@@ -49,9 +49,7 @@ gc.disable()
 # Logs of what runs in a test's process show no values of variables: to write out those of a coordinator takes minutes.
 structlog.configure(
     processors=[
-        structlog.contextvars.merge_contextvars,
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        *structlog.get_config()["processors"][:-1],
         structlog.dev.ConsoleRenderer(
             colors=False, exception_formatter=structlog.dev.plain_traceback
         ),

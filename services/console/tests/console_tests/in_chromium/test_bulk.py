@@ -210,6 +210,5 @@ def _try_again_until_done(dialog: Locator) -> None:
 
 def _until_all(client: Client, runs: list[str], status: int) -> None:
     for run_id in runs:
-        for _ in client.watch(run_id):
-            pass
+        client.until_ended(run_id)
         assert client.run(run_id).run.status == status

@@ -61,8 +61,7 @@ def test_a_gate_is_answered_from_the_overview(chromium: Browser, world: World, a
         expect(dialog).to_have_count(0, timeout=PATIENCE)
         expect(need).to_have_count(0, timeout=PATIENCE)
         keys.is_seen()
-        for _ in client.watch(run_id):
-            pass
+        client.until_ended(run_id)
         (given,) = (e.gate_answered for e in client.history(run_id) if e.HasField("gate_answered"))
         assert (given.approved, given.comment) == (answer == "Approve", "by hand")
 
@@ -74,8 +73,7 @@ def test_a_failed_step_is_retried_from_the_drawing(
     mark.mkdir()
     with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
         run_id = client.submit(load_workflow(world.file, "stuck"), {"mark": str(mark)}).run.run_id
-        for _ in client.watch(run_id):
-            pass
+        client.until_ended(run_id)
         mark.rmdir()
         window.log_in(SOMEBODY, f"/runs/{run_id}")
         page, keys = window.page, Keys(window.page)
@@ -128,8 +126,7 @@ def test_a_failed_step_is_retried_from_the_drawing(
 def test_a_run_is_forked_from_an_event(chromium: Browser, world: World) -> None:
     with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
         run_id = client.submit(load_workflow(world.file, "small"), {}).run.run_id
-        for _ in client.watch(run_id):
-            pass
+        client.until_ended(run_id)
         window.log_in(SOMEBODY, f"/runs/{run_id}")
         page, keys = window.page, Keys(window.page)
         slider = page.get_by_role("slider", name="Event of the history")
@@ -204,8 +201,7 @@ def test_a_search_is_narrowed_a_trial_stopped_and_the_run_paused(
         expect(dialog).to_have_count(0, timeout=PATIENCE)
         expect(stop).to_have_count(0, timeout=PATIENCE)
         keys.is_seen()
-        for _ in client.watch(run_id):
-            pass
+        client.until_ended(run_id)
         trials = {s.path: s.status for s in client.run(run_id).steps if s.name == "train"}
         assert list(trials.values()).count(run_pb2.STATUS_CANCELLED) == 1
 
@@ -242,8 +238,7 @@ def test_runs_are_chosen_and_cancelled_together(chromium: Browser, world: World)
         expect(dialog).to_have_count(0)
         keys.is_seen()
         for run_id in runs:
-            for _ in client.watch(run_id):
-                pass
+            client.until_ended(run_id)
             assert client.run(run_id).run.status == run_pb2.STATUS_CANCELLED
         assert window.take_problems() == []
 

@@ -174,8 +174,7 @@ def test_a_line_of_a_megabyte_and_an_output_of_five_are_shown_in_part(
     file.write_text(_LONG)
     with looking(chromium, world.console, DESKTOP) as window, world.client() as client:
         run_id = client.submit(load_workflow(file), {}).run.run_id
-        for _ in client.watch(run_id):
-            pass
+        client.until_ended(run_id)
         window.log_in(SOMEBODY, f"/runs/{run_id}?step=much&panel=logs")
         page = window.page
         log = page.get_by_role("region", name="Log")
