@@ -201,6 +201,31 @@ def a_broker_is_away_for_thirty_seconds() -> None:
     assert len(script.times("step_leased")) == 2
 
 
+def a_run_faults_at_its_second_decision_of_one_turn() -> None:
+    """What the turn had decided for it before is taken back with it; the run is ended by what the store has."""
+    submit = Wish(at=2.0, kind="submit", run=0)
+    prioritize = [Wish(at=4.0, kind="set_priority", run=0, draw=0.1 * n) for n in range(10)]
+    script = _Script(_plan(coordinators=1, wishes=(submit, *prioritize)))
+    world = script.world
+    for number in range(2):
+        world.broker.blocked[topics.STEP_REQUESTS, number] = 6.0
+    strike, decided_at = world.poison.strike, [0.0]
+
+    def strike_the_second(run_id: str, place: str) -> None:
+        if place == "decide":
+            # A turn takes no simulated time.
+            if decided_at[-1] == world.scheduler.now and not world.poison.raised:
+                world.poison.arm(run_id, place)
+            decided_at.append(world.scheduler.now)
+        strike(run_id, place)
+
+    world.poison.strike = strike_the_second  # type: ignore[method-assign]
+    script.run()
+    assert world.poison.raised, "no turn had two decisions"
+    ends = [event.run_ended.status for _, event, _ in script.told if event.HasField("run_ended")]
+    assert ends == [run_pb2.STATUS_FAILED]
+
+
 def two_partitions_want_a_permit_of_one() -> None:
     script = _Script(
         _plan(
@@ -910,6 +935,7 @@ def _request(path: str, tenant: str) -> step_pb2.StepRequest:
 
 
 SCENARIOS = (
+    a_run_faults_at_its_second_decision_of_one_turn,
     three_steps_follow_one_another,
     a_runner_is_killed_when_the_broker_has_the_success_and_the_next_start,
     a_runner_is_killed_before_the_broker_has_the_success,

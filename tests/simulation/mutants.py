@@ -305,9 +305,7 @@ MUTANTS = (
     Mutant(name="request after recovery", patch=_request_after_recovery),
     Mutant(name="PoolOpened", patch=_pool_opened),
     Mutant(name="guard of one run", patch=_guard, seed=23),
-    Mutant(
-        name="a faulted run leaves its turn", patch=_guard_takes_back_what_was_decided, seed=989
-    ),
+    Mutant(name="a faulted run leaves its turn", patch=_guard_takes_back_what_was_decided),
     Mutant(name="a faulted run is read anew", patch=_guard_reads_the_run_anew, seed=23),
 )
 
