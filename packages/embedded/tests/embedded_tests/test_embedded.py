@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -505,11 +505,18 @@ def test_a_step_that_nothing_here_can_execute_is_refused_at_once_and_pools_are_s
     assert "Submitted" not in done.stdout
 
 
-def _served(state: Path) -> subprocess.Popen[str]:
-    """`kaon serve` on a free port."""
+@contextmanager
+def _served(state: Path) -> Iterator[subprocess.Popen[str]]:
+    """`kaon serve` on a free port, until the context is left."""
     program = str(Path(sys.executable).with_name("kaon"))
     argv = [program, "serve", "--state", str(state), "--address", "127.0.0.1:0", "--drain", "0"]
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with subprocess.Popen(
+        argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _address(process: subprocess.Popen[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from kaon.client.bearer import Bearer
 from kaon.client.channel import Endpoints
 from kaon.client.errors import COORDINATOR, NotAuthenticated, translated
+from kaon.client.reading import responses
 from kaon.client.retrying import Patience
 from kaon.client.stopping import STOPPER
 from kaon_wire.errors import Unavailable
@@ -118,13 +119,17 @@ class Caller:
         """
         request = self._complete(request)
         stopper, shown = STOPPER.get(), self.metadata
+
+        def opened() -> Any:
+            # A call of gRPC can be cancelled, which the types of stubs do not say.
+            call: Any = method(request, metadata=shown)
+            if stopper is not None:
+                stopper.opened(call.cancel)
+            return call
+
         try:
             with translated(self.address, self._setting):
-                # A call of gRPC can be cancelled, which the types of stubs do not say.
-                call: Any = method(request, metadata=shown)
-                if stopper is not None:
-                    stopper.opened(call.cancel)
-                yield from call
+                yield from responses(opened)
         except Unavailable:
             if stopper is not None:
                 stopper.check()
