@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import shlex
-import signal
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from kaon.cli import output
 from kaon_embedded.running import console_beside
 from kaon_embedded.system import DEFAULT_POOL, EmbeddedSettings, EmbeddedSystem
 from kaon_service.call_settings import call_settings
+from kaon_service.thread import interrupt_on_sigterm
 from kaon_telemetry.logs import configure_logs
 
 
@@ -48,22 +47,20 @@ def serve_until_interrupted(served: Served) -> None:
         drain_seconds=served.drain,
         calls=call_settings(os.environ),
     )
-    signal.signal(signal.SIGTERM, _interrupt)
+    interrupt_on_sigterm()
     with EmbeddedSystem(settings) as system, ExitStack() as beside:
-        output.say(
-            f"Kaon serves at {system.address} and keeps its state in {served.state}. Ctrl-C ends it."
-        )
-        if served.console_port is not None:
-            console = beside.enter_context(console_beside(settings, system, served.console_port))
-            output.say(f"The console; this link logs you in, once: {console.link('/')}")
         try:
+            output.say(
+                f"Kaon serves at {system.address} and keeps its state in {served.state}. Ctrl-C ends it."
+            )
+            if served.console_port is not None:
+                console = beside.enter_context(
+                    console_beside(settings, system, served.console_port)
+                )
+                output.say(f"The console; this link logs you in, once: {console.link('/')}")
             system.wait()
         except KeyboardInterrupt:
             output.note(
                 f"Ending: running steps have {served.drain:g} s. Unfinished runs go on when "
                 f"kaon serve --state {shlex.quote(str(served.state))} starts again."
             )
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt

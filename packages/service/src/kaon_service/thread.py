@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import FrameType
 
 from kaon_service.serve import Application, serve_until
+
+# Seconds after which a thread that waits lets signals be handled that came as it went to sleep: those wake nobody.
+_SIGNALS_SECONDS = 0.2
 
 
 class ApplicationThread:
@@ -26,6 +32,8 @@ class ApplicationThread:
         self._failure: BaseException | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping: asyncio.Event | None = None
+        # Has something once the application has ended.
+        self._over: SimpleQueue[None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     @property
@@ -59,7 +67,14 @@ class ApplicationThread:
         Raises:
             BaseException: What ended it, or an interrupt.
         """
-        self._thread.join()
+        # Not by `Thread.join`: an interrupt there makes CPython 3.11 take the thread for ended, and `stop` would not wait for it.
+        while True:
+            try:
+                self._over.get(timeout=_SIGNALS_SECONDS)
+            except Empty:
+                continue
+            break
+        self._over.put(None)
         if self._failure is not None:
             raise self._failure
 
@@ -70,6 +85,7 @@ class ApplicationThread:
             self._failure = error
         finally:
             self._ready.set()
+            self._over.put(None)
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -79,3 +95,12 @@ class ApplicationThread:
     def _started(self, port: int) -> None:
         self._port, self._has_started = port, True
         self._ready.set()
+
+
+def interrupt_on_sigterm() -> None:
+    """Have SIGTERM do what Ctrl-C does: the main thread raises KeyboardInterrupt."""
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

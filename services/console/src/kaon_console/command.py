@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from kaon.cli import options, output, plugins
+from kaon_service.thread import interrupt_on_sigterm
 from kaon_telemetry.logs import configure_logs
 
 Port: TypeAlias = Annotated[
@@ -50,17 +51,19 @@ def ui(
     from kaon_console.beside import Console
 
     configure_logs("error")
+    # Its secrets go with it.
+    interrupt_on_sigterm()
     with ExitStack() as stack:
         if state is not None:
             server, view = stack.enter_context(plugins.state_opener()(state)), ""
         console = stack.enter_context(
             Console(server, port=port, view=view, read_only=state is not None)
         )
-        output.say(
-            f"The console of {state or server} runs. This link logs you in, once:\n\n    {console.link()}\n"
-        )
-        output.say("Ctrl-C stops it.")
         try:
+            output.say(
+                f"The console of {state or server} runs. This link logs you in, once:\n\n    {console.link()}\n"
+            )
+            output.say("Ctrl-C stops it.")
             console.wait()
         except KeyboardInterrupt:
             return
