@@ -23,6 +23,7 @@ from kaon_runner.steptypes.base import StepType
 from kaon_runner.telemetry import RunnerTelemetry
 from kaon_runner.transport.base import Transport
 from kaon_runner.workers.pool import WorkerPool
+from kaon_wire.outstanding import MOST_FOR_A_SLOT
 from kaonapi.runner.v1 import runner_pb2
 
 
@@ -81,7 +82,8 @@ def compose_runner(settings: Settings, parts: Parts) -> Runner:
         leases=leases,
         slots=slots,
         recent=recent,
-        queue_limit=settings.queue,
+        # Twice, because releases of the matcher before may still be on their way.
+        queue_limit=settings.queue or 2 * MOST_FOR_A_SLOT * settings.slots,
         renew_seconds=settings.renew_seconds,
         supervisor_seconds=settings.supervisor_seconds,
     )

@@ -43,8 +43,8 @@ class Settings:
     gpu: int = 0
     # Custom resources of this runner, "name=number,name=number" (KAON_RESOURCES).
     resources: Mapping[str, int] = field(default_factory=dict)
-    # Steps beyond the free slots that may wait in this process (KAON_QUEUE).
-    queue: int = 256
+    # Steps beyond the free slots that may wait in this process; 0: twice what a matcher may release to it (KAON_QUEUE).
+    queue: int = 0
     # Labels in addition to the detected ones, "name=value,name=value" (KAON_LABELS).
     labels: Mapping[str, str] = field(default_factory=dict)
     # Base URL of the artifact store: file:///..., s3://..., hdfs://... (KAON_ARTIFACTS).

@@ -11,6 +11,7 @@ import pytest
 from harness import MemorySystem, python, shell
 from processes import alive, read_pid, wait_gone, zombies_of
 
+from kaon_wire.outstanding import MOST_FOR_A_SLOT
 from kaonapi.runner.v1 import runner_pb2
 from kaonapi.step.v1 import step_pb2
 
@@ -252,6 +253,16 @@ def test_a_full_queue_hands_back(tmp_path: Path) -> None:
         system.started(steps[0].key)
         system.release(*steps[1:])
         assert "full" in system.final(steps[2].key).handed_back.reason
+
+
+def test_a_queue_has_room_for_twice_what_a_matcher_releases(tmp_path: Path) -> None:
+    with MemorySystem(tmp_path / "work", slots=1) as system:
+        steps = [shell("sleep", "20") for _ in range(2 * MOST_FOR_A_SLOT + 2)]
+        system.release(steps[0])
+        system.started(steps[0].key)
+        system.release(*steps[1:])
+        assert "full" in system.final(steps[-1].key).handed_back.reason
+        assert not any(system.of(each.key) for each in steps[1:-1])
 
 
 def test_a_drain_finishes_what_runs_hands_back_what_waits_and_says_goodbye(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from kaon_coordinator.store.base import EncodedEvent
 from kaon_coordinator.transport.base import Transport
 from kaon_wire import topics
 
-# Minimum seconds between two sends. Watchers of the API do not wait for it.
-PAUSE_SECONDS = 0.03
+# Minimum seconds between two sends. Watchers of the API do not wait for it. The view service tells what is new every 50 ms, so that
+# more sends than that would cost broker and view, and show nothing sooner.
+PAUSE_SECONDS = 0.05
 
 
 class HistoryPublisher:

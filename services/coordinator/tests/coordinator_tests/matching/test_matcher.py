@@ -212,12 +212,12 @@ def test_long_steps_are_not_hoarded() -> None:
     assert len(pool.released) == 2
 
 
-def test_short_steps_travel_in_batches_of_at_most_eight_times_the_slots() -> None:
+def test_short_steps_travel_in_batches_of_at_most_sixteen_times_the_slots() -> None:
     pool = Pool(Host("r1", slots=2, recent_us=500))
 
     pool.ask(*(request(f"s{n}") for n in range(50)))
 
-    assert len(pool.released) == 16
+    assert len(pool.released) == 32
 
 
 def test_the_depth_is_learnt_from_how_soon_steps_end() -> None:
@@ -233,7 +233,7 @@ def test_the_depth_is_learnt_from_how_soon_steps_end() -> None:
         for _, path, _ in batch:
             pool.end(path)
 
-    assert len(pool.released) - ended == 16
+    assert len(pool.released) - ended == 32
 
 
 def test_a_release_that_the_runner_never_got_goes_to_another_one_with_the_same_generation() -> None:

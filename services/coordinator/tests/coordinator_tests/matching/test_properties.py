@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from kaon_coordinator.matching.matcher_settings import DEFAULT
 from kaon_coordinator.matching.tenants import Entitlement, Tenants
 
 from .world import Host, Pool, request
@@ -180,8 +181,8 @@ def test_whatever_is_asked_a_runner_is_never_asked_for_more_than_its_depth(
     pool.ask(*asked)
 
     released = [asked[int(path[1:])].resources for _, path, _ in pool.released]
-    assert sum(resources.slots or 1 for resources in released) <= 8 * host.slots
-    assert sum(resources.memory_bytes for resources in released) <= 8 * memory
+    assert sum(resources.slots or 1 for resources in released) <= DEFAULT.depth * host.slots
+    assert sum(resources.memory_bytes for resources in released) <= DEFAULT.depth * memory
     assert all(resources.slots <= 4 and resources.memory_bytes <= memory for resources in released)
 
 
