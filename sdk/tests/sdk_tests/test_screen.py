@@ -88,3 +88,13 @@ def test_errors_show_them_as_escapes_too(capsys: pytest.CaptureFixture[str]) -> 
 def test_other_languages_stay_as_they_are() -> None:
     for text in ("für äöü", "データ", "שלום", "a\tb\nc", "🙂"):
         assert shown(text) == text
+
+
+def test_a_line_that_is_shown_in_part_says_so() -> None:
+    long = log_pb2.LogLine(sequence=7, text="é" * 10, size_bytes=1_000_000)
+    told = formatting.log_line("train", long).plain
+    assert told.endswith("é [line 7 has 1000000 bytes, of which 20 are shown: --whole prints all]")
+    rest = formatting.log_line("train", log_pb2.LogLine(sequence=8, text="half", continues=True))
+    assert rest.plain.endswith("train > half")
+    whole = formatting.log_line("train", log_pb2.LogLine(sequence=9, text="line"))
+    assert whole.plain.endswith("train | line")

@@ -87,6 +87,7 @@ _BY_NAME: Mapping[str, Range] = {
     "kaonapi.view.v1.CountLogsRequest.buckets": Range(low=0, high=1_000),
     "kaonapi.view.v1.LogFilter.attempt": _COUNT,
     "kaonapi.view.v1.QueryLogsRequest.page_size": Range(low=0, high=10_000),
+    "kaonapi.view.v1.QueryLogsRequest.from_line": _POSITION,
     "kaonapi.access.v1.ListTenantsRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.access.v1.ListTokensRequest.page_size": Range(low=0, high=1_000),
     "kaonapi.access.v1.ListAuditRequest.page_size": Range(low=0, high=1_000),

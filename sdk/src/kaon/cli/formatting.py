@@ -52,13 +52,22 @@ def indented(text: str, by: str = "    ") -> str:
 
 def log_line(path: str, line: log_pb2.LogLine) -> Text:
     """Format a line that a step has printed, with the step as prefix."""
-    return Text.assemble(
+    # A step that has said half a line for long: the other half has a number of its own.
+    mark = " > " if line.continues else " | "
+    told = Text.assemble(
         (f"{clock(line.time_us)}  ", "dim"),
         (path, "cyan"),
-        (" | ", "dim"),
+        (mark, "dim"),
         # Colours pass, and other sequences that control a terminal do not.
         Text.from_ansi(line.text, style=_STREAMS.get(line.stream, "")),
     )
+    if line.size_bytes:
+        shown = len(line.text.encode())
+        told.append(
+            f" [line {line.sequence} has {line.size_bytes} bytes, of which {shown} are shown: --whole prints all]",
+            style="red",
+        )
+    return told
 
 
 def log_gap(lines: log_pb2.LogLines) -> str:

@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from kaon_console.api import Api
 from kaon_console.issuer_login import BACK, IssuerLogin
+from kaon_console.log_downloads import LogDownloads
 from kaon_console.login import Login
 from kaon_console.pages import Pages
 from kaon_console.previews import Previews
@@ -30,6 +31,7 @@ class AppParts:
     issuer_login: IssuerLogin
     api: Api
     previews: Previews
+    log_downloads: LogDownloads
     pages: Pages
 
 
@@ -45,6 +47,7 @@ def build_app(parts: AppParts) -> ASGIApp:
         Route(BACK, parts.issuer_login.back),
         Route("/logout", parts.login.logout, methods=["POST"]),
         Route("/preview/{run_id}", parts.previews.serve),
+        Route("/log/{run_id}", parts.log_downloads, methods=["GET"]),
         Route("/health", _health),
         Route("/{path:path}", parts.pages.serve),
     ]

@@ -17,6 +17,7 @@ from kaon_console.backends import Backends
 from kaon_console.doors import new_link, open_links, open_sessions
 from kaon_console.issuer import Issuer
 from kaon_console.issuer_login import BACK, IssuerLogin
+from kaon_console.log_downloads import LogDownloads
 from kaon_console.login import Login, LoginParts, local_time_zone
 from kaon_console.pages import Pages
 from kaon_console.previews import Previews
@@ -158,5 +159,6 @@ class Application:
                 )
             ),
             previews=Previews(login, backends, settings.preview_bytes),
+            log_downloads=LogDownloads(login, backends, self._streams),
             pages=self._pages,
         )

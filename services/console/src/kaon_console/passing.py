@@ -34,7 +34,7 @@ async def pass_unary(target: Target, call: Call, receive: Receive) -> bytes | No
     answering = asyncio.ensure_future(
         _awaited(method(call.body, metadata=call.metadata, timeout=timeout))
     )
-    async with _gone(receive) as gone:
+    async with until_gone(receive) as gone:
         await _first(answering, gone)
         if not answering.done():
             answering.cancel()
@@ -62,9 +62,9 @@ async def pass_stream(
     )
     stream = method(request, metadata=call.metadata, timeout=call.timeout)
     failure: CallFailed | None = None
-    async with _gone(receive) as gone:
+    async with until_gone(receive) as gone:
         try:
-            while (message := await _next(stream, target, ending, gone)) is not None:
+            while (message := await next_message(stream, target, ending, gone)) is not None:
                 await send(_body(enveloped(message), more=True))
         except CallFailed as error:
             failure = error
@@ -74,7 +74,7 @@ async def pass_stream(
             await send(_body(end_of_stream(failure), more=False))
 
 
-async def _next(
+async def next_message(
     stream: Any, target: Target, ending: Ending, gone: asyncio.Task[None]
 ) -> bytes | None:
     """Return the next message; None at the end, and when the browser has gone.
@@ -114,7 +114,7 @@ async def _first(*waits: asyncio.Future[Any]) -> None:
 
 
 @asynccontextmanager
-async def _gone(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
+async def until_gone(receive: Receive) -> AsyncIterator[asyncio.Task[None]]:
     """Return a task that ends when the browser has gone. The body of the request must have been read."""
 
     async def watch() -> None:

@@ -94,7 +94,7 @@ def _read_refusal(path: str, headers: Headers) -> Refusal | None:
     leads_to_page = (
         headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     )
-    if leads_to_page and not path.startswith("/preview/"):
+    if leads_to_page and not path.startswith(("/preview/", "/log/")):
         return None
     return Refusal(status=403, text="pages of other sites may load nothing from this console")
 

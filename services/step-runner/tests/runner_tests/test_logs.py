@@ -196,3 +196,58 @@ async def test_a_line_of_one_stream_ends_before_another_streams_begins_in_the_st
     path = store.finish()
     assert path is not None
     assert path.read_bytes() == b"line 0\nline 1\nline 2\nline 3\n"
+
+
+@pytest.mark.parametrize("size", [64 * 1024, 64 * 1024 + 1, 1_000_000])
+@pytest.mark.parametrize("piece", [1_000, 64 * 1024, 2_000_000])
+def test_a_long_line_is_one_line_that_says_how_long_it_is(
+    flow: Flow, size: int, piece: int
+) -> None:
+    data = b"before\n" + b"x" * size + b"\nafter\n"
+    for at in range(0, len(data), piece):
+        flow.log.feed(STDOUT, data[at : at + piece])
+    flow.log.flush()
+    before, long, after = flow.lines
+    assert (before.text, after.text) == ("before", "after")
+    assert [line.sequence for line in flow.lines] == [1, 2, 3]
+    assert long.text == "x" * min(size, 64 * 1024)
+    assert long.size_bytes == (size if size > 64 * 1024 else 0)
+    assert [line.size_bytes for line in (before, after)] == [0, 0]
+
+
+def test_a_long_line_of_a_step_that_prints_too_fast_keeps_its_number_and_its_length(
+    flow: Flow,
+) -> None:
+    flow.log.feed(STDOUT, b"a" * 3_000_000)
+    flow.log.feed(STDOUT, b"b" * 100_000 + b"\nend\n")
+    flow.log.end_streams()
+    flow.log.flush()
+    long, end = flow.lines
+    assert (long.sequence, long.size_bytes, long.text) == (1, 3_100_000, "a" * 64 * 1024)
+    assert (end.sequence, end.text, flow.dropped) == (2, "end", 0)
+
+
+def test_no_character_is_shown_that_was_cut_in_two(flow: Flow) -> None:
+    flow.log.feed(STDOUT, b"x" + "é".encode() * 40_000 + b"\n")
+    flow.log.flush()
+    (line,) = flow.lines
+    assert line.text == "x" + "é" * 32_767
+    assert line.size_bytes == 80_001
+
+
+def test_the_rest_of_a_line_that_was_told_early_says_that_it_goes_on(flow: Flow) -> None:
+    flow.log.feed(STDOUT, b"half")
+    flow.now += 0.3
+    flow.log.tick()
+    flow.log.feed(STDOUT, b" a line\nnext\nlast")
+    flow.now += 0.3
+    flow.log.tick()
+    flow.log.feed(STDOUT, b"\nnew\n")
+    flow.log.flush()
+    assert [(line.text, line.continues) for line in flow.lines] == [
+        ("half", False),
+        (" a line", True),
+        ("next", False),
+        ("last", False),
+        ("new", False),
+    ]

@@ -56,6 +56,8 @@ def page(reads: ViewReads, request: logs_pb2.QueryLogsRequest) -> logs_pb2.Query
             is_full = True
             break
         last = here
+        if line.sequence < request.from_line:
+            continue
         if in_bounds(line, wish) and needle.found_in(line.text):
             told = entry(chunk.key, line, needle, str(here))
             told.missing_before = _missing_before(chunk, line)

@@ -25,6 +25,9 @@ class Needle:
     def __init__(self, wish: logs_pb2.LogFilter) -> None:
         self._ignore_case = wish.ignore_case
         self._text = wish.text.lower() if wish.ignore_case else wish.text
+        # Found in bytes at once; None where bytes cannot tell: capitals beyond ASCII, and what no line contains.
+        exact = not wish.ignore_case or wish.text.isascii()
+        self._data = self._text.encode() if exact and "\n" not in self._text else None
 
     def __bool__(self) -> bool:
         return bool(self._text)
@@ -32,6 +35,27 @@ class Needle:
     def found_in(self, text: str) -> bool:
         """Whether the text is in a line; the empty one is in every line."""
         return self._text in (text.lower() if self._ignore_case else text)
+
+    def may_be_in(self, data: bytes) -> bool:
+        """Whether the text may be in one of some lines."""
+        return self._data is None or self._data in self._folded(data)
+
+    def lines_with(self, data: bytes) -> Iterator[int]:
+        """Yield where the lines begin in which the text is. Every line in `data` has its end."""
+        if self._data is None:
+            at = 0
+            for line in data.split(b"\n")[:-1]:
+                if self.found_in(line.decode(errors="replace")):
+                    yield at
+                at += len(line) + 1
+            return
+        folded, end = self._folded(data), 0
+        while (at := folded.find(self._data, end)) >= 0:
+            yield data.rfind(b"\n", 0, at) + 1
+            end = data.index(b"\n", at) + 1
+
+    def _folded(self, data: bytes) -> bytes:
+        return data.lower() if self._ignore_case else data
 
     def places(self, text: str) -> Iterator[logs_pb2.LogMatch]:
         """Where the text is, in UTF-16 code units."""
@@ -53,10 +77,10 @@ def entry(
     key: step_pb2.StepKey, line: log_pb2.LogLine, needle: Needle, cursor: str
 ) -> logs_pb2.LogEntry:
     """Return a line as it is told."""
-    text, size = line.text, len(line.text)
+    text, size = line.text, max(len(line.text), line.size_bytes)
     if size > LONGEST_LINE // 4:
         data = line.text.encode()
-        size = len(data)
+        size = max(len(data), line.size_bytes)
         text = data[:LONGEST_LINE].decode(errors="ignore")
     return logs_pb2.LogEntry(
         path=key.path,
@@ -69,6 +93,7 @@ def entry(
         cut_bytes=size if size > LONGEST_LINE else 0,
         matches=needle.places(text),
         cursor=cursor,
+        continues=line.continues,
     )
 
 

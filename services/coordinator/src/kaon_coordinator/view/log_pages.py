@@ -20,11 +20,18 @@ def page(
     """One page of lines. Blocks.
 
     Raises:
-        InvalidValue: the cursor is none.
+        InvalidValue: the cursor is none, or lines of no one attempt are asked for by their number.
     """
+    wish = request.filter
+    if request.from_line and (
+        request.cursor or request.backwards or not wish.path or not wish.attempt
+    ):
+        raise InvalidValue(
+            "from_line: name a path and an attempt, for lines are numbered in one attempt, and neither a cursor nor backwards"
+        )
     if request.cursor and not whole_logs.is_cursor(request.cursor):
         return kept_logs.page(reads, request)
-    whole = find_whole(reads, artifacts, run, request.filter)
+    whole = find_whole(reads, artifacts, run, wish)
     if whole is not None:
         return whole.page(request)
     if request.cursor:

@@ -12,7 +12,7 @@ from grpc import StatusCode, aio
 from kaon_coordinator.store.base import PartitionBatch, Store
 from kaon_coordinator.store.log_bounds import LogBounds
 from kaon_coordinator.store.sql import open_store
-from kaon_coordinator.view import kept_logs, whole_logs
+from kaon_coordinator.view import kept_logs
 from kaonapi.log.v1 import log_pb2
 from kaonapi.run.v1 import run_pb2
 from kaonapi.step.v1 import step_pb2
@@ -171,11 +171,9 @@ def end_with(served: Served, run: Played, log: bytes) -> None:
 
 
 @pytest.mark.parametrize("end", [b"\n", b""])
-@pytest.mark.parametrize("block", [7, 256 * 1024])
 async def test_what_the_archive_has_left_out_comes_from_the_whole_log(
-    served: Served, end: bytes, block: int, monkeypatch: pytest.MonkeyPatch
+    served: Served, end: bytes
 ) -> None:
-    monkeypatch.setattr(whole_logs, "_BLOCK_BYTES", block)
     run = play(served.store, workflow(fan(step("s"))))
     print_lines(run, 1, 40)
     wanted = wish(run, path="s", attempt=1)
@@ -186,10 +184,14 @@ async def test_what_the_archive_has_left_out_comes_from_the_whole_log(
     end_with(served, run, "\n".join(all_lines).encode() + end)
     for size in (1, 7, 100):
         assert texts(await forwards(served, wanted, size)) == all_lines
-        assert texts(await backwards(served, wanted, size)) == all_lines
+        told_back = await backwards(served, wanted, size)
+        assert texts(told_back) == all_lines
+        assert [entry.sequence for entry in told_back] == [*range(1, 41)]
     wanted.text = "Error"
     found = await backwards(served, wanted, 2)
     assert texts(found) == [line for line in all_lines if "Error" in line]
+    assert [entry.sequence for entry in found] == [*range(3, 41, 3)]
+    assert await forwards(served, wanted, 3) == found
     assert [(each.start, each.end) for each in found[0].matches] == [(7, 12)]
     after = logs_pb2.QueryLogsRequest(
         filter=wish(run, path="s", attempt=1), cursor=found[0].cursor, page_size=1
@@ -214,3 +216,59 @@ async def test_lines_and_matches_are_counted_by_bucket_attempt_and_stream(served
     assert (dict(told.attempts), dict(told.streams)) == ({1: 8, 2: 3}, {"stdout": 5, "stderr": 6})
     page = logs_pb2.QueryLogsRequest(filter=wish(run), cursor=told.cursors[1], page_size=1)
     assert texts((await served.stub.QueryLogs(page)).entries) == [text_of(6)]
+
+
+async def test_a_page_begins_at_a_line_by_its_number(served: Served) -> None:
+    run = play(served.store, workflow(fan(step("s"))))
+    print_lines(run, 1, 40)
+    of_one = wish(run, path="s", attempt=1)
+
+    async def begun(line: int) -> list[int]:
+        request = logs_pb2.QueryLogsRequest(filter=of_one, from_line=line, page_size=3)
+        return [entry.sequence for entry in (await served.stub.QueryLogs(request)).entries]
+
+    # The archive has lines 1 to 4 and 37 to 40.
+    assert [await begun(line) for line in (1, 3, 20, 39, 41)] == [
+        [1, 2, 3],
+        [3, 4, 37],
+        [37, 38, 39],
+        [39, 40],
+        [],
+    ]
+    end_with(served, run, "".join(f"{text_of(number)}\n" for number in range(1, 41)).encode())
+    assert [await begun(line) for line in (1, 20, 39, 41, 2**40)] == [
+        [1, 2, 3],
+        [20, 21, 22],
+        [39, 40],
+        [],
+        [],
+    ]
+    for wrong in (
+        logs_pb2.QueryLogsRequest(filter=wish(run, path="s"), from_line=1),
+        logs_pb2.QueryLogsRequest(filter=of_one, from_line=1, backwards=True),
+        logs_pb2.QueryLogsRequest(filter=of_one, from_line=1, cursor="w:0:0"),
+    ):
+        with pytest.raises(aio.AioRpcError, match="from_line") as told:
+            await served.stub.QueryLogs(wrong)
+        assert told.value.code() == StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_line_of_megabytes_is_one_line_in_both_directions(served: Served) -> None:
+    run = play(served.store, workflow(fan(step("s"))))
+    print_lines(run, 1, 40)
+    long = "x" * 3_000_000
+    end_with(served, run, f"first\nbegin {long}\nmiddle\n{long} end\nlast\n".encode())
+    wanted = wish(run, path="s", attempt=1)
+    for entries in (await forwards(served, wanted, 2), await backwards(served, wanted, 2)):
+        assert [entry.sequence for entry in entries] == [1, 2, 3, 4, 5]
+        assert [entry.text[:7] for entry in entries] == [
+            "first",
+            "begin x",
+            "middle",
+            "xxxxxxx",
+            "last",
+        ]
+        assert [entry.cut_bytes for entry in entries] == [0, 3_000_006, 0, 3_000_004, 0]
+        assert {len(entry.text) for entry in entries if entry.cut_bytes} == {16_384}
+    told = await served.stub.CountLogs(logs_pb2.CountLogsRequest(filter=wanted))
+    assert told.lines == 5

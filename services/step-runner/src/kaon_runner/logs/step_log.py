@@ -31,6 +31,19 @@ _HELD_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Start:
+    """What is known of the first line of a text beside the text."""
+
+    # Bytes of it that are only in the complete log.
+    passed: int = 0
+    # Its beginning was sent as a line.
+    continues: bool = False
+
+
+_AT_LINE = _Start()
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Held:
     """Complete lines that could not be sent when they came."""
 
@@ -39,6 +52,7 @@ class _Held:
     first: int
     lines: int
     text: bytes
+    start: _Start
 
     def newest(self, size: int) -> _Held:
         """Return the last lines, of at most `size` bytes."""
@@ -48,7 +62,11 @@ class _Held:
         text = text[text.find(b"\n") + 1 :]
         lines = text.count(b"\n")
         return _Held(
-            stream=self.stream, first=self.first + self.lines - lines, lines=lines, text=text
+            stream=self.stream,
+            first=self.first + self.lines - lines,
+            lines=lines,
+            text=text,
+            start=_AT_LINE,
         )
 
 
@@ -77,7 +95,9 @@ class StepLog:
         self._dropped = 0
         self._lines: list[log_pb2.LogLine] = []
         self._bytes = 0
+        # The last line of a stream while it has no end: at most `_LINE_BYTES` of it.
         self._partial: dict[log_pb2.Stream.ValueType, bytes] = {}
+        self._starts: dict[log_pb2.Stream.ValueType, _Start] = {}
         self._partial_since = 0.0
         # Streams whose last line was sent before its line end: that end is no line of its own.
         self._told_early: set[log_pb2.Stream.ValueType] = set()
@@ -98,23 +118,23 @@ class StepLog:
         if stream == STDERR:
             self._tail = (self._tail + data)[-_TAIL_BYTES:]
         self._keep(data)
-        if stream in self._told_early:
+        start = self._starts.pop(stream, _AT_LINE)
+        if data and stream in self._told_early:
             self._told_early.discard(stream)
+            start = _Start(continues=not data.startswith(b"\n"))
             data = data.removeprefix(b"\n")
         text = self._partial.pop(stream, b"") + data
         if not self._allow(len(data)):
-            self._hold(stream, text)
+            self._hold(stream, text, start)
             return
         if self._held:
             self._release(sent=self._allow(self._held_bytes))
         *lines, rest = text.split(b"\n")
         for line in lines:
-            self._line(stream, line)
-        while len(rest) > _LINE_BYTES:
-            self._line(stream, rest[:_LINE_BYTES])
-            rest = rest[_LINE_BYTES:]
+            self._line(stream, line, start)
+            start = _AT_LINE
         if rest:
-            self._keep_partial(stream, rest)
+            self._keep_partial(stream, rest, start)
 
     def _keep(self, data: bytes) -> None:
         """Add output to the complete log. A step must not suffer when the runner's disk is full: its lines go on."""
@@ -143,8 +163,9 @@ class StepLog:
         if not self._partial:
             return
         for stream, data in sorted(self._partial.items()):
-            self._line(stream, data)
+            self._line(stream, data, self._starts.get(stream, _AT_LINE))
         self._partial.clear()
+        self._starts.clear()
 
     def tick(self) -> None:
         """Send lines that have waited long enough. Called about every 100 ms."""
@@ -174,26 +195,44 @@ class StepLog:
         """Return the end of the standard error."""
         return self._tail.decode("utf-8", "replace").lstrip("\n")
 
-    def _line(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
-        for start in range(0, len(data) or 1, _LINE_BYTES):
-            self._sequence += 1
-            self._append(self._sequence, stream, data[start : start + _LINE_BYTES])
+    def _line(
+        self, stream: log_pb2.Stream.ValueType, data: bytes, start: _Start = _AT_LINE
+    ) -> None:
+        self._sequence += 1
+        self._append(self._sequence, stream, data, start)
         if self._bytes >= _RECORD_BYTES:
             self.flush()
 
-    def _append(self, number: int, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
-        text = data.decode("utf-8", "replace").rstrip("\r")
+    def _append(
+        self, number: int, stream: log_pb2.Stream.ValueType, data: bytes, start: _Start
+    ) -> None:
+        size = len(data) + start.passed
+        told = data[:_LINE_BYTES]
+        text = told.decode("utf-8", "replace").rstrip("\r")
+        if size > _LINE_BYTES:
+            # A character may have been cut.
+            text = text.rstrip("\N{REPLACEMENT CHARACTER}")
         self._lines.append(
             log_pb2.LogLine(
-                sequence=number, time_us=time.time_ns() // 1000, stream=stream, text=text
+                sequence=number,
+                time_us=time.time_ns() // 1000,
+                stream=stream,
+                text=text,
+                size_bytes=size if size > _LINE_BYTES else 0,
+                continues=start.continues,
             )
         )
-        self._bytes += len(data)
+        self._bytes += len(told)
 
-    def _keep_partial(self, stream: log_pb2.Stream.ValueType, data: bytes) -> None:
+    def _keep_partial(
+        self, stream: log_pb2.Stream.ValueType, data: bytes, start: _Start = _AT_LINE
+    ) -> None:
         if not self._partial:
             self._partial_since = self._clock()
-        self._partial[stream] = data
+        self._partial[stream] = data[:_LINE_BYTES]
+        passed = start.passed + max(0, len(data) - _LINE_BYTES)
+        if passed or start.continues:
+            self._starts[stream] = _Start(passed=passed, continues=start.continues)
 
     def _allow(self, size: int) -> bool:
         now = self._clock()
@@ -206,7 +245,7 @@ class StepLog:
         self._tokens -= size
         return True
 
-    def _hold(self, stream: log_pb2.Stream.ValueType, text: bytes) -> None:
+    def _hold(self, stream: log_pb2.Stream.ValueType, text: bytes, start: _Start) -> None:
         """Hold the lines that end in `text`, and drop the oldest beyond the bound.
 
         The numbers of dropped lines are used up, so that readers see the gap.
@@ -214,7 +253,14 @@ class StepLog:
         end = text.rfind(b"\n") + 1
         lines = text.count(b"\n")
         if lines:
-            whole = _Held(stream=stream, first=self._sequence + 1, lines=lines, text=text[:end])
+            whole = _Held(
+                stream=stream,
+                first=self._sequence + 1,
+                lines=lines,
+                text=text[:end],
+                start=start,
+            )
+            start = _AT_LINE
             held = whole.newest(_HELD_BYTES)
             self._sequence += lines
             self._dropped += lines - held.lines
@@ -223,11 +269,8 @@ class StepLog:
         while self._held_bytes > _HELD_BYTES:
             self._lose()
         rest = text[end:]
-        if len(rest) > _LINE_BYTES:
-            self._sequence += 1
-            self._dropped += 1
-        elif rest:
-            self._keep_partial(stream, rest)
+        if rest:
+            self._keep_partial(stream, rest, start)
 
     def _lose(self) -> None:
         lost = self._held.popleft()
@@ -242,8 +285,9 @@ class StepLog:
                 continue
             held = self._held.popleft()
             self._held_bytes -= len(held.text)
+            start = held.start
             for number, line in enumerate(held.text.split(b"\n")[:-1], held.first):
-                # It has one number: a line beyond the bound is in the complete log.
-                self._append(number, held.stream, line[:_LINE_BYTES])
+                self._append(number, held.stream, line, start)
+                start = _AT_LINE
                 if self._bytes >= _RECORD_BYTES:
                     self.flush()
