@@ -180,8 +180,9 @@ def test_a_line_of_a_megabyte_and_an_output_of_five_are_shown_in_part(
         log = page.get_by_role("region", name="Log")
         expect(log.get_by_text("begin xxx").first).to_be_visible(timeout=PATIENCE)
         window.picture("large-line")
-        # It is kept as lines of 64 KiB, of which those in sight are in the page.
-        assert len(log.inner_text()) < 500_000
+        expect(log.get_by_text("The beginning of a line of 1.0 MB")).to_be_visible()
+        assert log.get_by_role("button", name="Link to line").count() == 1, "it is one line"
+        assert len(log.inner_text()) < 50_000
         assert window.overflow() <= 0
         window.go(f"/runs/{run_id}?tab=outputs")
         expect(page.get_by_text(re.compile("^The beginning of 5")).first).to_be_visible(

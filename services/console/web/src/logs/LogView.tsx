@@ -10,7 +10,7 @@ import {
 } from "@tabler/icons-react";
 import { useQuery } from "@tanstack/react-query";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, memo, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, memo, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { faultOf } from "../api/fault";
 import { views } from "../api/views";
 import { EmptyState, ErrorState, LoadingState } from "../common/states";
@@ -20,11 +20,13 @@ import { useZone } from "../common/zone";
 import { Stream } from "../gen/kaonapi/log/v1/log_pb";
 import type { Attempt } from "../gen/kaonapi/view/v1/run_view_pb";
 import { notify } from "../run/notices";
+import { sizeText } from "../run/outputs/size";
 import { parseAnsi, plainText, type Style } from "./ansi";
 import { downloadLog } from "./download";
 import classes from "./LogView.module.css";
-import { filterOf, useLog } from "./useLog";
-import { atEnd, type Item, isGap, type Line, lineName, STDERR, SYSTEM, search } from "./window";
+import { filterOf } from "./lines";
+import { type Log, useLog } from "./useLog";
+import { atEnd, type Item, isGap, isNamed, type Line, lineName, STDERR, SYSTEM, search } from "./window";
 
 interface Props {
   runId: string;
@@ -40,25 +42,31 @@ interface Props {
 }
 
 const ROW = 19;
+/** Of so many lines nobody asks for one by its number. */
+const FEW = 100;
 
 /** What a step printed, live. It follows the end only while the reader is there. */
 export function LogView({ runId, path, attempts, untilUs, line, over, onLine }: Props) {
   const newest = attempts.at(-1)?.attempt ?? 0;
   const named = Number(line.split(".")[0]) || 0;
   const [chosen, setChosen] = useState(named);
-  const { log, version, ended, loaded, error, olderCursor, loadOlder } = useLog(runId, path, chosen, untilUs);
-  const [stream, setStream] = useState("all");
+  // Lines of one attempt can come from its whole log, and have one sequence of numbers.
+  const attempt = chosen === 0 && newest === 1 ? 1 : chosen;
+  const log = useLog(runId, path, attempt, untilUs, line);
+  const { ended, loaded, error, whole } = log;
+  const [streamChosen, setStream] = useState("all");
+  // A whole log does not say where a line was printed.
+  const stream = whole ? "all" : streamChosen;
   const [text, setText] = useState("");
   const [wanted] = useDebouncedValue(text, 200);
   const [wrap, setWrap] = useState(true);
   const [following, setFollowing] = useState(line === "");
   const [hit, setHit] = useState(0);
   const scroller = useRef<HTMLDivElement>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the log is one object whose version changes.
-  const items = useMemo(() => chosenItems(log.items(), stream), [log, version, stream]);
+  const items = useMemo(() => chosenItems(log.items, stream), [log.items, stream]);
   const found = useMemo(() => search(items, wanted, plainText), [items, wanted]);
   const hits = useMemo(() => new Set(found.places), [found]);
-  const everywhere = useMatches(runId, path, chosen, untilUs, stream, wanted);
+  const everywhere = useMatches(runId, path, attempt, untilUs, stream, wanted);
   const rows = useVirtualizer({
     count: items.length,
     getScrollElement: () => scroller.current,
@@ -70,11 +78,66 @@ export function LogView({ runId, path, attempts, untilUs, line, over, onLine }: 
   // biome-ignore lint/correctness/useExhaustiveDependencies: every new line moves the end.
   useEffect(() => {
     if (following && items.length > 0) rows.scrollToIndex(items.length - 1, { align: "end" });
-  }, [following, items.length, version]);
+  }, [following, items]);
+  // Where to go when the items are there: pages come after they are asked for.
+  const aim = useRef<{ at: (items: readonly Item[]) => number; align: "start" | "center" | "end" }>(undefined);
+  useEffect(() => {
+    const at = aim.current?.at(items) ?? -1;
+    if (!aim.current || at < 0) return;
+    const { align } = aim.current;
+    aim.current = undefined;
+    setHit(Math.max(0, found.places.indexOf(at)));
+    rows.scrollToIndex(at, { align });
+  });
+  const [marked, setMarked] = useState(0);
+  const [problem, setProblem] = useState("");
+  const [busy, setBusy] = useState(false);
+  const asked = (asking: () => Promise<unknown>): void => {
+    if (busy) return;
+    setBusy(true);
+    setProblem("");
+    asking()
+      .catch((failure) => setProblem(`More of the log could not be read: ${faultOf(failure).message}`))
+      .finally(() => setBusy(false));
+  };
+  const older = async (): Promise<void> => {
+    setFollowing(false);
+    const added = await log.loadOlder();
+    aim.current = { at: () => added, align: "start" };
+  };
+  const newer = async (): Promise<void> => {
+    setFollowing(false);
+    const end = items.length - (await log.loadNewer());
+    aim.current = { at: () => end - 1, align: "end" };
+  };
+  const toLine = async (number: number): Promise<void> => {
+    setFollowing(false);
+    setMarked(number);
+    if (await log.goTo(number)) {
+      aim.current = { at: (all) => all.findIndex((item) => !isGap(item) && item.sequence === number), align: "center" };
+      return;
+    }
+    setProblem(
+      items.some(isGap)
+        ? `Line ${formatCount(number)} is not among those that are kept here.`
+        : `The log has no line ${formatCount(number)}.`,
+    );
+  };
+  const choose = useCallback(
+    (name: string) => {
+      setMarked(0);
+      onLine(name);
+    },
+    [onLine],
+  );
+  const toEnd = async (): Promise<void> => {
+    await log.goToEnd();
+    setFollowing(true);
+  };
   const shownLine = useRef("");
   useEffect(() => {
     if (line === "" || shownLine.current === line) return;
-    const at = items.findIndex((item) => !isGap(item) && lineName(item) === line);
+    const at = items.findIndex((item) => !isGap(item) && isNamed(item, line));
     if (at < 0) return;
     shownLine.current = line;
     setFollowing(false);
@@ -82,13 +145,19 @@ export function LogView({ runId, path, attempts, untilUs, line, over, onLine }: 
   }, [line, items, rows]);
 
   const absent =
-    loaded &&
-    line !== "" &&
-    shownLine.current !== line &&
-    !items.some((item) => !isGap(item) && lineName(item) === line);
+    loaded && line !== "" && shownLine.current !== line && !items.some((item) => !isGap(item) && isNamed(item, line));
   const jump = (by: number): void => {
+    const onward = hit + by;
+    const beyond = whole && Number(everywhere.data?.matches ?? 0n) > found.total;
+    if (beyond && (found.places.length === 0 || onward < 0 || onward >= found.places.length)) {
+      asked(async () => {
+        const number = await log.find(wanted, by < 0);
+        if (number !== undefined) await toLine(number);
+      });
+      return;
+    }
     if (found.places.length === 0) return;
-    const next = (hit + by + found.places.length) % found.places.length;
+    const next = (onward + found.places.length) % found.places.length;
     setHit(next);
     setFollowing(false);
     rows.scrollToIndex(found.places[next] as number, { align: "center" });
@@ -128,15 +197,17 @@ export function LogView({ runId, path, attempts, untilUs, line, over, onLine }: 
             </ActionIcon>
           </span>
         )}
-        <SegmentedControl
-          value={stream}
-          onChange={setStream}
-          data={[
-            { value: "all", label: "All" },
-            { value: "stdout", label: "stdout" },
-            { value: "stderr", label: "stderr" },
-          ]}
-        />
+        {!whole && (
+          <SegmentedControl
+            value={stream}
+            onChange={setStream}
+            data={[
+              { value: "all", label: "All" },
+              { value: "stdout", label: "stdout" },
+              { value: "stderr", label: "stderr" },
+            ]}
+          />
+        )}
         {newest > 1 && (
           <Menu>
             <Menu.Target>
@@ -189,8 +260,8 @@ export function LogView({ runId, path, attempts, untilUs, line, over, onLine }: 
             setFollowing(atEnd({ top: scrollTop, height: clientHeight, content: scrollHeight }));
           }}
         >
-          {olderCursor !== "" && (
-            <button type="button" className={classes.older} onClick={() => void loadOlder()}>
+          {log.hasOlder && (
+            <button type="button" className={classes.older} onClick={() => asked(older)}>
               Older lines
             </button>
           )}
@@ -206,40 +277,78 @@ export function LogView({ runId, path, attempts, untilUs, line, over, onLine }: 
                 <Row
                   item={items[index] as Item}
                   hit={hits.has(index) ? (found.places[hit] === index ? "current" : "other") : ""}
-                  chosen={line}
-                  onLine={onLine}
+                  chosen={isChosen(items[index] as Item, line, marked)}
+                  onLine={choose}
                 />
               </div>
             ))}
           </div>
+          {log.hasNewer && (
+            <button type="button" className={classes.newer} onClick={() => asked(newer)}>
+              Newer lines
+            </button>
+          )}
         </div>
       )}
       <div className={classes.foot}>
-        <span>{counted(log.total, "line")} here</span>
-        {absent && (
+        <span>{extent(log)}</span>
+        {(absent || problem !== "") && (
           <span role="status">
-            {olderCursor === ""
-              ? "The log has no such line as the link names."
-              : "The line of the link is an older one."}
+            {problem !== ""
+              ? problem
+              : items.some(isGap)
+                ? "The line of the link is not among those that are kept here."
+                : "The log has no such line as the link names."}
           </span>
         )}
-        {!following && items.length > 0 && (
+        {attempt !== 0 && items.length > FEW && <LineField onGo={(number) => asked(() => toLine(number))} />}
+        {(!following || log.hasNewer) && items.length > 0 && (
           <Button
             variant="light"
             size="compact-xs"
             leftSection={<IconArrowBarToDown size={13} />}
-            onClick={() => setFollowing(true)}
+            onClick={() => asked(toEnd)}
           >
-            {ended || untilUs !== undefined ? "To the end" : "Follow"}
+            {ended || over || untilUs !== undefined ? "To the end" : "Follow"}
           </Button>
         )}
         {untilUs !== undefined ? (
           <span>as they stood at the moment that is shown</span>
         ) : (
-          following && !ended && <span className={classes.live}>follows the end</span>
+          following && !ended && !over && <span className={classes.live}>follows the end</span>
         )}
       </div>
     </section>
+  );
+}
+
+/** Which lines are here, and of how many. */
+function extent({ items, total, whole, count }: Log): string {
+  const [first, last] = [items[0], items.at(-1)];
+  if (!whole || !first || !last || isGap(first) || isGap(last)) return `${counted(total, "line")} here`;
+  return `Lines ${formatCount(first.sequence)}–${formatCount(last.sequence)} of ${formatCount(count)}`;
+}
+
+function isChosen(item: Item, line: string, marked: number): boolean {
+  return !isGap(item) && (marked > 0 ? item.sequence === marked : line !== "" && isNamed(item, line));
+}
+
+/** Goes to a line by its number. */
+function LineField({ onGo }: { onGo: (line: number) => void }) {
+  const [text, setText] = useState("");
+  return (
+    <TextInput
+      className={classes.go}
+      size="xs"
+      placeholder="Line"
+      aria-label="Go to line"
+      inputMode="numeric"
+      value={text}
+      onChange={(event) => setText(event.currentTarget.value.replace(/\D/g, "").slice(0, 12))}
+      onKeyDown={(event) => {
+        if (event.key === "Enter" && Number(text) > 0) onGo(Number(text));
+      }}
+    />
   );
 }
 
@@ -278,13 +387,13 @@ function useMatches(
 interface RowProps {
   item: Item;
   hit: string;
-  chosen: string;
+  chosen: boolean;
   onLine: (line: string) => void;
 }
 
 const WHY = {
   "left-out": "left out here: search them, or download the whole log",
-  "not-kept": "only in the whole log",
+  "not-kept": "only in the whole log, which is shown of one attempt that has ended",
   lost: "lost: the step printed faster than its runner could send",
 } as const;
 
@@ -299,22 +408,22 @@ const Row = memo(function Row({ item, hit, chosen, onLine }: RowProps) {
   }
   const name = lineName(item);
   return (
-    <div
-      className={classes.line}
-      data-stream={streamName(item)}
-      data-hit={hit || undefined}
-      data-chosen={chosen === name}
-    >
+    <div className={classes.line} data-stream={streamName(item)} data-hit={hit || undefined} data-chosen={chosen}>
       <button
         type="button"
         className={classes.number}
         title={`${item.timeUs > 0 ? formatClock(item.timeUs / 1000, zone) : ""} ${streamName(item)}. Link to this line`}
         aria-label={`Link to line ${item.sequence}`}
-        onClick={() => onLine(chosen === name ? "" : name)}
+        onClick={() => onLine(chosen ? "" : name)}
       >
         {item.sequence}
       </button>
       <span className={classes.text}>
+        {item.continues && (
+          <span className={classes.mark} title="This goes on the line before, which was shown before its end came">
+            ↳{" "}
+          </span>
+        )}
         {parseAnsi(item.text).segments.map((segment, at) => (
           // biome-ignore lint/suspicious/noArrayIndexKey: the pieces of a line never change.
           <span key={at} style={styleOf(segment.style)}>
@@ -322,6 +431,11 @@ const Row = memo(function Row({ item, hit, chosen, onLine }: RowProps) {
           </span>
         ))}
         {item.text === "" && " "}
+        {(item.cutBytes ?? 0) > 0 && (
+          <span className={classes.cut}>
+            The beginning of a line of {sizeText(item.cutBytes ?? 0)}. The download has all of it.
+          </span>
+        )}
       </span>
     </div>
   );

@@ -15,6 +15,14 @@ export interface Line {
   readonly timeUs: number;
   readonly stream: number;
   readonly text: string;
+  /** Points at the line, for the server; of lines of a page. */
+  readonly cursor?: string;
+  /** More than 0: the line is longer than `text`, so many bytes in all. */
+  readonly cutBytes?: number;
+  /** It goes on the line before, which was shown before its end came. */
+  readonly continues?: boolean;
+  /** Before this line, so many lines are only in the whole log. */
+  readonly missingBefore?: number;
 }
 
 /** Lines that are not here. */
@@ -57,7 +65,9 @@ export class LogWindow {
       const before = this.newest.get(lease) ?? 0;
       if (line.sequence <= before) continue;
       // The first line that comes of a lease need not be its first one: older ones are asked for.
-      if (before > 0 && line.sequence > before + 1) this.add(gapBetween(lease, before, line.sequence, "lost"));
+      const missing = line.missingBefore ?? 0;
+      if (missing > 0) this.add(gapBetween(lease, line.sequence - missing - 1, line.sequence, "not-kept"));
+      else if (before > 0 && line.sequence > before + 1) this.add(gapBetween(lease, before, line.sequence, "lost"));
       this.newest.set(lease, line.sequence);
       this.add(line);
       this.total++;
@@ -70,7 +80,13 @@ export class LogWindow {
   prepend(lines: readonly Line[]): void {
     const known = new Set(this.head.map((item) => item.key));
     const fresh = lines.filter((line) => !known.has(line.key));
-    this.head.unshift(...fresh);
+    this.head.unshift(
+      ...fresh.flatMap((line): Item[] => {
+        const missing = line.missingBefore ?? 0;
+        if (missing === 0) return [line];
+        return [gapBetween(leaseOf(line), line.sequence - missing - 1, line.sequence, "not-kept"), line];
+      }),
+    );
     this.total += fresh.length;
     this.version++;
   }
@@ -143,6 +159,13 @@ export function leaseOf(line: { path: string; attempt: number; generation: numbe
 /** Names a line in the URL: it says the same tomorrow. */
 export function lineName(line: Line): string {
   return `${line.attempt}.${line.generation}.${line.sequence}`;
+}
+
+/** Whether a name is that of a line; in the whole log of an attempt no lease is known. */
+export function isNamed(line: Line, name: string): boolean {
+  const [attempt, generation, sequence] = name.split(".").map(Number);
+  if (line.attempt !== attempt || line.sequence !== sequence) return false;
+  return line.generation === generation || line.generation === 0 || generation === 0;
 }
 
 function gapBetween(lease: string, before: number, next: number, why: Gap["why"]): Gap {
