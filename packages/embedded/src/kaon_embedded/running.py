@@ -54,7 +54,7 @@ class How:
 
 def execute(loaded: Workflow, params: Mapping[str, Any], how: How) -> int:
     """Run a workflow, and return the exit code."""
-    configure_logs("info" if how.verbose else "error")
+    configure_logs("info" if how.verbose else "error", for_people=not how.verbose)
     state, resume, discard, debug = how.state, how.resume, how.discard, how.debug
     if how.only:
         encoded = parameters.encode(loaded.definition(), params, complete=not how.from_run)
@@ -163,6 +163,6 @@ def _stay(console: Console) -> None:
 @contextmanager
 def open_state(state: Path) -> Iterator[str]:
     """Yield the address at which commands with `--state` find the runs in a directory."""
-    configure_logs("error")
+    configure_logs("error", for_people=True)
     with look(state) as address:
         yield address

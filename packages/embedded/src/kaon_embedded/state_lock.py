@@ -25,6 +25,7 @@ class StateLock:
 
         Raises:
             Conflict: Another process has it.
+            OSError: The directory cannot be written to; it names the file.
         """
         fd = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
@@ -35,8 +36,13 @@ class StateLock:
             raise Conflict(
                 f"{self._file.parent} is in use by process {holder}: wait for its end, or choose another --state"
             ) from None
-        os.ftruncate(fd, 0)
-        os.write(fd, f"{os.getpid()}\n".encode())
+        try:
+            os.ftruncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            os.close(fd)
+            # What a call by descriptor does not tell: where the disk is full.
+            raise OSError(error.errno, error.strerror, str(self._file)) from error
         self._fd = fd
 
     def release(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from kaon_service.errors import DatabaseUnavailable
+from kaon_service.errors import DatabaseFull, DatabaseUnavailable
 from kaon_wire.errors import InvalidValue
 from kaon_wire.postgres import connect_arguments
 
@@ -30,6 +31,8 @@ _READ_CONNECTIONS = 6
 # PostgreSQL's classes of errors caused by the written values, though its driver may call them operational (an
 # index cannot take so long a value). A retry gets the same answer.
 _DATA_CLASSES = ("22", "23", "54")
+# PostgreSQL's code of a statement for which there is no space.
+_DISK_FULL = "53100"
 
 
 class Durability(StrEnum):
@@ -90,12 +93,14 @@ def open_database(url: str, durability: Durability) -> Database:
 
 @contextmanager
 def refusals(what: str) -> Iterator[None]:
-    """Convert temporary refusals of a database to `DatabaseUnavailable`."""
+    """Convert temporary refusals of a database to `DatabaseUnavailable`, those for lack of space to `DatabaseFull`."""
     try:
         yield
     except (OperationalError, InterfaceError, PoolTimeout) as error:
         if _refuses_the_data(error):
             raise
+        if _lacks_space(error):
+            raise DatabaseFull(f"the database's disk is full ({what}): {error.args[0]}") from error
         raise DatabaseUnavailable(
             f"the database does not answer ({what}): {error.args[0]}"
         ) from error
@@ -148,6 +153,13 @@ def _postgresql(url: URL, durability: Durability) -> Database:
     )
     reader = create_engine(url, connect_args=arguments, pool_size=_READ_CONNECTIONS, max_overflow=0)
     return Database(writer=writer, reader=reader)
+
+
+def _lacks_space(error: Exception) -> bool:
+    refusal = getattr(error, "orig", None)
+    if isinstance(refusal, sqlite3.Error):
+        return getattr(refusal, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+    return getattr(refusal, "sqlstate", None) == _DISK_FULL
 
 
 def _refuses_the_data(error: Exception) -> bool:

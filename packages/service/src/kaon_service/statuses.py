@@ -14,7 +14,7 @@ from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-unty
 from grpc_status import rpc_status  # type: ignore[import-untyped]
 
 from kaon_service.access.credentials import Forbidden, Unauthenticated
-from kaon_service.errors import DatabaseUnavailable
+from kaon_service.errors import DatabaseFull, DatabaseUnavailable
 from kaon_wire.errors import Conflict, Exhausted, InvalidValue, KaonError, NotFound, Unavailable
 from kaon_wire.statuses import fitting
 
@@ -69,8 +69,9 @@ class StatusTable:
                 "internal error", method, exc_info=error
             )
         if isinstance(error, DatabaseUnavailable):
-            words = self._referring("the database does not answer", method, error=str(error))
-            return self._code(error), words
+            is_full = isinstance(error, DatabaseFull)
+            words = "the database's disk is full" if is_full else "the database does not answer"
+            return self._code(error), self._referring(words, method, error=str(error))
         return self._code(error), str(error)
 
     def code_name(self, error: Exception) -> str:
@@ -91,7 +92,7 @@ class StatusTable:
         """Log an error, and return a text with its reference in the log."""
         reference = uuid.uuid4().hex[:12]
         log.error("call failed", method=method, reference=reference, **logged)
-        return f"{words}: the {self.service}'s log tells more under {reference}"
+        return f"{words}; the {self.service}'s log tells more under {reference}"
 
 
 def name_of(code: int) -> str:

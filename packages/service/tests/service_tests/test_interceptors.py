@@ -29,7 +29,7 @@ from kaon_service.access.off import without_authentication
 from kaon_service.access.rates import Rates
 from kaon_service.access.recording import CallRecord, NoRecorder, Recorder
 from kaon_service.access.table import Access
-from kaon_service.errors import DatabaseUnavailable
+from kaon_service.errors import DatabaseFull, DatabaseUnavailable
 from kaon_service.interceptors import CallRules
 from kaon_service.principal import Principal
 from kaon_service.roles import Role
@@ -220,11 +220,16 @@ async def test_what_nobody_has_foreseen_and_what_a_database_says_stay_in_the_log
             StatusCode.UNAVAILABLE,
             "the database does not answer",
         ),
+        (
+            DatabaseFull("the password is 1234"),
+            StatusCode.UNAVAILABLE,
+            "the database's disk is full",
+        ),
     ):
         async with serving(raising(error)) as (call, _):
             told = await refused(call, shape)
         assert told.code() == code
-        assert (told.details() or "").startswith(f"{words}: the tester's log tells more under ")
+        assert (told.details() or "").startswith(f"{words}; the tester's log tells more under ")
         assert "1234" not in (told.details() or "")
 
 

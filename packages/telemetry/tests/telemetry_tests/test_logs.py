@@ -12,13 +12,17 @@ import pytest
 from kaon_telemetry.logs import configure_logs
 
 
-def lines(program: str, level: str = "info") -> list[dict[str, Any]]:
+def printed(program: str, arguments: str) -> list[str]:
     """What a process of its own logs: logging belongs to the whole process."""
-    setup = f"import logging, structlog\nfrom kaon_telemetry.logs import configure_logs\nconfigure_logs({level!r})\n"
+    setup = f"import logging, structlog\nfrom kaon_telemetry.logs import configure_logs\nconfigure_logs({arguments})\n"
     done = subprocess.run(
         [sys.executable, "-c", setup + program], capture_output=True, text=True, check=True
     )
-    return [json.loads(line) for line in done.stderr.splitlines()]
+    return done.stderr.splitlines()
+
+
+def lines(program: str, level: str = "info") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in printed(program, repr(level))]
 
 
 def test_both_ways_give_the_same_kind_of_line_with_run_step_and_attempt() -> None:
@@ -66,6 +70,19 @@ def test_no_value_of_a_variable_is_in_the_line_of_an_exception(logger: str) -> N
     assert [frame["name"] for frame in line["exception"][0]["frames"]] == ["<module>", "call"]
     assert "hunter2" not in json.dumps(line)
     assert "eyJhb" not in json.dumps(line)
+
+
+def test_people_read_one_line_of_text_for_each_record() -> None:
+    program = (
+        "try:\n    raise OSError(28, 'no space')\nexcept OSError:\n"
+        "    structlog.get_logger('ours').exception('log not stored', step='train')\n"
+        "logging.getLogger('library').warning('slow\\nvery slow')\n"
+        "structlog.get_logger('ours').info('begun')"
+    )
+    assert printed(program, "'warning', for_people=True") == [
+        "error: log not stored (step=train): OSError: [Errno 28] no space",
+        "warning: slow very slow",
+    ]
 
 
 def test_an_unknown_level_is_refused() -> None:

@@ -50,7 +50,7 @@ def ui(
     # A web server, which no other command waits for.
     from kaon_console.beside import Console
 
-    configure_logs("error")
+    configure_logs("error", for_people=True)
     # Its secrets go with it.
     interrupt_on_sigterm()
     with ExitStack() as stack:

@@ -257,6 +257,7 @@ class Application:
 
     async def stop(self) -> None:
         """Shut down in order: finish pending work; the next owner derives the rest."""
+        self.coordinator.hurry()
         await self._api.serving(ready=False)
         await self._api.stop(STOP_SECONDS)
         await self._transport.stop()

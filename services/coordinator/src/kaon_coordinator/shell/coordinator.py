@@ -32,8 +32,10 @@ from kaon_coordinator.shell.turn_lock import TurnLock
 from kaon_coordinator.shell.turn_loop import LoopParts, Sinks, TurnLoop
 from kaon_coordinator.shell.workflow_cache import Workflows
 from kaon_coordinator.store.base import NewRun, RunRecord, Store
+from kaon_coordinator.store.patient_calls import PatientCalls
 from kaon_coordinator.store.store_calls import StoreCalls
 from kaon_coordinator.transport.base import Incoming, Send, Transport
+from kaon_service.errors import DatabaseFull
 from kaon_wire import topics
 from kaonapi.run.v1 import command_pb2
 
@@ -71,17 +73,18 @@ class Coordinator:
         self._lock = TurnLock()
         self._partitions = partitions = Partitions()
         self.counters = Counters()
-        workflows = Workflows(store)
-        self._inbox = inbox = Inbox(store, partitions, workflows, patience=settings.begin_seconds)
+        self._calls = calls = PatientCalls(store, self._no_space)
+        workflows = Workflows(calls)
+        self._inbox = inbox = Inbox(calls, partitions, workflows, patience=settings.begin_seconds)
         self._link = link = PoolLink(
             settings=settings,
             clocks=clocks,
-            store=store,
+            store=calls,
             partitions=partitions,
             counters=self.counters,
         )
         outside = Outside(
-            store=store,
+            store=calls,
             artifact_io=artifact_io,
             limits=settings.limits,
             now_us=clocks.now_us,
@@ -104,7 +107,7 @@ class Coordinator:
                 settings=settings,
                 clocks=clocks,
                 counters=self.counters,
-                store=store,
+                store=calls,
                 transport=transport,
                 partitions=partitions,
                 workflows=workflows,
@@ -116,7 +119,7 @@ class Coordinator:
         context = _contexts(settings, clocks, meter)
         endings = Endings(
             EndingParts(
-                store=store,
+                store=calls,
                 workflow=workflows.of,
                 context=context,
                 partitions=settings.catalogue.run_partitions,
@@ -127,7 +130,7 @@ class Coordinator:
                 settings=settings,
                 clocks=clocks,
                 counters=self.counters,
-                store=store,
+                store=calls,
                 transport=transport,
                 context=context,
                 partitions=partitions,
@@ -149,6 +152,10 @@ class Coordinator:
     def told_at(self, address: str) -> None:
         """Record the address at which other coordinators reach this process; call it before it owns anything."""
         self._link.owner = PoolOwner(name=self._settings.owner, address=address)
+
+    def hurry(self) -> None:
+        """Wait no longer for space on the disk: the process is about to stop."""
+        self._calls.hurry()
 
     async def run(self) -> None:
         """Handle timers and wake-ups until cancelled. An error ends the method, and with it the process."""
@@ -189,6 +196,9 @@ class Coordinator:
     def open_runs(self) -> list[RunState]:
         """Return the active runs that this process owns."""
         return self._partitions.open_runs()
+
+    def _no_space(self, error: DatabaseFull) -> None:
+        self._inbox.refuse(error)
 
     def find_run(self, run_id: str) -> RunState | None:
         """Return an active run that this process owns."""

@@ -13,13 +13,11 @@ import pytest
 from kaon_coordinator.engine.state import transitions as t
 from kaon_coordinator.shell.effects import Effects, effects_of
 from kaon_coordinator.shell.turn import Turn
-from kaon_coordinator.store.base import NewRun, PartitionBatch, RunRecord
-from kaon_wire import canonical, topics
+from kaon_coordinator.store.base import PartitionBatch, RunRecord
+from kaon_wire import topics
 from kaon_wire.errors import Unavailable
-from kaon_wire.partitioning import partition_of
-from kaonapi.workflow.v1 import definition_pb2 as d
 
-from .world import Member, World
+from .world import Member, World, new_run
 
 
 @pytest.fixture
@@ -35,25 +33,6 @@ async def member(world: World) -> AsyncIterator[Member]:
     await world.until(lambda: member.coordinator.partitions_owned == 1)
     yield member
     await member.stop()
-
-
-def _new_run(world: World, member: Member, run_id: str = "run", **fields: object) -> NewRun:
-    block = d.Block(name="s", step=d.Step(type="python", outputs={"out": d.VALUE_TYPE_INT}))
-    definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=[block]))
-    world.register(member, definition)
-    usual: dict[str, Any] = {
-        "run_id": run_id,
-        "tenant": "default",
-        "workflow": "w",
-        "version": canonical.digest_message(definition),
-        "partition": partition_of(run_id, world.catalogue.run_partitions),
-        "params": {},
-        "submitter": "me",
-        "idempotency_key": f"key of {run_id}",
-        "now_us": world.now_us(),
-        "labels": {"team": "a"},
-    }
-    return NewRun(**(usual | fields))
 
 
 def _batches(member: Member) -> list[PartitionBatch]:
@@ -72,7 +51,7 @@ def _batches(member: Member) -> list[PartitionBatch]:
 
 async def test_a_run_and_its_first_steps_are_one_transaction(world: World, member: Member) -> None:
     batches = _batches(member)
-    (record,) = await member.coordinator.begin([_new_run(world, member)])
+    (record,) = await member.coordinator.begin([new_run(world, member)])
     assert isinstance(record, RunRecord)
     (batch,) = [batch for batch in batches if batch.begun]
     assert [row.status for row in batch.steps["run"]] == [t.READY]
@@ -86,7 +65,7 @@ async def test_a_run_and_its_first_steps_are_one_transaction(world: World, membe
 
 async def test_runs_that_come_together_share_a_transaction(world: World, member: Member) -> None:
     batches = _batches(member)
-    runs = [_new_run(world, member, f"run-{number}") for number in range(9)]
+    runs = [new_run(world, member, f"run-{number}") for number in range(9)]
     together = member.coordinator.begin(runs[3:])
     alone = [member.coordinator.begin([run]) for run in runs[:3]]
     records = await asyncio.gather(together, *alone)
@@ -100,10 +79,10 @@ async def test_runs_that_come_together_share_a_transaction(world: World, member:
 async def test_a_key_that_is_taken_leaves_nothing_behind_and_the_others_begin(
     world: World, member: Member
 ) -> None:
-    first = _new_run(world, member, "first")
+    first = new_run(world, member, "first")
     assert await member.coordinator.begin([first]) != [None]
-    again = _new_run(world, member, "again", idempotency_key=first.idempotency_key)
-    other = _new_run(world, member, "other")
+    again = new_run(world, member, "again", idempotency_key=first.idempotency_key)
+    other = new_run(world, member, "other")
     answers = await member.coordinator.begin([again, other])
     assert [answer is None for answer in answers] == [True, False]
     assert member.coordinator.find_run("again") is None
@@ -115,14 +94,14 @@ async def test_a_key_that_is_taken_leaves_nothing_behind_and_the_others_begin(
 async def test_a_run_of_another_owner_and_a_fork_are_stored_first(
     world: World, member: Member
 ) -> None:
-    fork = _new_run(world, member, "fork", fork_run_id="run", fork_seq=1)
+    fork = new_run(world, member, "fork", fork_run_id="run", fork_seq=1)
     assert await member.coordinator.begin([fork]) == [None]
     await member.coordinator.on_revoked(topics.STEP_EVENTS, range(world.catalogue.run_partitions))
-    assert await member.coordinator.begin([_new_run(world, member, "elsewhere")]) == [None]
+    assert await member.coordinator.begin([new_run(world, member, "elsewhere")]) == [None]
 
 
 async def test_a_run_whose_first_turn_fails_is_stored_first(world: World, member: Member) -> None:
-    run = _new_run(world, member, version="sha256:unknown")
+    run = new_run(world, member, version="sha256:unknown")
     assert await member.coordinator.begin([run]) == [None]
     assert member.coordinator.find_run("run") is None
 
@@ -135,14 +114,14 @@ async def test_a_turn_that_waits_for_the_broker_delays_no_acknowledgement(
     await hasty.start()
     await world.until(lambda: hasty.coordinator.partitions_owned == 1)
     async with hasty.coordinator._lock:
-        assert await hasty.coordinator.begin([_new_run(world, hasty)]) == [None]
+        assert await hasty.coordinator.begin([new_run(world, hasty)]) == [None]
     await hasty.stop()
 
 
 async def test_a_transaction_that_may_have_taken_place_is_reported_as_unknown(
     world: World, member: Member
 ) -> None:
-    run = _new_run(world, member)
+    run = new_run(world, member)
 
     def commit_all(batches: Sequence[PartitionBatch]) -> frozenset[int]:
         raise Unavailable("the database is away")
@@ -201,7 +180,7 @@ async def test_requests_are_made_while_a_turn_is_written_and_leave_when_it_is_du
 
     member.store.store.commit_all = commit_all  # type: ignore[method-assign]
     _prepared(monkeypatch, lambda runs: made.set() if runs else None)
-    beginning = loop.create_task(member.coordinator.begin([_new_run(world, member)]))
+    beginning = loop.create_task(member.coordinator.begin([new_run(world, member)]))
     async with asyncio.timeout(10):
         await made.wait()
     assert not beginning.done()
@@ -217,15 +196,15 @@ async def test_what_was_made_for_a_run_that_is_not_stored_does_not_leave(
 ) -> None:
     world.hello()
     await world.until(lambda: member.coordinator.pools.runners("default"))
-    first = _new_run(world, member, "first")
+    first = new_run(world, member, "first")
     await member.coordinator.begin([first])
     assert [each.key.run_id for each in await world.released()] == ["first"]
     made: list[set[str]] = []
     _prepared(monkeypatch, made.append)
-    again = _new_run(world, member, "again", idempotency_key=first.idempotency_key)
-    await member.coordinator.begin([again, _new_run(world, member, "other")])
+    again = new_run(world, member, "again", idempotency_key=first.idempotency_key)
+    await member.coordinator.begin([again, new_run(world, member, "other")])
     assert {"again", "other"} in made
     assert [each.key.run_id for each in await world.released()] == ["other"]
-    await member.coordinator.begin([_new_run(world, member, "last")])
+    await member.coordinator.begin([new_run(world, member, "last")])
     # Nothing came between them.
     assert [each.key.run_id for each in await world.released()] == ["last"]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from kaon_artifacts import ArtifactStore
 from kaon_coordinator import expressions
@@ -270,3 +271,23 @@ class World:
         async with asyncio.timeout(30):
             while not condition():  # noqa: ASYNC110 -- what is awaited has no event
                 await asyncio.sleep(0.002)
+
+
+def new_run(world: World, member: Member, run_id: str = "run", **fields: object) -> NewRun:
+    """A submission of a workflow of one step, which is registered."""
+    block = d.Block(name="s", step=d.Step(type="python", outputs={"out": d.VALUE_TYPE_INT}))
+    definition = d.WorkflowDefinition(name="w", body=d.Graph(blocks=[block]))
+    world.register(member, definition)
+    usual: dict[str, Any] = {
+        "run_id": run_id,
+        "tenant": "default",
+        "workflow": "w",
+        "version": canonical.digest_message(definition),
+        "partition": partition_of(run_id, world.catalogue.run_partitions),
+        "params": {},
+        "submitter": "me",
+        "idempotency_key": f"key of {run_id}",
+        "now_us": world.now_us(),
+        "labels": {"team": "a"},
+    }
+    return NewRun(**(usual | fields))

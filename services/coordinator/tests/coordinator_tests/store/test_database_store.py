@@ -7,15 +7,17 @@ import threading
 import time
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from kaon_coordinator.store.base import PartitionBatch, Store
 from kaon_coordinator.store.sql import open_store
 from kaon_coordinator.store.thread import StoreThread
 from kaon_local.postgres import Postgres, temporary_postgres
-from kaon_service.databases import Durability, open_database
+from kaon_service.databases import Durability, open_database, refusals
+from kaon_service.errors import DatabaseFull, DatabaseUnavailable
 from kaon_wire.errors import InvalidValue, Unavailable
 from kaon_wire.postgres import PATIENCE
 
@@ -36,6 +38,17 @@ def test_a_database_that_cannot_be_reached_is_unavailable(tmp_path: Path) -> Non
         open_store(f"sqlite:///{tmp_path}/missing/kaon.db")
     with pytest.raises(Unavailable):
         open_store("postgresql+psycopg://kaon@127.0.0.1:1/kaon")
+
+
+def test_a_refusal_for_lack_of_space_is_told_apart() -> None:
+    """Of PostgreSQL; SQLite's own is in shell/test_disk_full.py."""
+    for refusal, kind in (
+        (psycopg.errors.DiskFull("could not extend file"), DatabaseFull),
+        (psycopg.errors.AdminShutdown("terminating connection"), DatabaseUnavailable),
+    ):
+        with pytest.raises(DatabaseUnavailable) as told, refusals("commit"):
+            raise OperationalError("INSERT", None, refusal)
+        assert type(told.value) is kind
 
 
 @pytest.mark.parametrize(

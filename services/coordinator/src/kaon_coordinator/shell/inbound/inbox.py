@@ -120,6 +120,10 @@ class Inbox:
         told = {run.run_id: each for run, each in zip(here, begun, strict=True)}
         return [told.get(run.run_id) for run in runs]
 
+    def refuse(self, error: Unavailable) -> None:
+        """Answer all submitters who wait for a turn that it cannot be stored now."""
+        self._newcomers.refuse(error)
+
     def look_into_all(self) -> None:
         """Have the next turn read every inbox: a wake-up may have been lost."""
         self._filled |= set(self._partitions.owned)

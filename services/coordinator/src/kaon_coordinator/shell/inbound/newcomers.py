@@ -68,6 +68,8 @@ class Newcomers:
     # Seconds.
     patience: float
     _waiting: dict[str, Newcomer] = field(default_factory=dict)
+    # Those of the newest turn.
+    _taken: list[Newcomer] = field(default_factory=list)
 
     async def begin(self, runs: Sequence[NewRun]) -> list[Begun]:
         """Wait until turns have begun and stored runs; tell of each what became of it."""
@@ -94,7 +96,13 @@ class Newcomers:
         """Return the newcomers of the next turn, without those whose submitters have gone."""
         chosen = list(self._waiting)[:_AT_ONCE]
         taken = [self._waiting.pop(run_id) for run_id in chosen]
-        return [newcomer for newcomer in taken if not newcomer.answer.done()]
+        self._taken = [newcomer for newcomer in taken if not newcomer.answer.done()]
+        return list(self._taken)
+
+    def refuse(self, error: Unavailable) -> None:
+        """Answer everybody who waits: their turn cannot be stored now. Those in it may begin all the same, later."""
+        fail_all((*self._taken, *self._waiting.values()), error)
+        self._waiting.clear()
 
     @property
     def waits(self) -> bool:
