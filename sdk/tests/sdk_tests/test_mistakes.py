@@ -149,6 +149,7 @@ MISTAKES = [
         "'f' is a generator; a step gives its outputs",
     ),
     ("body = a >> (b | 3)", 5, "joins steps and blocks, not 3"),
+    ("body = a; Workflow('w', [a, b])", 5, "not a list of them; write parallel(*steps) or"),
     ('body = a ** (b | step("c"))', 5, "or while_(...), not b | c"),
     ('body = step("Train2")', 2, "such as 'train2'"),
     ('body = step("etl..load")', 2, "'etl..load' is not a good name"),
@@ -689,3 +690,10 @@ def test_what_a_bundle_cannot_hold_is_named(
     make(project)
     with pytest.raises(WorkflowError, match=told):
         make_bundle(project)
+
+
+def test_a_value_of_any_length_is_quoted_in_part() -> None:
+    with pytest.raises(WorkflowError) as raised:
+        Workflow("w", ["x" * 100_000])  # type: ignore[arg-type]
+    assert len(str(raised.value)) < 5_000
+    assert "a workflow's body joins steps and blocks, not ['xxx" in str(raised.value)

@@ -611,4 +611,6 @@ def _describe(value: object) -> str:
         return f"{value.written}, which is data (the order of steps is written with the steps themselves)"
     if callable(value):
         return f'the function {getattr(value, "__name__", value)}; make a step of it: steps.python("name", function)'
+    if isinstance(value, list | tuple) and value and all(isinstance(each, Part) for each in value):
+        return f"a {type(value).__name__} of them; write parallel(*steps) or sequence(*steps)"
     return repr(value)

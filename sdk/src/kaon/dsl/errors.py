@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from kaon.dsl.source import Source
 from kaon_wire.errors import InvalidValue
+from kaon_wire.statuses import fitting
+
+# Of a problem, in bytes: it may quote a value of any length.
+_MOST = 4_000
 
 
 class WorkflowError(InvalidValue):
@@ -15,6 +19,7 @@ class WorkflowError(InvalidValue):
     """
 
     def __init__(self, problem: str, source: Source | None = None) -> None:
+        problem = fitting(problem, _MOST)
         super().__init__(f"{source}: {problem}" if source is not None else problem)
         self.problem = problem
         self.source = source
