@@ -39,6 +39,7 @@ def test_the_beginning_and_the_end_of_a_log_are_kept_and_what_is_left_out_is_tol
         assert store.size <= 1024
     path = store.finish()
     kept = b"" if path is None else path.read_bytes()
+    assert store.lines == kept.count(b"\n")
     found = re.search(rb"\n?\[kaon: (\d+) bytes are left out here.*\]\n", kept)
     assert (found is not None) == bool(told) == (told == 1)
     if found is None:

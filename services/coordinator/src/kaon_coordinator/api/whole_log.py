@@ -28,6 +28,8 @@ class StoredLog:
     attempt: int
     # Names the attempt in errors.
     told: str
+    # Line ends in it; None when its runner did not count them.
+    lines: int | None = None
 
     @property
     def named(self) -> str:
@@ -59,7 +61,8 @@ def find(store: places.PlaceStore, run: RunRecord, written: str, attempt: int) -
         raise NotFound(f"there is no {told} that has ended; its newest one is {step.attempt}")
     if not log_json:
         raise NotFound(f"{told} has no log: {_why_none(step)}")
-    return StoredLog(artifact=_artifact(log_json, told), attempt=number, told=told)
+    artifact, lines = _artifact(log_json, told)
+    return StoredLog(artifact=artifact, attempt=number, told=told, lines=lines)
 
 
 async def read(
@@ -112,8 +115,9 @@ def _why_none(step: StepRow) -> str:
     return "it printed nothing, or its runner was lost or could not store it; what arrived of it can be read all the same"
 
 
-def _artifact(log_json: str, told: str) -> Artifact:
+def _artifact(log_json: str, told: str) -> tuple[Artifact, int | None]:
     value = canonical.loads(log_json)
     if not isinstance(value, dict) or not isinstance(value.get("artifact"), dict):
         raise InvalidValue(f"the log of {told} is no artifact: {log_json[:200]}")
-    return Artifact.from_json(value["artifact"])
+    lines = value.get("lines")
+    return Artifact.from_json(value["artifact"]), lines if type(lines) is int else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from kaon_artifacts import ArtifactError, ArtifactStore
@@ -31,6 +32,18 @@ _INDEXES = LineIndexes()
 def is_cursor(text: str) -> bool:
     """Whether a cursor is of a whole log."""
     return text.startswith(f"{_FORM}:")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Place:
+    """Where a line begins, or the end of the log."""
+
+    byte: int
+    # Lines before it; None when they were not counted.
+    ends: int | None = None
+
+
+_BEGINNING = _Place(byte=0, ends=0)
 
 
 class _Source:
@@ -96,7 +109,7 @@ class WholeLog:
             lines=told.lines,
             matches=told.matches,
             buckets=told.hits,
-            cursors=(_cursor(begin, begin) for begin in told.begins),
+            cursors=(_cursor(_Place(byte=begin)) for begin in told.begins),
             unfinished=self._size > COUNT_BYTES,
         )
         if told.lines:
@@ -106,43 +119,53 @@ class WholeLog:
     def _after(
         self, request: logs_pb2.QueryLogsRequest, source: _Source
     ) -> logs_pb2.QueryLogsResponse:
-        place = self._place(request.cursor)[1] if request.cursor else 0
+        place = self._place(request.cursor, after=True) if request.cursor else _BEGINNING
         if request.from_line:
-            place = self._index.begin_of(request.from_line, self._size, source.read)
+            begin = self._index.begin_of(request.from_line, self._size, source.read)
+            place = _Place(byte=begin, ends=request.from_line - 1 if begin < self._size else None)
         answer = logs_pb2.QueryLogsResponse(whole=True)
-        answer.older_cursor = _cursor(place, place) if place else ""
+        answer.older_cursor = _cursor(place) if place.byte else ""
         needle = Needle(request.filter)
         lines = Lines(source.read, self._size, READ_BYTES, needle.may_be_in)
-        number = self._index.lines_before(place, source.read) + 1
-        if self._fill(answer, lines.after(place, number), needle, request.page_size):
-            last = self._place(answer.entries[-1].cursor)[1]
+        ends = self._ends_before(place, source)
+        if self._fill(answer, lines.after(place.byte, ends + 1), needle, request.page_size):
+            last = self._place(answer.entries[-1].cursor, after=True)
         else:
-            last = lines.place
-            answer.unfinished = last < self._size
-        answer.at_end = last >= self._size
-        answer.newer_cursor = _cursor(last, last)
+            last = _Place(byte=lines.place, ends=lines.number - 1)
+            answer.unfinished = last.byte < self._size
+        answer.at_end = last.byte >= self._size
+        answer.newer_cursor = _cursor(last)
         return answer
 
     def _before(
         self, request: logs_pb2.QueryLogsRequest, source: _Source
     ) -> logs_pb2.QueryLogsResponse:
-        place = self._place(request.cursor)[0] if request.cursor else self._size
-        answer = logs_pb2.QueryLogsResponse(whole=True, newer_cursor=_cursor(place, place))
-        answer.at_end = place >= self._size
+        place = self._place(request.cursor) if request.cursor else _Place(byte=self._size)
+        answer = logs_pb2.QueryLogsResponse(whole=True, newer_cursor=_cursor(place))
+        answer.at_end = place.byte >= self._size
         needle = Needle(request.filter)
         lines = Lines(source.read, self._size, READ_BYTES, needle.may_be_in)
-        number = self._index.lines_before(place, source.read)
-        if place and source.read(place - 1, 1) != b"\n":
-            # The last line has no end.
-            number += 1
-        if self._fill(answer, lines.before(place, number), needle, request.page_size):
-            first = self._place(answer.entries[-1].cursor)[0]
+        ends = self._ends_before(place, source)
+        if self._fill(answer, lines.before(place.byte, ends), needle, request.page_size):
+            first = self._place(answer.entries[-1].cursor)
         else:
-            first = lines.place
-            answer.unfinished = first > 0
+            first = _Place(byte=lines.place, ends=lines.number)
+            answer.unfinished = first.byte > 0
         answer.entries.reverse()
-        answer.older_cursor = _cursor(first, first) if first > 0 else ""
+        answer.older_cursor = _cursor(first) if first.byte > 0 else ""
         return answer
+
+    def _ends_before(self, place: _Place, source: _Source) -> int:
+        """Return how many lines there are before a place."""
+        if place.ends is not None:
+            return place.ends
+        if place.byte < self._size or not self._size:
+            return self._index.lines_before(place.byte, source.read)
+        # The last line may have no end.
+        more = int(source.read(self._size - 1, 1) != b"\n")
+        if self._log.lines is not None:
+            return self._log.lines + more
+        return self._index.lines_before(self._size, source.read) + more
 
     def _fill(
         self,
@@ -158,7 +181,8 @@ class WholeLog:
             if not needle.found_in(text):
                 continue
             told = log_pb2.LogLine(sequence=line.number, text=text, size_bytes=line.size)
-            answer.entries.append(entry(self._key, told, needle, _cursor(line.begin, line.end)))
+            cursor = _cursor(_Place(byte=line.begin, ends=line.number - 1), line.end)
+            answer.entries.append(entry(self._key, told, needle, cursor))
             size += len(answer.entries[-1].text)
             if len(answer.entries) == (page_size or _PAGE) or size >= PAGE_BYTES:
                 return True
@@ -169,12 +193,15 @@ class WholeLog:
         with closing(opened(self._artifacts, self._log.artifact, 0, self._log.named)) as file:
             yield _Source(self._artifacts, file, self._log.named)
 
-    def _place(self, cursor: str) -> tuple[int, int]:
-        """Where the line of a cursor begins, and the one after it."""
+    def _place(self, cursor: str, *, after: bool = False) -> _Place:
+        """Return where the line of a cursor begins, or `after` it the next one."""
         try:
-            form, begin, end = cursor.split(":")
-            if form == _FORM and 0 <= int(begin) <= int(end) <= self._size:
-                return int(begin), int(end)
+            form, begin, end, ends = cursor.split(":")
+            if form == _FORM and 0 <= int(begin) <= int(end) <= self._size and int(ends or 0) >= 0:
+                passes = after and begin != end
+                return _Place(
+                    byte=int(end if after else begin), ends=int(ends) + passes if ends else None
+                )
         except ValueError:
             pass
         raise InvalidValue(
@@ -182,5 +209,7 @@ class WholeLog:
         )
 
 
-def _cursor(begin: int, end: int) -> str:
-    return f"{_FORM}:{begin}:{end}"
+def _cursor(place: _Place, end: int | None = None) -> str:
+    """Write a place, or the line that begins there and ends before byte `end`."""
+    ends = "" if place.ends is None else place.ends
+    return f"{_FORM}:{place.byte}:{place.byte if end is None else end}:{ends}"

@@ -136,7 +136,7 @@ async def test_a_page_goes_on_from_any_line_in_either_direction(served: Served) 
     assert (texts(tail.entries), tail.at_end) == (texts(lines[6:]), True)
     follow = logs_pb2.QueryLogsRequest(filter=wish(run), cursor=tail.newer_cursor)
     assert not (await served.stub.QueryLogs(follow)).entries
-    for wrong in ("x", "k:1", "w:0:0"):
+    for wrong in ("x", "k:1", "w:0:0", "w:0:0:0"):
         with pytest.raises(aio.AioRpcError, match="cursor") as told:
             await served.stub.QueryLogs(logs_pb2.QueryLogsRequest(filter=wish(run), cursor=wrong))
         assert told.value.code() == StatusCode.INVALID_ARGUMENT
@@ -156,9 +156,9 @@ async def test_places_of_a_text_count_utf_16_units_and_long_lines_are_cut(served
     assert (len(cut.text), cut.cut_bytes, len(cut.matches)) == (8_192, 40_000, 100)
 
 
-def end_with(served: Served, run: Played, log: bytes) -> None:
+def end_with(served: Served, run: Played, log: bytes, **counted: int) -> None:
     """Ends the step with this whole log."""
-    stored = json.dumps({"artifact": served.artifacts.put_bytes(log, "text").to_json()})
+    stored = json.dumps({"artifact": served.artifacts.put_bytes(log, "text").to_json()} | counted)
     data = json.dumps({"type": "python", "log": stored})
     row = step_row("s", name="s", status=run_pb2.STATUS_FAILED, end_us=5, data=data)
     batch = PartitionBatch(
@@ -218,6 +218,25 @@ async def test_lines_and_matches_are_counted_by_bucket_attempt_and_stream(served
     assert texts((await served.stub.QueryLogs(page)).entries) == [text_of(6)]
 
 
+@pytest.mark.parametrize("end", [b"\n", b""])
+async def test_the_end_of_a_whole_log_is_numbered_without_reading_it(
+    served: Served, end: bytes
+) -> None:
+    run = play(served.store, workflow(fan(step("s"))))
+    print_lines(run, 1, 40)
+    log = "\n".join(text_of(number) for number in range(1, 41)).encode() + end
+    # Another number than it has: so it is the runner's that is told.
+    end_with(served, run, log, lines=1_000_000)
+    last = 1_000_000 if end else 1_000_001
+    request = logs_pb2.QueryLogsRequest(
+        filter=wish(run, path="s", attempt=1), backwards=True, page_size=3
+    )
+    for number in range(last, last - 9, -3):
+        page = await served.stub.QueryLogs(request)
+        assert [entry.sequence for entry in page.entries] == [*range(number - 2, number + 1)]
+        request.cursor = page.older_cursor
+
+
 async def test_a_page_begins_at_a_line_by_its_number(served: Served) -> None:
     run = play(served.store, workflow(fan(step("s"))))
     print_lines(run, 1, 40)
@@ -246,7 +265,7 @@ async def test_a_page_begins_at_a_line_by_its_number(served: Served) -> None:
     for wrong in (
         logs_pb2.QueryLogsRequest(filter=wish(run, path="s"), from_line=1),
         logs_pb2.QueryLogsRequest(filter=of_one, from_line=1, backwards=True),
-        logs_pb2.QueryLogsRequest(filter=of_one, from_line=1, cursor="w:0:0"),
+        logs_pb2.QueryLogsRequest(filter=of_one, from_line=1, cursor="w:0:0:0"),
     ):
         with pytest.raises(aio.AioRpcError, match="from_line") as told:
             await served.stub.QueryLogs(wrong)

@@ -19,6 +19,8 @@ class _Spool:
         self._directory = directory
         self._name = name
         self.size = 0
+        # Line ends in it.
+        self.lines = 0
         self._parts: list[bytes] = []
         self._waiting = 0
         self._written = False
@@ -31,6 +33,7 @@ class _Spool:
     def add(self, data: bytes) -> None:
         self._parts.append(data)
         self.size += len(data)
+        self.lines += data.count(b"\n")
         self._waiting += len(data)
         if self._waiting > self.MEMORY_BYTES:
             self.spill()
@@ -76,6 +79,8 @@ class LogStore:
         self._older = self._newer = _NOTHING
         self._left_out = 0
         self._given_up = False
+        # Line ends in the notice.
+        self._notice_lines = 0
 
     @property
     def path(self) -> Path:
@@ -86,6 +91,11 @@ class LogStore:
     def size(self) -> int:
         """Return the number of stored bytes."""
         return self._head.size + self._older.size + self._newer.size
+
+    @property
+    def lines(self) -> int:
+        """Return the number of line ends in the finished file."""
+        return self._head.lines + self._older.lines + self._newer.lines + self._notice_lines
 
     def add(self, data: bytes) -> bool:
         """Add `data`; return True when this omits the first bytes.
@@ -151,9 +161,12 @@ class LogStore:
 
     def _notice(self, oldest: IO[bytes]) -> bytes:
         """Return the notice between beginning and end; the end begins with a whole line, if one of usual length is there."""
-        cut = len(oldest.readline(_Spool.MEMORY_BYTES))
+        passed = oldest.readline(_Spool.MEMORY_BYTES)
+        cut = len(passed)
         text = (
             f"[kaon: {self._left_out + cut} bytes are left out here: the runner keeps {self.limit} bytes of a step's log, its "
             "beginning and its end]\n"
         )
+        # The end begins after the line that was cut, whose end is passed over when it was found.
+        self._notice_lines = 1 + (not self._ends_line) - passed.endswith(b"\n")
         return (b"" if self._ends_line else b"\n") + text.encode()
