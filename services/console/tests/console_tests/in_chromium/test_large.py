@@ -157,6 +157,8 @@ def test_of_a_large_definition_a_part_is_drawn_and_the_search_leads_to_the_rest(
         expect(card).to_be_visible()
         window.go(f"/runs/{run_id}?tab=code")
         expect(page.locator(".cm-line").first).to_be_visible(timeout=PATIENCE)
+        # What is left out is said before the text, where somebody reads first.
+        expect(page.get_by_text("more blocks left out here")).to_be_in_viewport()
         window.go("/runs")
         expect(page.get_by_role("row").filter(has_text=run_id[-8:])).to_be_visible(timeout=PATIENCE)
         window.go(f"/launch/{definition.name}")

@@ -3,11 +3,11 @@ import { SegmentedControl } from "@mantine/core";
 import { lazy, Suspense, useMemo, useState } from "react";
 import { CopyButton } from "../../common/CopyButton";
 import { LoadingState } from "../../common/states";
-import { shortVersion, shown } from "../../common/text";
+import { counted, shortVersion, shown } from "../../common/text";
 import { WorkflowDefinitionSchema } from "../../gen/kaonapi/workflow/v1/definition_pb";
 import { useRunPage } from "../context";
 import classes from "./CodeView.module.css";
-import { definitionText } from "./python";
+import { writeDefinition } from "./python";
 
 // The editor is as large as the rest of the page: only who reads code loads it.
 const CodeText = lazy(() => import("./CodeText").then((module) => ({ default: module.CodeText })));
@@ -17,11 +17,10 @@ export function CodeView() {
   const { definition, view } = useRunPage();
   const version = shown(view.run?.version ?? "");
   const [form, setForm] = useState("python");
-  const text = useMemo(() => {
-    if (definition === undefined) return "";
-    return form === "python"
-      ? definitionText(definition)
-      : toJsonString(WorkflowDefinitionSchema, definition, { prettySpaces: 2 });
+  const { text, omitted } = useMemo(() => {
+    if (definition === undefined) return { text: "", omitted: 0 };
+    if (form === "python") return writeDefinition(definition);
+    return { text: toJsonString(WorkflowDefinitionSchema, definition, { prettySpaces: 2 }), omitted: 0 };
   }, [definition, form]);
   if (definition === undefined) return <LoadingState label="Loading the definition" />;
   return (
@@ -43,6 +42,11 @@ export function CodeView() {
         </span>
         <CopyButton text={text} />
       </div>
+      {omitted > 0 && (
+        <p className={classes.omitted} role="status">
+          {counted(omitted, "more block")} left out here. JSON has all of them.
+        </p>
+      )}
       <Suspense fallback={<LoadingState />}>
         <CodeText text={shown(text)} />
       </Suspense>

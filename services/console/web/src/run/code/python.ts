@@ -31,8 +31,16 @@ import { call, dict, duration, literal, spanText, text, variable, wrapped } from
 /** Blocks that are written at most; the rest is counted. */
 const MOST = 3_000;
 
-export function definitionText(definition: WorkflowDefinition): string {
-  return new Writer().workflow(definition);
+/** A definition as Python. */
+export interface Written {
+  readonly text: string;
+  /** Blocks that are left out: there are too many to be read. */
+  readonly omitted: number;
+}
+
+export function writeDefinition(definition: WorkflowDefinition): Written {
+  const writer = new Writer();
+  return { text: writer.workflow(definition), omitted: writer.omitted };
 }
 
 class Writer {
@@ -40,7 +48,7 @@ class Writer {
   /** The variables of parameters and items, which blocks with cells or passes are often called like. */
   private readonly values = new Set<string>();
   private blocks = 0;
-  private omitted = 0;
+  omitted = 0;
 
   workflow(definition: WorkflowDefinition): string {
     this.lines.push("from kaon import *", "");
@@ -69,8 +77,6 @@ class Writer {
       ...strategy(definition.strategy),
     ];
     this.lines.push("", call("workflow = Workflow", [text(definition.name), ...rest]));
-    if (this.omitted > 0)
-      this.lines.push("", `# ${this.omitted} more ${this.omitted === 1 ? "block is" : "blocks are"} not shown.`);
     const written = `${this.lines.join("\n")}\n`;
     return written.includes("Literal[") ? `from typing import Literal\n\n${written}` : written;
   }
