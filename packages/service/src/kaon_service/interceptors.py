@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -23,6 +24,9 @@ from kaon_service.access.table import HEALTH
 from kaon_service.statuses import StatusTable
 from kaon_wire import bounds
 from kaon_wire.errors import InvalidValue
+
+# The check of a request with more bytes may take more than a few milliseconds.
+_LARGE_BYTES = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +94,7 @@ class CallInterceptor(aio.ServerInterceptor):
             began, record = time.perf_counter(), _begun(method, request)
             try:
                 async with self._ruled(record, context):
-                    return await inner(self._checked(request, record), context)
+                    return await inner(await self._checked(request, record), context)
             finally:
                 if seconds is not None:
                     seconds.labels(name, record.outcome).observe(time.perf_counter() - began)
@@ -104,7 +108,8 @@ class CallInterceptor(aio.ServerInterceptor):
             record, admitted = _begun(method, request), time.monotonic()
             async with self._ruled(record, context):
                 with self._rules.guard.rates.stream(principal.current().tenant):
-                    async for response in inner(self._checked(request, record), context):
+                    checked = await self._checked(request, record)
+                    async for response in inner(checked, context):
                         if time.monotonic() - admitted >= self._rules.again_seconds:
                             await self._admit_again(record, context)
                             admitted = time.monotonic()
@@ -157,9 +162,14 @@ class CallInterceptor(aio.ServerInterceptor):
         # By its client, or by its time-out.
         return grpc.StatusCode.CANCELLED.name
 
-    def _checked(self, request: Any, record: CallRecord) -> Any:
-        """Check the request, or every request of a stream, and put the first one into the record."""
+    async def _checked(self, request: Any, record: CallRecord) -> Any:
+        """Check the request, or every request of a stream, and put the first one into the record.
+
+        A large request is checked in a thread: other calls go on meanwhile.
+        """
         if not hasattr(request, "__aiter__"):
+            if isinstance(request, Message) and request.ByteSize() > _LARGE_BYTES:
+                return await asyncio.to_thread(self._check, request, record)
             return self._check(request, record)
 
         async def each() -> AsyncIterator[Any]:

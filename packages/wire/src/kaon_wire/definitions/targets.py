@@ -12,7 +12,10 @@ from kaonapi.workflow.v1 import definition_pb2 as d
 
 def problems(definition: d.WorkflowDefinition, targets: run_pb2.RunTargets) -> Iterator[str]:
     """Yield which targets name nothing in the workflow, each with similar names."""
-    known = [block.name for block in all_blocks(definition.body)]
+    if not (targets.only or targets.until):
+        # Walking a large definition would cost every submission milliseconds.
+        return
+    known = dict.fromkeys(block.name for block in all_blocks(definition.body))
     for option, names in (("only", targets.only), ("until", targets.until)):
         for name in names:
             if name not in known:

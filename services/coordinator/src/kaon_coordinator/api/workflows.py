@@ -14,7 +14,7 @@ import structlog
 from google.protobuf.message import Message
 
 from kaon_artifacts import ArtifactMissing, ArtifactStore
-from kaon_coordinator.access.grants import Grants
+from kaon_coordinator.access.grants import Grants, named
 from kaon_coordinator.api import views
 from kaon_coordinator.api.passed_params import passed_problems
 from kaon_coordinator.api.quotas import Quotas
@@ -101,7 +101,7 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
         if definition.code_bundle and not problems:
             problems = await self._bundle_problems(definition.code_bundle)
         if not problems:
-            await self._parts.grants.check_values(principal.current(), _values(definition))
+            await self._check_values(definition)
         if problems:
             told = [Problem(field="definition", text=problem) for problem in problems]
             raise InvalidRequest(f"workflow {definition.name[:80]!r} cannot be registered", told)
@@ -149,6 +149,11 @@ class WorkflowServicer(workflow_service_pb2_grpc.WorkflowServiceServicer):
     async def _problems(self, definition: d.WorkflowDefinition) -> list[str]:
         # Validation of a large definition takes long.
         return list(await asyncio.to_thread(self._parts.validate, definition))
+
+    async def _check_values(self, definition: d.WorkflowDefinition) -> None:
+        # A large definition has many values.
+        if found := await asyncio.to_thread(lambda: named(_values(definition))):
+            await self._parts.grants.check(principal.current(), found)
 
     def _passed_problems(self, tenant: str, definition: d.WorkflowDefinition) -> list[str]:
         def called(spec: d.SubWorkflow) -> d.WorkflowDefinition | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections import OrderedDict
 
 from kaon_coordinator.engine.definition.compiled import CompiledWorkflow, compile_workflow
-from kaon_coordinator.store.base import LoadedRun
+from kaon_coordinator.store.base import LoadedRun, WorkflowRecord
 from kaon_coordinator.store.protocols.workflow_store import WorkflowStore
 from kaon_coordinator.store.store_calls import StoreCalls
+
+# A definition with more bytes takes more than a few milliseconds.
+_LARGE_BYTES = 16_384
 
 
 class Workflows:
@@ -33,9 +36,15 @@ class Workflows:
         found = self._compiled.get(key)
         if found is None:
             record = await self._store.run(self._store.store.get_workflow, *key)
-            found = compile_workflow(record.definition, run.version)
+            found = await self._compile(record)
             self._compiled[key] = found
         self._compiled.move_to_end(key)
         while len(self._compiled) > self._kept:
             self._compiled.popitem(last=False)
         return found
+
+    async def _compile(self, record: WorkflowRecord) -> CompiledWorkflow:
+        """Index a definition; a large one beside the loop, where the turns and calls of others go on."""
+        if record.definition.ByteSize() > _LARGE_BYTES:
+            return await self._store.study(compile_workflow, record.definition, record.version)
+        return compile_workflow(record.definition, record.version)
