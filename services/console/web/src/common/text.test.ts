@@ -25,9 +25,12 @@ test("counts are grouped and agree with their noun", () => {
   expect(counted(0, "match", "matches")).toBe("0 matches");
 });
 
-test.each(["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1"])("a formula %j is disarmed", (value) => {
-  expect(csvCell(value).replace(/^"/, "")).toMatch(/^'/);
-});
+test.each(["=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "＝1+1", "＠A1"])(
+  "a formula %j is disarmed",
+  (value) => {
+    expect(csvCell(value).replace(/^"/, "")).toMatch(/^'/);
+  },
+);
 
 test("numbers stay numbers, and quotes are doubled", () => {
   expect(csvCell("-1.5")).toBe("-1.5");

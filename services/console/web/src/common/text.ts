@@ -64,7 +64,7 @@ export function parsedJson(json: string): unknown {
 
 /** One cell of a CSV file: quoted where needed, and with a leading apostrophe where a spreadsheet would run it as a formula. */
 export function csvCell(value: string): string {
-  const disarmed = /^[=+\-@\t\r]/.test(value) && !/^-?\d+(\.\d+)?$/.test(value) ? `'${value}` : value;
+  const disarmed = /^[=+\-@\t\r\n＝＋－＠]/.test(value) && !/^-?\d+(\.\d+)?$/.test(value) ? `'${value}` : value;
   return /[",\n\r]/.test(disarmed) ? `"${disarmed.replaceAll('"', '""')}"` : disarmed;
 }
 
