@@ -19,7 +19,8 @@ export function AddFilter({ search, onSearch }: Props) {
   const set = (name: Field, value: string) => {
     setOpened(false);
     setField(undefined);
-    if (name === "label") onSearch({ ...search, label: [...new Set([...(search.label ?? []), value])] });
+    if (name === "label" || name === "param")
+      onSearch({ ...search, [name]: [...new Set([...(search[name] ?? []), value])] });
     else onSearch({ ...search, [name]: value });
   };
   const begin = (name: Field) => (name === "late" || name === "quarantined" ? set(name, "yes") : setField(name));

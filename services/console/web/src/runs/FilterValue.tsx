@@ -4,6 +4,7 @@ import { type FormEvent, useEffect, useRef, useState } from "react";
 import classes from "./FilterBar.module.css";
 import { FIELD_NAMES, type Field, PLACEHOLDERS } from "./fields";
 import { workflowsQuery } from "./queries";
+import { isParam } from "./search";
 
 /** Asks for the value of a new filter. */
 export function FilterValue({ field, onValue }: { field: Field; onValue: (value: string) => void }) {
@@ -26,9 +27,10 @@ export function FilterValue({ field, onValue }: { field: Field; onValue: (value:
       />
     );
   }
+  const complete = field === "param" ? isParam(value) : value.trim() !== "";
   const send = (event: FormEvent) => {
     event.preventDefault();
-    if (value.trim()) onValue(value.trim());
+    if (complete) onValue(value.trim());
   };
   return (
     <form onSubmit={send} className={classes.value}>
@@ -39,7 +41,7 @@ export function FilterValue({ field, onValue }: { field: Field; onValue: (value:
         value={value}
         onChange={(event) => setValue(event.currentTarget.value)}
       />
-      <Button type="submit" disabled={value.trim() === ""}>
+      <Button type="submit" disabled={!complete}>
         Add
       </Button>
     </form>

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 import { Status } from "../gen/kaonapi/run/v1/run_pb";
+import { FIELDS } from "./fields";
 import { chipsOf, filterOf, isFiltered } from "./filter";
 import { validateRunsSearch } from "./search";
 
@@ -42,3 +43,23 @@ test("each chip takes away its own filter", () => {
   expect(chips[1]!.without.label).toEqual(["b=2"]);
   expect(chips[0]!.without.workflow).toBeUndefined();
 });
+
+test("values of parameters are JSON, or plain texts without quotes", () => {
+  const search = validateRunsSearch({ param: ["rate=0.1", "name=a=b", 'quoted="7"', "nameless", "=1"], parent: "r1" });
+  expect(filterOf(search, NOW)).toMatchObject({
+    paramsJson: { rate: "0.1", name: '"a=b"', quoted: '"7"' },
+    parentRunId: "r1",
+  });
+});
+
+test.each(FIELDS)(
+  "a filter by %s stands in the address, asks the server, and has a chip that takes it away",
+  (field) => {
+    const value = field === "late" || field === "quarantined" ? "yes" : "a=b";
+    const search = validateRunsSearch({ [field]: value });
+    expect(filterOf(search, NOW)).not.toEqual(filterOf({}, NOW));
+    const chips = chipsOf(search, "utc");
+    expect(chips).toHaveLength(1);
+    expect(filterOf(chips[0]!.without, NOW)).toEqual(filterOf({}, NOW));
+  },
+);

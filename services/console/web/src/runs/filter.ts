@@ -1,6 +1,7 @@
 import { create } from "@bufbuild/protobuf";
 import { type Timestamp, timestampFromMs } from "@bufbuild/protobuf/wkt";
 import { statusOf } from "../common/status";
+import { parsedJson } from "../common/text";
 import { formatTime, parseSince, type Zone } from "../common/time";
 import type { Status } from "../gen/kaonapi/run/v1/run_pb";
 import { type RunFilter, RunFilterSchema, RunOrder } from "../gen/kaonapi/view/v1/runs_pb";
@@ -15,12 +16,20 @@ export function filterOf(search: RunsSearch, now: number): RunFilter {
     createdFrom: momentOf(search.since, now),
     createdUntil: momentOf(search.until, now),
     labels: Object.fromEntries((search.label ?? []).map(splitLabel)),
+    paramsJson: Object.fromEntries((search.param ?? []).map(paramOf)),
     submitters: search.submitter ? [search.submitter] : [],
     origins: search.origin ? [search.origin] : [],
+    parentRunId: search.parent ?? "",
     late: search.late === "yes" ? true : undefined,
     quarantined: search.quarantined === "yes" ? true : undefined,
     text: search.text ?? "",
   });
+}
+
+/** Splits "name=value"; a value that is no JSON is a text, so that nobody has to write quotes. */
+function paramOf(text: string): [string, string] {
+  const [name, value] = splitLabel(text);
+  return [name, parsedJson(value) === undefined ? JSON.stringify(value) : value];
 }
 
 function momentOf(text: string | undefined, now: number): Timestamp | undefined {
@@ -51,16 +60,20 @@ export interface Chip {
 export function chipsOf(search: RunsSearch, zone: Zone): Chip[] {
   const one = (field: keyof RunsSearch, name: string, value: string | undefined): Chip[] =>
     value === undefined ? [] : [{ key: field, field: name, value, without: { ...search, [field]: undefined } }];
+  const many = (field: "label" | "param", name: string): Chip[] =>
+    (search[field] ?? []).map((value) => ({
+      key: `${field} ${value}`,
+      field: name,
+      value,
+      without: { ...search, [field]: (search[field] ?? []).filter((other) => other !== value) },
+    }));
   return [
     ...one("workflow", "Workflow", search.workflow),
     ...one("submitter", "Submitter", search.submitter),
     ...one("origin", "Origin", search.origin),
-    ...(search.label ?? []).map((label) => ({
-      key: `label ${label}`,
-      field: "Label",
-      value: label,
-      without: { ...search, label: (search.label ?? []).filter((other) => other !== label) },
-    })),
+    ...one("parent", "Parent run", search.parent),
+    ...many("label", "Label"),
+    ...many("param", "Parameter"),
     ...one("late", "Late", search.late),
     ...one("quarantined", "Quarantined", search.quarantined),
     ...one("since", "Since", search.since && momentText(search.since, zone)),

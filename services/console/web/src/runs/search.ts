@@ -16,9 +16,13 @@ export interface RunsSearch {
   readonly until?: string;
   /** "name=value", or "name" for every value. */
   readonly label?: readonly string[];
+  /** "name=value": the value as JSON, or a plain text. */
+  readonly param?: readonly string[];
   readonly submitter?: string;
   /** "schedule:nightly", "schedule:", "manual". */
   readonly origin?: string;
+  /** Id of a run of which the sub-workflow runs are listed. */
+  readonly parent?: string;
   /** "yes" where only runs count that have missed their deadline. */
   readonly late?: "yes";
   /** "yes" where only runs count that failed with a quarantined step. */
@@ -26,11 +30,17 @@ export interface RunsSearch {
   readonly order?: Order;
 }
 
+/** Whether a text is of the form "name=value", as a filter by a parameter is. */
+export function isParam(text: string): boolean {
+  return /^\s*[^=\s][^=]*=/.test(text);
+}
+
 /** Keeps of an address what this page understands. */
 export function validateRunsSearch(search: Record<string, unknown>): RunsSearch {
   const known = new Set(RUN_STATUSES.map(({ name }) => name));
   const status = listOf(search.status).filter((name) => known.has(name));
   const label = listOf(search.label);
+  const param = listOf(search.param).filter(isParam);
   return {
     status: status.length > 0 ? status : undefined,
     workflow: textOf(search.workflow),
@@ -38,8 +48,10 @@ export function validateRunsSearch(search: Record<string, unknown>): RunsSearch 
     since: textOf(search.since),
     until: textOf(search.until),
     label: label.length > 0 ? label : undefined,
+    param: param.length > 0 ? param : undefined,
     submitter: textOf(search.submitter),
     origin: textOf(search.origin),
+    parent: textOf(search.parent),
     late: search.late === "yes" ? "yes" : undefined,
     quarantined: search.quarantined === "yes" ? "yes" : undefined,
     order: ORDERS.find((order) => order === search.order && order !== "newest"),
