@@ -177,7 +177,7 @@ async def test_a_line_of_one_stream_ends_before_another_streams_begins_in_the_st
 ) -> None:
     store = LogStore(tmp_path, "log", 10_000)
     log = StepLog(step_pb2.StepKey(run_id="r", path="a"), store, lambda _: True)
-    output = WorkerOutput(lambda: log)
+    output = WorkerOutput(lambda: log, pytest.fail)
     pipes = [os.pipe() for _ in range(2)]
     for readable, _ in pipes:
         os.set_blocking(readable, False)

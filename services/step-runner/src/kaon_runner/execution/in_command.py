@@ -9,7 +9,10 @@ import os
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+
+import structlog
 
 from kaon_artifacts import opening
 from kaon_runner.disk.step_directory import StepDirectory
@@ -22,6 +25,8 @@ from kaon_runner.supervision.child import Bounds, Child, Ending
 from kaon_runner.workers.protocol import as_message
 from kaonapi.log.v1 import log_pb2
 from kaonapi.runner.v1 import runner_pb2
+
+log = structlog.get_logger(__name__)
 
 _READ_BYTES = 64 * 1024
 _COMMAND_LINE_BYTES = 4096
@@ -60,12 +65,15 @@ class CommandRun:
         # The pipe to the running step, and lines that did not fit into it.
         self._commands = -1
         self._unsent: deque[bytes] = deque()
+        # What the runner did not foresee while it followed the step, which ends for it.
+        self._fault: Exception | None = None
 
     async def run(self, *, deadline_seconds: float, bounds: Bounds) -> Ending:
         """Run the process to its end, when no descendant of it is left.
 
         Raises:
             PlatformStepError: The process cannot be started.
+            Exception: The runner cannot follow the step, which has been ended.
         """
         order = supervision.Order(
             argv=self._launch.argv,
@@ -88,9 +96,12 @@ class CommandRun:
                 child.stop()
             self._watch(child, events)
             try:
-                return await asyncio.shield(child.ended)
+                ending = await asyncio.shield(child.ended)
             finally:
                 self._unwatch(child, events)
+            if self._fault is not None:
+                raise self._fault
+            return ending
         finally:
             if self._reading is not None:
                 await self._reading
@@ -139,19 +150,35 @@ class CommandRun:
         self.look()
 
     def _watch(self, child: Child, events: int) -> None:
-        self._loop.add_reader(child.stdout, self._printed, child.stdout, STDOUT)
-        self._loop.add_reader(child.stderr, self._printed, child.stderr, STDERR)
-        self._loop.add_reader(events, self._said, events)
+        for fd, stream in ((child.stdout, STDOUT), (child.stderr, STDERR)):
+            self._loop.add_reader(fd, self._follow, fd, partial(self._printed, fd, stream))
+        self._loop.add_reader(events, self._follow, events, partial(self._said, events))
+
+    def _follow(self, fd: int, read: Callable[[], object]) -> None:
+        """Read from a descriptor; end the step where that fails by a fault: nobody would hear of it."""
+        try:
+            read()
+        except Exception as fault:
+            log.error(
+                "step ended: it cannot be followed", exc_info=fault, **fields_of(self._log.key)
+            )
+            self._fault = self._fault or fault
+            self._loop.remove_reader(fd)
+            self.stop()
 
     def _unwatch(self, child: Child, events: int) -> None:
         """Read the rest, then stop watching."""
-        for fd, stream in ((child.stdout, STDOUT), (child.stderr, STDERR)):
-            while self._printed(fd, stream):
-                pass
-            self._loop.remove_reader(fd)
-            os.close(fd)
-        self._said(events)
-        self._loop.remove_reader(events)
+        try:
+            for fd, stream in ((child.stdout, STDOUT), (child.stderr, STDERR)):
+                while self._fault is None and self._printed(fd, stream):
+                    pass
+            if self._fault is None:
+                self._said(events)
+        finally:
+            for fd in (child.stdout, child.stderr):
+                self._loop.remove_reader(fd)
+                os.close(fd)
+            self._loop.remove_reader(events)
         self._log.end_streams()
 
     def _printed(self, fd: int, stream: log_pb2.Stream.ValueType) -> bool:

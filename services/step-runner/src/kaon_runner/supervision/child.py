@@ -139,8 +139,13 @@ class _SupervisorProcess:
             self._closed()
             return
         *lines, self._buffer = (self._buffer + data).split(b"\n")
-        for line in lines:
-            self._heard(json.loads(line))
+        try:
+            for line in lines:
+                self._heard(json.loads(line))
+        except Exception:
+            # It ends what it supervises when the line is gone.
+            log.exception("supervisor cannot be followed", **self._order.about)
+            self._closed()
 
     def _heard(self, message: Mapping[str, Any]) -> None:
         match message["kind"]:

@@ -20,14 +20,18 @@ class WorkerOutput:
 
     Args:
         running: Returns the log of the running step; None when none is running.
+        broken: Told what goes wrong while output is read live, which then ends.
     """
 
-    def __init__(self, running: Callable[[], StepLog | None]) -> None:
+    def __init__(
+        self, running: Callable[[], StepLog | None], broken: Callable[[Exception], None]
+    ) -> None:
         # Prefix of the marks.
         self.token = "\x1e" + secrets.token_hex(8)
         # Whether output is read live.
         self.watched = False
         self._running = running
+        self._broken = broken
         self._loop = asyncio.get_running_loop()
         self._partial: dict[log_pb2.Stream.ValueType, bytes] = {STDOUT: b"", STDERR: b""}
         self._pipes: tuple[tuple[log_pb2.Stream.ValueType, int], ...] = ()
@@ -57,7 +61,7 @@ class WorkerOutput:
         """Read output live, until `unwatch`."""
         self.watched = True
         for stream, fd in self._pipes:
-            self._loop.add_reader(fd, self._printed, stream, fd)
+            self._loop.add_reader(fd, self._read_live, stream, fd)
 
     def unwatch(self) -> None:
         """Leave output in its pipes until a step has ended."""
@@ -71,6 +75,13 @@ class WorkerOutput:
         """Close the pipes."""
         for _, fd in self._pipes:
             os.close(fd)
+
+    def _read_live(self, stream: log_pb2.Stream.ValueType, fd: int) -> None:
+        try:
+            self._printed(stream, fd)
+        except Exception as fault:
+            self.unwatch()
+            self._broken(fault)
 
     def _printed(self, stream: log_pb2.Stream.ValueType, fd: int) -> None:
         """Handle live output of a long step. What may be the beginning of a mark stays until the rest of it is there.

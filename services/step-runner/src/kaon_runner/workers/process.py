@@ -80,6 +80,11 @@ class WorkerTask:
         if not self.outcome.done():
             self.outcome.set_result(outcome)
 
+    def fail(self, fault: Exception) -> None:
+        """Raise a fault of the runner to the step's waiter, unless there is an outcome."""
+        if not self.outcome.done():
+            self.outcome.set_exception(fault)
+
     def requeue(self) -> None:
         """Return the step to the queue by raising `Requeued` to its waiter."""
         self.worker = None
@@ -122,10 +127,12 @@ class WarmWorker:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self.channel = Channel()
-        self._output = WorkerOutput(lambda: self.tasks[0].log if self.tasks else None)
+        self._output = WorkerOutput(lambda: self.tasks[0].log if self.tasks else None, self._break)
         self._worn = False
         # The answer with which the worker ends, until it is gone.
         self._last: WorkerOutcome | None = None
+        # What the runner did not foresee while it followed the worker, which ends for it.
+        self._fault: Exception | None = None
         self._ended_at = 0.0
         # The last ended steps, by number.
         self._ended_steps: deque[tuple[int, step_pb2.StepKey]] = deque(maxlen=_REMEMBERED_STEPS)
@@ -271,8 +278,21 @@ class WarmWorker:
 
     def read(self) -> None:
         """Read the worker's messages."""
-        for message in self.channel.messages(self._unreadable):
-            self._heard(message)
+        if self._fault is not None:
+            return
+        try:
+            for message in self.channel.messages(self._unreadable):
+                self._heard(message)
+        except Exception as fault:
+            self._break(fault)
+
+    def _break(self, fault: Exception) -> None:
+        """End the worker, and have the step fail in which the runner met a fault: nobody would hear of its end."""
+        about = fields_of(self.tasks[0].log.key) if self.tasks else {"worker": self.spec.key}
+        log.error("worker ended: its step cannot be followed", exc_info=fault, **about)
+        self._fault = fault
+        self._loop.remove_reader(self.channel.own)
+        self.close()
 
     def _unreadable(self, error: Exception) -> None:
         about = fields_of(self.tasks[0].log.key) if self.tasks else {"worker": self.spec.key}
@@ -351,16 +371,25 @@ class WarmWorker:
             waiting, ending = [], replace(ending, before_start=True)
         running = list(self.tasks)
         for task in running:
-            self._output.drain(task.id, task.log)
+            self._drain(task)
         self.tasks.clear()
         self.channel.close()
         self._output.close()
         self._owner.forget(self)
         for task in running:
+            if self._fault is not None:
+                task.fail(self._fault)
             task.settle(self._last or WorkerOutcome(ending=ending))
         # The last first: each goes to the front of the queue.
         for task in reversed(waiting):
             task.requeue()
+
+    def _drain(self, task: WorkerTask) -> None:
+        try:
+            self._output.drain(task.id, task.log)
+        except Exception as fault:
+            if self._fault is None:
+                self._break(fault)
 
 
 def resident_bytes(pid: int) -> int:

@@ -70,6 +70,12 @@ def sleep(seconds):
     time.sleep(seconds)
 
 
+def speak_and_sleep(text, seconds):
+    print(text, flush=True)
+    time.sleep(seconds)
+    return {}
+
+
 def sleep_and_tell(seconds, path):
     with open(path, "w") as file:
         file.write(str(os.getpid()))
