@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, expect
@@ -169,7 +170,7 @@ def test_texts_of_others_stay_texts(chromium: Browser, world: World) -> None:
             "hostile-outputs": f"/runs/{world.hostile}?tab=outputs",
             "hostile-code": f"/runs/{world.hostile}?tab=code",
             "hostile-form": "/launch/hostile",
-            "hostile-search": f"/runs?q={HOSTILE[0]}",
+            "hostile-search": f"/runs?text={quote(HOSTILE[0])}",
         }.items():
             window.go(path)
             window.picture(name)
