@@ -26,9 +26,9 @@ _ENTRY = f"""
 import {{ fromBinary }} from "{_WEB}/node_modules/@bufbuild/protobuf";
 import {{ readFileSync }} from "node:fs";
 import {{ WorkflowDefinitionSchema }} from "{_WEB}/src/gen/kaonapi/workflow/v1/definition_pb";
-import {{ definitionText }} from "{_WEB}/src/run/code/python";
+import {{ writeDefinition }} from "{_WEB}/src/run/code/python";
 const all = JSON.parse(readFileSync(0, "utf-8"));
-const write = (bytes) => definitionText(fromBinary(WorkflowDefinitionSchema, Buffer.from(bytes, "base64")));
+const write = (bytes) => writeDefinition(fromBinary(WorkflowDefinitionSchema, Buffer.from(bytes, "base64"))).text;
 process.stdout.write(JSON.stringify(all.map(write)));
 """
 _MORE = """

@@ -7,7 +7,6 @@ import { faultOf } from "../api/fault";
 import { useRefusal } from "../api/refusals";
 import { useShortcut } from "../app/keys/shortcuts";
 import { runsRoute } from "../app/router";
-import { download } from "../common/download";
 import { Hint } from "../common/Hint";
 import { LinkButton } from "../common/LinkButton";
 import { Page } from "../common/Page";
@@ -17,12 +16,11 @@ import { counted, formatCount } from "../common/text";
 import { choose } from "./bulk";
 import { BAR, DensityAxis } from "./DensityAxis";
 import { barsOf } from "./density";
-import { MOST, readAll, runsCsv } from "./export";
 import { FilterBar } from "./FilterBar";
 import { isFiltered } from "./filter";
 import classes from "./RunsPage.module.css";
 import { RunsTable } from "./RunsTable";
-import type { RunsSearch } from "./search";
+import { MOST_EXPORTED, type RunsSearch } from "./search";
 import { useCounts, useRuns } from "./useRuns";
 
 // Comes when a run is chosen.
@@ -166,19 +164,17 @@ function Export({ search, total }: { search: RunsSearch; total: bigint | undefin
     setProblem(undefined);
     setCount(0);
     try {
-      const runs = await readAll(search, setCount);
-      download(
-        `runs-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`,
-        new Blob([runsCsv(runs)], { type: "text/csv;charset=utf-8" }),
-      );
+      // Most who read the list write no file.
+      const { exportRuns } = await import("./export");
+      await exportRuns(search, setCount);
     } catch (error) {
       setProblem(faultOf(error).message);
     }
     setCount(undefined);
   };
-  const many = total !== undefined && total > MOST;
+  const many = total !== undefined && total > MOST_EXPORTED;
   const label =
-    problem ?? (many ? `The first ${formatCount(MOST)} runs as a CSV file` : "All these runs as a CSV file");
+    problem ?? (many ? `The first ${formatCount(MOST_EXPORTED)} runs as a CSV file` : "All these runs as a CSV file");
   return (
     <Hint label={label}>
       <Button

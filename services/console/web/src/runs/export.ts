@@ -1,13 +1,11 @@
 import { views } from "../api/views";
+import { download } from "../common/download";
 import { statusLook } from "../common/status";
 import { csv } from "../common/text";
 import { millisOf } from "../common/time";
 import type { Run } from "../gen/kaonapi/run/v1/run_pb";
 import { filterOf, orderOf } from "./filter";
-import type { RunsSearch } from "./search";
-
-/** No spreadsheet is better off with more, and the browser keeps them all. */
-export const MOST = 50_000;
+import { MOST_EXPORTED, type RunsSearch } from "./search";
 
 const HEAD = [
   "run",
@@ -66,8 +64,16 @@ function pairs(values: Readonly<Record<string, string>>, between: string): strin
     .join("; ");
 }
 
-/** Reads all runs that the filters select. */
-export async function readAll(search: RunsSearch, told: (count: number) => void): Promise<Run[]> {
+/** Writes all runs that the filters select into a file. */
+export async function exportRuns(search: RunsSearch, told: (count: number) => void): Promise<void> {
+  const runs = await readAll(search, told);
+  download(
+    `runs-${new Date().toISOString().slice(0, 19).replaceAll(":", "")}.csv`,
+    new Blob([runsCsv(runs)], { type: "text/csv;charset=utf-8" }),
+  );
+}
+
+async function readAll(search: RunsSearch, told: (count: number) => void): Promise<Run[]> {
   const filter = filterOf(search, Date.now());
   const found: Run[] = [];
   let pageToken = "";
@@ -76,6 +82,6 @@ export async function readAll(search: RunsSearch, told: (count: number) => void)
     found.push(...page.runs.flatMap(({ run }) => run ?? []));
     told(found.length);
     pageToken = page.nextPageToken;
-  } while (pageToken !== "" && found.length < MOST);
-  return found.slice(0, MOST);
+  } while (pageToken !== "" && found.length < MOST_EXPORTED);
+  return found.slice(0, MOST_EXPORTED);
 }

@@ -30,6 +30,9 @@ export interface RunsSearch {
   readonly order?: Order;
 }
 
+/** So many runs go into one file: no spreadsheet is better off with more, and the browser keeps them all. */
+export const MOST_EXPORTED = 50_000;
+
 /** Whether a text is of the form "name=value", as a filter by a parameter is. */
 export function isParam(text: string): boolean {
   return /^\s*[^=\s][^=]*=/.test(text);

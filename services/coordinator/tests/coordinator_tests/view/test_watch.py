@@ -164,6 +164,7 @@ async def test_what_is_told_at_one_moment_is_one_response_for_who_wants_that(
 ) -> None:
     # However long a look takes here.
     monkeypatch.setattr(watches, "_TOGETHER_SECONDS", PATIENCE)
+    monkeypatch.setattr(watches.Stream, "_rest", lambda *_, **__: 0.0)
     machine = play_machine(1)
     run = play(served.store, machine.definition)
     of_run = topic(key="run", run=watch_pb2.RunTopic(run_id=run.run_id))
