@@ -76,15 +76,22 @@ def test_what_a_step_prints_without_a_newline_is_seen_while_it_runs(
     run = submit(api, "prints-without-newline", tmp_path / "ledger")
     logs = log_pb2_grpc.LogServiceStub(api.channel)
 
-    def texts() -> list[str]:
+    def lines() -> list[log_pb2.LogLine]:
         request = log_pb2.ReadLogsRequest(run_id=run)
-        return [line.text for response in logs.ReadLogs(request) for line in response.lines.lines]
+        return [line for response in logs.ReadLogs(request) for line in response.lines.lines]
 
-    until(lambda: "loading" in texts(), seconds=30, what="the text without an end is in the log")
+    until(
+        lambda: any(line.text == "loading" for line in lines()),
+        seconds=30,
+        what="the text without an end is in the log",
+    )
     (tmp_path / "ledger.seen").touch()
     assert api.wait(run, 30).status == run_pb2.STATUS_SUCCEEDED
     until(
-        lambda: sum(map(len, texts())) == 2_000_007,
+        lambda: sum(line.size_bytes or len(line.text) for line in lines()) == 2_000_007,
         seconds=10,
-        what="all that was printed is in the log",
+        what="all that was printed is told in the log",
     )
+    first, *others = lines()
+    assert not first.continues
+    assert all(line.continues for line in others)
