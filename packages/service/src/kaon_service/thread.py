@@ -7,13 +7,11 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from types import FrameType
 
 from kaon_service.serve import Application, serve_until
-
-# Seconds after which a thread that waits lets signals be handled that came as it went to sleep: those wake nobody.
-_SIGNALS_SECONDS = 0.2
+from kaon_wire.waiting import taken
 
 
 class ApplicationThread:
@@ -68,13 +66,7 @@ class ApplicationThread:
             BaseException: What ended it, or an interrupt.
         """
         # Not by `Thread.join`: an interrupt there makes CPython 3.11 take the thread for ended, and `stop` would not wait for it.
-        while True:
-            try:
-                self._over.get(timeout=_SIGNALS_SECONDS)
-            except Empty:
-                continue
-            break
-        self._over.put(None)
+        self._over.put(taken(self._over))
         if self._failure is not None:
             raise self._failure
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
+
+from kaon_wire.waiting import taken
 
 # Responses that are read before they are asked for. A reader that is slow still slows down the service.
 AHEAD = 4
-# Seconds after which the reader lets signals be handled that came as it went to sleep: those wake nobody.
-_SIGNALS_SECONDS = 0.2
 
 
 def responses(call: Callable[[], Any]) -> Iterator[Any]:
@@ -61,10 +61,7 @@ class _Beside:
             self._room.put(None)
         threading.Thread(target=self._run, name="stream", daemon=True).start()
         while True:
-            try:
-                response, is_last, error = self._read.get(timeout=_SIGNALS_SECONDS)
-            except Empty:
-                continue
+            response, is_last, error = taken(self._read)
             if error is not None:
                 raise error
             if is_last:
